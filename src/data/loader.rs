@@ -1,0 +1,238 @@
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rand::seq::SliceRandom;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+
+use super::{Normalise, SharedImages, Transform};
+use crate::error::{Error, Result};
+
+/// The order in which images are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// A new permutation for each epoch; an incomplete last batch is dropped.
+    Shuffled,
+    /// Once, from first to last; the last batch may be short.
+    Sequential,
+}
+
+/// What a loader does.
+#[derive(Debug, Clone, Copy)]
+pub struct LoaderSettings {
+    /// Images in a batch.
+    pub batch: usize,
+    /// Seed of order and augmentation.
+    pub seed: u64,
+    /// Threads that decode and augment.
+    pub workers: usize,
+    /// Order of the images.
+    pub order: Order,
+    /// The share of unreadable images above which loading stops.
+    pub max_unreadable: f64,
+}
+
+/// Images as the model takes them.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Normalised pixels, `[B, 3, H, W]` in row-major order.
+    pub pixels: Vec<f32>,
+    /// Class of each image.
+    pub labels: Vec<usize>,
+}
+
+/// Batches of images, decoded and augmented ahead by worker threads.
+///
+/// Batch `i` depends only on the seed and on `i`, so a loader may start at any
+/// batch and give what one that ran from the beginning would give.
+pub struct Loader {
+    lanes: Vec<Receiver<Result<Batch>>>,
+    next: usize,
+    stop: Arc<AtomicBool>,
+    workers: Vec<JoinHandle<()>>,
+    unreadable: Arc<Mutex<BTreeSet<usize>>>,
+}
+
+/// Batches that a worker prepares ahead.
+const AHEAD: usize = 2;
+
+impl Loader {
+    /// Starts the workers at batch `first`.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the set is smaller than one batch.
+    pub fn start(
+        images: SharedImages,
+        transform: Transform,
+        normalise: Normalise,
+        settings: LoaderSettings,
+        first: usize,
+    ) -> Result<Self> {
+        if settings.batch == 0 {
+            return Err(Error::config("train.batch must be at least 1"));
+        }
+        if settings.order == Order::Shuffled && images.len() < settings.batch {
+            return Err(Error::config(format!(
+                "train.batch is {} and the data set has {} images; use a smaller batch",
+                settings.batch,
+                images.len()
+            )));
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let unreadable = Arc::new(Mutex::new(BTreeSet::new()));
+        let count = settings.workers.max(1);
+        let mut lanes = Vec::with_capacity(count);
+        let mut workers = Vec::with_capacity(count);
+        for lane in 0..count {
+            let (sender, receiver) = sync_channel(AHEAD);
+            let worker = Worker {
+                images: images.clone(),
+                transform,
+                normalise,
+                settings,
+                stop: stop.clone(),
+                unreadable: unreadable.clone(),
+                epoch: None,
+            };
+            workers.push(std::thread::spawn(move || worker.run(first + lane, count, &sender)));
+            lanes.push(receiver);
+        }
+        Ok(Self { lanes, next: 0, stop, workers, unreadable })
+    }
+
+    /// Batches in an epoch of `images`.
+    pub fn batches_per_epoch(images: usize, settings: &LoaderSettings) -> usize {
+        match settings.order {
+            Order::Shuffled => images / settings.batch,
+            Order::Sequential => images.div_ceil(settings.batch),
+        }
+    }
+
+    /// Unreadable images met so far, each counted once.
+    pub fn unreadable(&self) -> usize {
+        self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner()).len()
+    }
+}
+
+impl Iterator for Loader {
+    type Item = Result<Batch>;
+
+    /// Endless for [`Order::Shuffled`]; one pass for [`Order::Sequential`].
+    fn next(&mut self) -> Option<Self::Item> {
+        let lane = self.next % self.lanes.len();
+        let batch = self.lanes[lane].recv().ok();
+        self.next += 1;
+        batch
+    }
+}
+
+impl Drop for Loader {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.lanes.clear();
+        for worker in self.workers.drain(..) {
+            // A worker that panicked has already closed its lane.
+            let _ = worker.join();
+        }
+    }
+}
+
+struct Worker {
+    images: SharedImages,
+    transform: Transform,
+    normalise: Normalise,
+    settings: LoaderSettings,
+    stop: Arc<AtomicBool>,
+    unreadable: Arc<Mutex<BTreeSet<usize>>>,
+    epoch: Option<(usize, Vec<usize>)>,
+}
+
+impl Worker {
+    fn run(mut self, first: usize, stride: usize, lane: &SyncSender<Result<Batch>>) {
+        let per_epoch = Loader::batches_per_epoch(self.images.len(), &self.settings).max(1);
+        let mut index = first;
+        while !self.stop.load(Ordering::Relaxed) {
+            let (epoch, position) = (index / per_epoch, index % per_epoch);
+            if self.settings.order == Order::Sequential && epoch > 0 {
+                return;
+            }
+            let batch = self.batch(epoch, position);
+            let failed = batch.is_err();
+            if lane.send(batch).is_err() || failed {
+                return;
+            }
+            index += stride;
+        }
+    }
+
+    fn batch(&mut self, epoch: usize, position: usize) -> Result<Batch> {
+        let total = self.images.len();
+        let start = position * self.settings.batch;
+        let end = (start + self.settings.batch).min(total);
+        let mut batch = Batch { pixels: Vec::new(), labels: Vec::with_capacity(end - start) };
+        for slot in start..end {
+            // An unreadable image gives its place to the next one in order.
+            let mut shift = 0;
+            loop {
+                let image = self.order(epoch)[(slot + shift) % total];
+                match self.images.read(image) {
+                    Ok(pixels) => {
+                        let mut rng = sample_rng(self.settings.seed, epoch, slot);
+                        let pixels = self.transform.apply(&pixels, &mut rng);
+                        self.normalise.append(&pixels, &mut batch.pixels);
+                        batch.labels.push(self.images.label(image));
+                        break;
+                    }
+                    Err(error) => self.note_unreadable(image, error)?,
+                }
+                shift += 1;
+                if shift >= total {
+                    return Err(Error::data(self.images.name(0), "no image of the set is readable"));
+                }
+            }
+        }
+        Ok(batch)
+    }
+
+    fn note_unreadable(&self, image: usize, error: Error) -> Result<()> {
+        let mut seen = self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner());
+        seen.insert(image);
+        let allowed = self.settings.max_unreadable * self.images.len() as f64;
+        if seen.len() as f64 <= allowed {
+            return Ok(());
+        }
+        Err(Error::data(
+            self.images.name(image),
+            format!(
+                "{error}; {} of {} images are unreadable, more than data.max_unreadable = {} allows: \
+                 mend or remove them, or raise it",
+                seen.len(),
+                self.images.len(),
+                self.settings.max_unreadable
+            ),
+        ))
+    }
+
+    fn order(&mut self, epoch: usize) -> &[usize] {
+        if self.epoch.as_ref().is_none_or(|(known, _)| *known != epoch) {
+            let mut order: Vec<usize> = (0..self.images.len()).collect();
+            if self.settings.order == Order::Shuffled {
+                order.shuffle(&mut sample_rng(self.settings.seed, epoch, usize::MAX));
+            }
+            self.epoch = Some((epoch, order));
+        }
+        self.epoch.as_ref().map_or(&[], |(_, order)| order)
+    }
+}
+
+/// An independent stream of numbers for each place in each epoch.
+fn sample_rng(seed: u64, epoch: usize, slot: usize) -> ChaCha8Rng {
+    let mut key = [0; 32];
+    for (to, part) in key.chunks_exact_mut(8).zip([seed, epoch as u64, slot as u64]) {
+        to.copy_from_slice(&part.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(key)
+}

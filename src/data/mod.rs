@@ -1,0 +1,49 @@
+//! Images: where they come from, how they become tensors, and how they reach
+//! the device without making it wait.
+
+mod decode;
+mod files;
+mod loader;
+mod scenes;
+mod transform;
+
+pub use decode::decode;
+pub use files::FileSet;
+pub use loader::{Batch, Loader, LoaderSettings, Order};
+pub use scenes::{Scene, Scenes, render};
+pub use transform::{EvalTransform, Normalise, Transform, TrainTransform, eval_crop};
+
+use std::sync::Arc;
+
+use image::RgbImage;
+
+use crate::error::Result;
+
+/// A set of labelled images that threads read by index.
+pub trait ImageSet: Send + Sync {
+    /// Number of images.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Names of the classes; a label is an index into it.
+    fn classes(&self) -> &[String];
+
+    /// The class of image `index`.
+    fn label(&self, index: usize) -> usize;
+
+    /// What to call image `index` in a message.
+    fn name(&self, index: usize) -> String;
+
+    /// Reads image `index`.
+    ///
+    /// # Errors
+    /// [`Error::Data`](crate::Error::Data) where it cannot be decoded.
+    fn read(&self, index: usize) -> Result<RgbImage>;
+}
+
+/// An image set that several threads share.
+pub type SharedImages = Arc<dyn ImageSet>;

@@ -1,0 +1,198 @@
+//! Choosing the device that computes.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use burn::tensor::{Device, DeviceKind, FloatDType};
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// An adapter that the system offers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct AdapterReport {
+    /// What to write as `device` to use it.
+    pub choice: String,
+    /// The adapter's name.
+    pub name: String,
+    /// `discrete`, `integrated`, `virtual`, `software`, `cpu` or `other`.
+    pub kind: String,
+    /// The graphics API, or the CPU backend's name.
+    pub api: String,
+    /// Driver name and version.
+    pub driver: String,
+    /// Whether half precision works.
+    pub f16: bool,
+    /// Largest buffer that a kernel can bind, in MiB.
+    pub max_binding_mib: u64,
+}
+
+/// A device ready for use.
+#[derive(Debug, Clone)]
+pub struct OpenDevice {
+    /// burn's handle, without autodiff.
+    pub device: Device,
+    /// What it is, for people.
+    pub name: String,
+}
+
+/// The graphics APIs that burn's wgpu backend tries, best first.
+const APIS: [wgpu::Backends; 4] = [
+    wgpu::Backends::VULKAN,
+    wgpu::Backends::DX12,
+    wgpu::Backends::METAL,
+    wgpu::Backends::GL,
+];
+
+/// The adapters that can be chosen, best first; the CPU backend is the last.
+pub fn adapters() -> Vec<AdapterReport> {
+    let mut reports: Vec<AdapterReport> = Vec::new();
+    for api in APIS {
+        let found = wgpu_adapters(api);
+        let usable = found.iter().any(|adapter| is_gpu(&adapter.get_info()));
+        if usable || (reports.is_empty() && !found.is_empty()) {
+            reports = describe(&found);
+        }
+        if usable {
+            break;
+        }
+    }
+    reports.push(AdapterReport {
+        choice: "cpu".into(),
+        name: format!("{} threads", rayon::current_num_threads()),
+        kind: "cpu".into(),
+        api: "burn flex".into(),
+        driver: String::new(),
+        f16: true,
+        max_binding_mib: 0,
+    });
+    reports
+}
+
+/// Opens a device by name: `auto` (the best GPU, else the CPU), `cpu`, `gpu`
+/// (an error where there is none), one of [`adapters`]' choices such as
+/// `gpu:1`, or `software` for a software rasteriser, which is never chosen
+/// unless named.
+///
+/// # Errors
+/// [`Error::Device`] for an unknown name or one that is not there.
+pub fn open(wanted: &str) -> Result<OpenDevice> {
+    let cpu = || OpenDevice {
+        device: Device::flex(),
+        name: format!("CPU, {} threads", rayon::current_num_threads()),
+    };
+    if wanted == "cpu" {
+        return Ok(cpu());
+    }
+    let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
+    if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
+        return Err(Error::Device {
+            wanted: wanted.into(),
+            reason: "unknown; use auto, cpu, gpu, gpu:N or software (`singer devices` lists them)".into(),
+        });
+    }
+    let reports = adapters();
+    let choice = match wanted {
+        "auto" | "gpu" => "gpu:0",
+        other => other,
+    };
+    match reports.iter().find(|report| report.choice == choice) {
+        Some(report) => start(report, wanted),
+        None if wanted == "auto" => Ok(cpu()),
+        None => Err(Error::Device {
+            wanted: wanted.into(),
+            reason: if wanted == "software" {
+                "there is no software rasteriser; on Debian, install mesa-vulkan-drivers".into()
+            } else {
+                "there is no such GPU (`singer devices` lists what there is); use --device auto or cpu"
+                    .into()
+            },
+        }),
+    }
+}
+
+/// Whether half precision works on a device.
+pub fn supports_f16(device: &Device) -> bool {
+    device.supports_dtype(burn::tensor::DType::from(FloatDType::F16))
+}
+
+fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
+    let nth = |kind: &str| {
+        // Position among the adapters of the same kind, which is how burn counts.
+        adapters().iter().filter(|other| other.kind == kind).position(|other| other == report)
+    };
+    let index = nth(&report.kind).unwrap_or_default();
+    let kind = match report.kind.as_str() {
+        "discrete" => DeviceKind::DiscreteGpu(index),
+        "integrated" => DeviceKind::IntegratedGpu(index),
+        "virtual" => DeviceKind::VirtualGpu(index),
+        "software" => DeviceKind::Cpu,
+        _ => DeviceKind::DefaultDevice,
+    };
+    // burn refuses to start the same adapter twice in a process.
+    static STARTED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
+    let mut started = STARTED.lock().unwrap_or_else(|poison| poison.into_inner());
+    let device = match started.get(&report.choice) {
+        Some(device) => device.clone(),
+        None => {
+            let device = Device::wgpu_options()
+                .device_kind(kind)
+                .init()
+                .map_err(|error| Error::Device { wanted: wanted.into(), reason: error.to_string() })?;
+            started.insert(report.choice.clone(), device.clone());
+            device
+        }
+    };
+    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api) })
+}
+
+fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: api,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    pollster::block_on(instance.enumerate_adapters(api))
+}
+
+fn is_gpu(info: &wgpu::AdapterInfo) -> bool {
+    info.device_type != wgpu::DeviceType::Cpu
+}
+
+/// Discrete GPUs first, software last; `gpu:N` counts the hardware ones.
+fn describe(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
+    let mut order: Vec<&wgpu::Adapter> = adapters.iter().collect();
+    order.sort_by_key(|adapter| match adapter.get_info().device_type {
+        wgpu::DeviceType::DiscreteGpu => 0,
+        wgpu::DeviceType::IntegratedGpu => 1,
+        wgpu::DeviceType::VirtualGpu => 2,
+        wgpu::DeviceType::Other => 3,
+        wgpu::DeviceType::Cpu => 4,
+    });
+    let mut gpus = 0;
+    let report = |adapter: &&wgpu::Adapter| {
+        let info = adapter.get_info();
+        let kind = match info.device_type {
+            wgpu::DeviceType::DiscreteGpu => "discrete",
+            wgpu::DeviceType::IntegratedGpu => "integrated",
+            wgpu::DeviceType::VirtualGpu => "virtual",
+            wgpu::DeviceType::Cpu => "software",
+            wgpu::DeviceType::Other => "other",
+        };
+        let choice = if is_gpu(&info) {
+            gpus += 1;
+            format!("gpu:{}", gpus - 1)
+        } else {
+            "software".to_owned()
+        };
+        AdapterReport {
+            choice,
+            name: info.name,
+            kind: kind.to_owned(),
+            api: info.backend.to_string(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            f16: adapter.features().contains(wgpu::Features::SHADER_F16),
+            max_binding_mib: u64::from(adapter.limits().max_storage_buffer_binding_size) >> 20,
+        }
+    };
+    order.iter().map(report).collect()
+}

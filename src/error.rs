@@ -1,0 +1,92 @@
+//! The library's one error type.
+
+use std::path::{Path, PathBuf};
+
+/// What can go wrong in this library.
+///
+/// Each message names the thing at fault and, where there is one, the mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file or folder could not be read or written.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
+    /// A setting has a value that cannot work.
+    #[error("{0}")]
+    Config(String),
+    /// A file of weights is damaged or is not safetensors.
+    #[error("{path}: not a readable safetensors file ({reason}); download or export it again", path = path.display())]
+    Checkpoint {
+        /// The file.
+        path: PathBuf,
+        /// What the reader found.
+        reason: String,
+    },
+    /// A file of weights belongs to another architecture.
+    #[error("{path}: the tensors do not fit {arch}{report}", path = path.display())]
+    Mismatch {
+        /// The file.
+        path: PathBuf,
+        /// The architecture that was asked for.
+        arch: String,
+        /// Missing, unexpected and mis-shaped tensors by name.
+        report: String,
+    },
+    /// The data set cannot be used.
+    #[error("{path}: {reason}", path = path.display())]
+    Data {
+        /// The image, folder or zip file.
+        path: PathBuf,
+        /// What is wrong with it, and the mend.
+        reason: String,
+    },
+    /// A loss became NaN or infinite.
+    #[error(
+        "step {step}: the {term} loss is {value}; training stopped and the last good checkpoint was kept. \
+         Lower the learning rate (optimizer.lr) or clip the gradients (train.clip)"
+    )]
+    NotFinite {
+        /// The step, counted from 1.
+        step: usize,
+        /// The loss term.
+        term: String,
+        /// NaN or an infinity.
+        value: f32,
+    },
+    /// The wanted device does not exist or cannot be started.
+    #[error("device {wanted}: {reason}")]
+    Device {
+        /// As the user wrote it.
+        wanted: String,
+        /// Why not, and the mend.
+        reason: String,
+    },
+    /// The singular value decomposition did not converge.
+    #[error("the singular value decomposition of block {0} failed: its weights hold NaN or infinite values")]
+    Svd(usize),
+}
+
+impl Error {
+    /// Wraps an I/O error with the path it is about.
+    pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
+        Self::Io { path: path.as_ref().to_owned(), source }
+    }
+
+    /// An error about a data set at `path`.
+    pub fn data(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
+        Self::Data { path: path.as_ref().to_owned(), reason: reason.into() }
+    }
+
+    /// An error about a setting.
+    pub fn config(message: impl Into<String>) -> Self {
+        Self::Config(message.into())
+    }
+}
+
+/// The library's result type.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,38 @@
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::nullspace::Basis;
+
+/// The low-rank adapter `F̂ = F + (F Φ_down) Φ_up` on patch tokens (paper, the
+/// refinement; class and register tokens pass unchanged).
+#[derive(Module, Debug)]
+pub struct Adapter {
+    /// Φ_down, `[D, r]`.
+    pub down: Param<Tensor<2>>,
+    /// Φ_up, `[r, D]`.
+    pub up: Param<Tensor<2>>,
+}
+
+impl Adapter {
+    /// Starts at `Φ_down = N`, `Φ_up = N^T`, so that `F̂ = F (I + N N^T)`.
+    pub fn from_basis(basis: &Basis, device: &Device) -> Self {
+        let shape = [basis.vectors.nrows(), basis.vectors.ncols()];
+        let data = TensorData::new(basis.to_row_major(), shape);
+        let down = Tensor::<2>::from_data(data, device);
+        let up = down.clone().transpose();
+        Self { down: Param::from_tensor(down), up: Param::from_tensor(up) }
+    }
+
+    /// Refined tokens, `[B, T, D] -> [B, T, D]`; the first `prefix` tokens pass
+    /// unchanged.
+    pub fn forward(&self, tokens: Tensor<3>, prefix: usize) -> Tensor<3> {
+        let count = tokens.dims()[1] - prefix;
+        let fixed = tokens.clone().narrow(1, 0, prefix);
+        let patches = tokens.narrow(1, prefix, count);
+        let shift = patches
+            .clone()
+            .matmul(self.down.val().unsqueeze())
+            .matmul(self.up.val().unsqueeze());
+        Tensor::cat(vec![fixed, patches + shift], 1)
+    }
+}

@@ -1,0 +1,7 @@
+//! Refinement of the teacher's features by a low-rank adapter.
+
+mod adapter;
+mod artifacts;
+
+pub use adapter::Adapter;
+pub use artifacts::{NormStats, NormSummary, patch_norms};

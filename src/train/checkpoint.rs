@@ -1,0 +1,151 @@
+use std::path::Path;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::ParamOptimizer;
+use crate::error::{Error, Result};
+use crate::weights::NamedTensors;
+
+const MODEL: &str = "model.";
+const OPTIMIZER: &str = "optimizer.";
+const STEP: &str = "singer.step";
+const RUN: &str = "singer.run";
+
+/// All that a run needs to go on exactly where it was, in one file: the trained
+/// parameters, the optimiser's state, and the number of steps done. Order and
+/// augmentation of the data follow from the seed and the step.
+#[derive(Debug)]
+pub struct Checkpoint {
+    tensors: NamedTensors,
+    /// Steps done.
+    pub step: usize,
+    /// What the run was started with, as its owner described it.
+    pub run: String,
+}
+
+impl Checkpoint {
+    /// Gathers a run's state from the device.
+    pub fn capture<M: Module>(model: &M, optimizer: &ParamOptimizer, step: usize, run: &str) -> Self {
+        let mut gather = Gather::default();
+        model.visit(&mut gather);
+        let state = optimizer.to_tensors(model);
+        let mut tensors = NamedTensors::default();
+        tensors.tensors.extend(gather.found.into_iter().map(|(name, data)| (format!("{MODEL}{name}"), data)));
+        tensors.tensors.extend(state.into_iter().map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)));
+        tensors.metadata.insert(STEP.into(), step.to_string());
+        tensors.metadata.insert(RUN.into(), run.into());
+        Self { tensors, step, run: run.into() }
+    }
+
+    /// Writes the file; a crash leaves the old one whole.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn write(&self, path: &Path) -> Result<()> {
+        self.tensors.write(path)
+    }
+
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] where it is damaged or not one of ours.
+    pub fn read(path: &Path) -> Result<Self> {
+        let tensors = NamedTensors::read(path)?;
+        let entry = |key: &str| tensors.metadata.get(key).cloned();
+        let step = entry(STEP).and_then(|step| step.parse().ok());
+        match (step, entry(RUN)) {
+            (Some(step), Some(run)) => Ok(Self { tensors, step, run }),
+            _ => Err(Error::Checkpoint {
+                path: path.to_owned(),
+                reason: "it is not a training checkpoint".into(),
+            }),
+        }
+    }
+
+    /// Puts the state into a model of the same shape and a fresh optimiser.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where a parameter is missing or has another shape.
+    pub fn restore<M: Module>(
+        self,
+        path: &Path,
+        model: M,
+        optimizer: &mut ParamOptimizer,
+        device: &Device,
+    ) -> Result<M> {
+        let (mut parameters, mut state) = (Vec::new(), Vec::new());
+        for (name, data) in self.tensors.tensors {
+            if let Some(name) = name.strip_prefix(MODEL) {
+                parameters.push((name.to_owned(), data));
+            } else if let Some(name) = name.strip_prefix(OPTIMIZER) {
+                state.push((name.to_owned(), data));
+            }
+        }
+        let mut scatter =
+            Scatter { source: parameters.into_iter().collect(), misfits: Vec::new(), path: Vec::new() };
+        let model = model.map(&mut scatter);
+        if let Some(misfit) = scatter.misfits.first() {
+            return Err(Error::Checkpoint {
+                path: path.to_owned(),
+                reason: format!("{misfit} is missing or has another shape than the configured model"),
+            });
+        }
+        optimizer.load_tensors(&model, state, device);
+        Ok(model)
+    }
+}
+
+#[derive(Default)]
+struct Gather {
+    found: Vec<(String, TensorData)>,
+    path: Vec<String>,
+}
+
+impl ModuleVisitor for Gather {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.push((self.path.join("."), param.val().inner().into_data()));
+    }
+}
+
+struct Scatter {
+    source: std::collections::HashMap<String, TensorData>,
+    misfits: Vec<String>,
+    path: Vec<String>,
+}
+
+impl ModuleMapper for Scatter {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        let fits = |data: &TensorData| *data.shape() == param.lazy_shape();
+        match self.source.remove(&name).filter(fits) {
+            Some(data) => {
+                let device = param.lazy_device();
+                param.map(|old| {
+                    let tensor = Tensor::from_data(data, &device);
+                    if old.is_require_grad() { tensor.require_grad() } else { tensor }
+                })
+            }
+            None => {
+                self.misfits.push(name);
+                param
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::weights::write_atomically;
+
+/// One step's line in `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The step, from 1.
+    pub step: usize,
+    /// Epochs done, with the fraction.
+    pub epoch: f64,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// The minimised sum.
+    pub loss: f32,
+    /// Its terms and other quantities by name.
+    #[serde(flatten)]
+    pub terms: std::collections::BTreeMap<String, f32>,
+}
+
+/// The file of a run's metrics, one JSON object a line.
+pub struct MetricsFile {
+    path: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl MetricsFile {
+    /// Opens the file to go on after `step` steps: later lines, which a killed
+    /// run wrote after its last checkpoint, are dropped.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn open(path: &Path, step: usize) -> Result<Self> {
+        let io = |error| Error::io(path, error);
+        if step == 0 {
+            write_atomically(path, b"")?;
+        } else {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            let kept: String = text
+                .lines()
+                .filter(|line| {
+                    serde_json::from_str::<Record>(line).is_ok_and(|record| record.step <= step)
+                })
+                .flat_map(|line| [line, "\n"])
+                .collect();
+            write_atomically(path, kept.as_bytes())?;
+        }
+        let file = OpenOptions::new().append(true).open(path).map_err(io)?;
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
+    }
+
+    /// Appends lines.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn append(&mut self, records: &[Record]) -> Result<()> {
+        let mut write = || {
+            for record in records {
+                serde_json::to_writer(&mut self.file, record)?;
+                self.file.write_all(b"\n")?;
+            }
+            self.file.flush()
+        };
+        write().map_err(|error| Error::io(&self.path, error))
+    }
+}

@@ -1,0 +1,251 @@
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use burn::module::Module;
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Record, Schedule};
+use crate::data::{Loader, LoaderSettings, Normalise, SharedImages, Transform};
+use crate::error::{Error, Result};
+
+/// What is trained and how its loss comes about.
+pub trait Task {
+    /// All trained parameters.
+    type Model: Module;
+
+    /// The loss of a batch: `images` is `[B, 3, H, W]` on the plain device.
+    fn loss(&self, model: &Self::Model, images: Tensor<4>, labels: &[usize]) -> TaskLoss;
+}
+
+/// A batch's loss.
+pub struct TaskLoss {
+    /// What is minimised, `[1]`, in the training graph.
+    pub total: Tensor<1>,
+    /// Its terms, `[1]` each, outside the graph; checked for NaN.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+    /// Other quantities to record, `[1]` each.
+    pub extra: Vec<(&'static str, Tensor<1>)>,
+}
+
+/// How a run goes.
+#[derive(Debug, Clone)]
+pub struct RunSettings {
+    /// Folder for checkpoint and metrics.
+    pub out: PathBuf,
+    /// Steps in all.
+    pub steps: usize,
+    /// The optimiser.
+    pub optimizer: OptimizerSettings,
+    /// The learning rate's course.
+    pub schedule: Schedule,
+    /// Largest norm of all gradients together; none for no clipping.
+    pub clip: Option<f64>,
+    /// Steps between two looks at the losses.
+    pub log_every: usize,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: usize,
+    /// Description of the run; a checkpoint of another one is not resumed.
+    pub description: String,
+    /// Go on from the folder's checkpoint, if there is one.
+    pub resume: bool,
+    /// Output height and width of the data's transform.
+    pub image_size: [usize; 2],
+    /// Batches and their order.
+    pub loader: LoaderSettings,
+}
+
+/// Where a run stands.
+#[derive(Debug, Clone)]
+pub struct Progress<'a> {
+    /// The newest step's record.
+    pub record: &'a Record,
+    /// Steps in all.
+    pub steps: usize,
+    /// Images a second since the last report.
+    pub images_per_second: f64,
+    /// Share of that time spent waiting for data, 0 to 1.
+    pub waiting: f64,
+    /// Time left at this pace.
+    pub eta: Duration,
+    /// Unreadable images so far.
+    pub unreadable: usize,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// All steps are done.
+    Finished {
+        /// The first and the last step's record of this process, where it did any.
+        ends: Option<(Record, Record)>,
+    },
+    /// Stopped on request after this many steps; a checkpoint is written.
+    Interrupted(usize),
+}
+
+/// Name of the checkpoint in a run's folder.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
+/// Trains `model` (on an autodiff device) until `settings.steps` or until `stop`
+/// is set. Every loss is looked at before the state that it led to is kept.
+///
+/// # Errors
+/// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
+/// and of files.
+#[expect(clippy::too_many_arguments, reason = "each is a different part of a run")]
+pub fn train<T: Task>(
+    task: &T,
+    mut model: T::Model,
+    device: &Device,
+    images: SharedImages,
+    transform: Transform,
+    normalise: Normalise,
+    settings: &RunSettings,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Progress<'_>),
+) -> Result<(T::Model, Outcome)> {
+    let file = settings.out.join(CHECKPOINT);
+    let mut optimizer = ParamOptimizer::new(&settings.optimizer);
+    let mut step = 0;
+    if settings.resume && file.exists() {
+        let checkpoint = Checkpoint::read(&file)?;
+        if checkpoint.run != settings.description {
+            return Err(Error::config(format!(
+                "{} belongs to a run with other settings{}; resume with the same ones or choose another --out",
+                file.display(),
+                first_difference(&checkpoint.run, &settings.description)
+            )));
+        }
+        step = checkpoint.step;
+        model = checkpoint.restore(&file, model, &mut optimizer, device)?;
+    }
+    let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
+    let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
+    let mut loader = Loader::start(images, transform, normalise, settings.loader, step)?;
+    let mut pending = Pending::default();
+    let mut first = None;
+    let mut last = None;
+    let plain = device.clone().inner();
+    let keep = |model: &T::Model, optimizer: &ParamOptimizer, step| {
+        Checkpoint::capture(model, optimizer, step, &settings.description).write(&file)
+    };
+
+    while step < settings.steps {
+        let asked = Instant::now();
+        let batch = loader.next().ok_or_else(|| Error::config("the data loader has stopped"))??;
+        pending.waited += asked.elapsed();
+        let [height, width] = settings.image_size;
+        let count = batch.labels.len();
+        let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
+        let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
+
+        let loss = task.loss(&model, Tensor::from_data(pixels, &plain), &batch.labels);
+        let grads = GradientsParams::from_grads(loss.total.backward(), &model);
+        model = optimizer.step(lr, model, grads, settings.clip);
+        step += 1;
+        pending.push(step, step as f64 / per_epoch as f64, lr, count, loss);
+
+        let interrupted = stop.load(Ordering::Relaxed);
+        let done = step == settings.steps;
+        let due = step % settings.checkpoint_every.max(1) == 0;
+        if step % settings.log_every.max(1) == 0 || due || done || interrupted {
+            let (records, images_per_second, waiting, each) = pending.read()?;
+            metrics.append(&records)?;
+            if let Some(record) = records.last() {
+                let left = (settings.steps - step) as u32;
+                report(Progress {
+                    record,
+                    steps: settings.steps,
+                    images_per_second,
+                    waiting,
+                    eta: each * left,
+                    unreadable: loader.unreadable(),
+                });
+            }
+            first = first.or_else(|| records.first().cloned());
+            last = records.last().cloned().or(last);
+        }
+        if due || done || interrupted {
+            keep(&model, &optimizer, step)?;
+        }
+        if interrupted && !done {
+            return Ok((model, Outcome::Interrupted(step)));
+        }
+    }
+    Ok((model, Outcome::Finished { ends: first.zip(last) }))
+}
+
+/// The first setting in which two descriptions, JSON objects, differ.
+fn first_difference(old: &str, new: &str) -> String {
+    fn find(old: &serde_json::Value, new: &serde_json::Value, path: String) -> Option<String> {
+        if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
+            return new.iter().find_map(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                find(old.get(key).unwrap_or(&serde_json::Value::Null), value, path)
+            });
+        }
+        (old != new).then(|| format!(" ({path} was {old}, now {new})"))
+    }
+    let parse = |text| serde_json::from_str(text).unwrap_or_default();
+    find(&parse(old), &parse(new), String::new()).unwrap_or_default()
+}
+
+/// Steps whose losses are still on the device. Reading them together lets the
+/// device run ahead.
+struct Pending {
+    steps: Vec<(Record, Vec<&'static str>, usize)>,
+    values: Vec<Tensor<1>>,
+    images: usize,
+    since: Instant,
+    waited: Duration,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            steps: Vec::new(),
+            values: Vec::new(),
+            images: 0,
+            since: Instant::now(),
+            waited: Duration::ZERO,
+        }
+    }
+}
+
+impl Pending {
+    fn push(&mut self, step: usize, epoch: f64, lr: f64, images: usize, loss: TaskLoss) {
+        let record = Record { step, epoch, lr, loss: 0.0, terms: Default::default() };
+        let terms = loss.terms.len();
+        let (names, values): (Vec<_>, Vec<_>) = loss.terms.into_iter().chain(loss.extra).unzip();
+        self.steps.push((record, names, terms));
+        self.values.push(Tensor::cat(values, 0));
+        self.images += images;
+    }
+
+    fn read(&mut self) -> Result<(Vec<Record>, f64, f64, Duration)> {
+        let all = Tensor::cat(std::mem::take(&mut self.values), 0).into_data();
+        let mut values = all.iter::<f32>();
+        let count = self.steps.len().max(1);
+        let mut records = Vec::with_capacity(count);
+        for (mut record, names, terms) in self.steps.drain(..) {
+            for (index, (name, value)) in names.into_iter().zip(values.by_ref()).enumerate() {
+                if index < terms {
+                    if !value.is_finite() {
+                        return Err(Error::NotFinite { step: record.step, term: name.into(), value });
+                    }
+                    record.loss += value;
+                }
+                record.terms.insert(name.to_owned(), value);
+            }
+            records.push(record);
+        }
+        let elapsed = self.since.elapsed();
+        let seconds = elapsed.as_secs_f64().max(1e-9);
+        let speed = self.images as f64 / seconds;
+        let waiting = (self.waited.as_secs_f64() / seconds).min(1.0);
+        *self = Self::default();
+        Ok((records, speed, waiting, elapsed / count as u32))
+    }
+}

@@ -1,0 +1,50 @@
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::VitConfig;
+
+/// The weights of timm's patch convolution.
+#[derive(Module, Debug)]
+pub struct PatchProjection {
+    /// `[D, 3, p, p]`.
+    pub weight: Param<Tensor<4>>,
+    /// `[D]`.
+    pub bias: Param<Tensor<1>>,
+}
+
+/// Cuts an image into patches and projects each to a token.
+#[derive(Module, Debug)]
+pub struct PatchEmbed {
+    /// Kernel and stride equal the patch size.
+    pub proj: PatchProjection,
+}
+
+impl PatchEmbed {
+    pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
+        let (dim, patch) = (config.embed_dim, config.patch_size);
+        Self {
+            proj: PatchProjection {
+                weight: Initializer::Zeros.init([dim, 3, patch, patch], device),
+                bias: Initializer::Zeros.init([dim], device),
+            },
+        }
+    }
+
+    /// `[B, 3, H, W] -> [B, P, D]`, patches in row-major order.
+    ///
+    /// Stride equals kernel, so the convolution is one matrix product over
+    /// flattened patches.
+    pub fn forward(&self, image: Tensor<4>) -> Tensor<3> {
+        let [batch, channels, height, width] = image.dims();
+        let weight = self.proj.weight.val();
+        let [dim, _, patch, _] = weight.dims();
+        let (rows, cols) = (height / patch, width / patch);
+        let flat = channels * patch * patch;
+        let patches = image
+            .reshape([batch, channels, rows, patch, cols, patch])
+            .permute([0, 2, 4, 1, 3, 5])
+            .reshape([batch, rows * cols, flat]);
+        let weight = weight.reshape([1, dim, flat]).swap_dims(1, 2);
+        patches.matmul(weight) + self.proj.bias.val().reshape([1, 1, dim])
+    }
+}

@@ -1,0 +1,115 @@
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::io::{Read, Write};
+use std::path::Path;
+
+use burn::tensor::{DType, TensorData};
+use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::{SafeTensors, serialize};
+
+use crate::error::{Error, Result};
+
+/// Named f32 or f64 tensors and string metadata in one safetensors file.
+#[derive(Debug, Default, Clone)]
+pub struct NamedTensors {
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, TensorData>,
+    /// The file's metadata.
+    pub metadata: HashMap<String, String>,
+}
+
+impl NamedTensors {
+    /// Reads a file of f32 and f64 tensors.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Checkpoint`].
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let mut tensors = BTreeMap::new();
+        for (name, view) in file.tensors() {
+            let dtype = match view.dtype() {
+                Dtype::F32 => DType::F32,
+                Dtype::F64 => DType::F64,
+                other => return Err(damaged(format!("{name} is {other:?}, wanted F32 or F64"))),
+            };
+            let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            tensors.insert(name, data);
+        }
+        Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+    }
+
+    /// Reads only a file's header, checks it against the file's length, and
+    /// gives the metadata: cheap for files of any size.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Checkpoint`].
+    pub fn check(path: &Path) -> Result<HashMap<String, String>> {
+        let io = |error| Error::io(path, error);
+        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let mut file = fs::File::open(path).map_err(io)?;
+        let length = file.metadata().map_err(io)?.len();
+        let mut size = [0; 8];
+        file.read_exact(&mut size).map_err(|_| damaged("it is too short".into()))?;
+        let header_len = u64::from_le_bytes(size);
+        if header_len > length.saturating_sub(8) {
+            return Err(damaged("its header reaches past its end".into()));
+        }
+        let mut header = Vec::new();
+        file.take(header_len).read_to_end(&mut header).map_err(io)?;
+        let metadata: Metadata =
+            serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
+        let wanted = 8 + header_len + metadata.data_len() as u64;
+        if wanted != length {
+            return Err(damaged(format!("it has {length} bytes, its header says {wanted}")));
+        }
+        Ok(metadata.metadata().clone().unwrap_or_default())
+    }
+
+    /// Writes the file atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; nothing half-written stays.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        let other = |error: String| Error::io(path, std::io::Error::other(error));
+        let views = self
+            .tensors
+            .iter()
+            .map(|(name, data)| {
+                let dtype = if data.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
+                TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
+                    .map(|view| (name.as_str(), view))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| other(error.to_string()))?;
+        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
+        let bytes = serialize(views, metadata).map_err(|error| other(error.to_string()))?;
+        write_atomically(path, &bytes)
+    }
+}
+
+/// Writes a file so that at any moment either the old or the new one is there,
+/// whole, also after a crash.
+///
+/// # Errors
+/// [`Error::Io`]; the old file stays and no temporary one does.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let write = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        // The rename itself is durable once the folder is.
+        #[cfg(unix)]
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| Error::io(path, error))
+}

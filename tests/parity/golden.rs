@@ -1,0 +1,173 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
+use singer::vit::{Vit, VitConfig};
+use singer::weights::NamedTensors;
+
+/// Runs one check on the CPU backend and on software Vulkan, as two tests.
+macro_rules! on_both_devices {
+    ($($name:ident),* $(,)?) => {
+        mod on_cpu {
+            $(#[test] fn $name() { super::$name(&$crate::golden::device("cpu")); })*
+        }
+        mod on_software_vulkan {
+            $(#[test] fn $name() { super::$name(&$crate::golden::device("software")); })*
+        }
+    };
+}
+
+pub fn device(name: &str) -> Device {
+    singer::device::open(name).unwrap_or_else(|error| panic!("{error}")).device
+}
+
+pub fn folder() -> PathBuf {
+    match std::env::var_os("SINGER_GOLDEN") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"),
+    }
+}
+
+/// The JSON files of a folder, by file stem; at least one.
+pub fn cases(part: &str) -> Vec<(String, Value)> {
+    let folder = folder().join(part);
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+    let mut cases: Vec<_> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), json(&path)))
+        .collect();
+    cases.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(!cases.is_empty(), "{} holds no case", folder.display());
+    cases
+}
+
+pub fn json(path: &Path) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// A file of golden tensors.
+pub struct Golden(BTreeMap<String, TensorData>);
+
+impl Golden {
+    pub fn open(part: &str) -> Self {
+        let path = folder().join(format!("{part}.safetensors"));
+        Self(NamedTensors::read(&path).unwrap_or_else(|error| panic!("{error}")).tensors)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    pub fn data(&self, name: &str) -> &TensorData {
+        self.0.get(name).unwrap_or_else(|| panic!("no golden tensor {name}"))
+    }
+
+    pub fn values(&self, name: &str) -> Vec<f64> {
+        self.data(name).iter::<f64>().collect()
+    }
+
+    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
+        Tensor::from_data(self.data(name).clone(), device)
+    }
+
+    /// Every element within `tolerance` of the golden tensor; gives the largest difference.
+    pub fn assert_close<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f64) -> f64 {
+        let ours = ours.into_data();
+        assert_eq!(ours.shape().as_slice(), self.data(name).shape().as_slice(), "shape of {name}");
+        let worst = ours
+            .iter::<f64>()
+            .zip(self.values(name))
+            .map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() })
+            .fold(0.0, f64::max);
+        assert!(worst <= tolerance, "{name} differs by {worst:.3e}, more than {tolerance:.0e}");
+        worst
+    }
+
+    /// Relative difference in L2 norm within `tolerance`.
+    pub fn assert_relative(&self, name: &str, ours: &[f64], tolerance: f64) {
+        let golden = self.values(name);
+        assert_eq!(ours.len(), golden.len(), "size of {name}");
+        let difference: f64 = ours.iter().zip(&golden).map(|(a, b)| (a - b).powi(2)).sum();
+        let norm: f64 = golden.iter().map(|b| b * b).sum();
+        let relative = (difference / norm.max(1e-30)).sqrt();
+        assert!(relative <= tolerance, "{name} differs by {relative:.3e} relative");
+    }
+}
+
+/// The shape of a ViT, from its weights and, for what they do not show, its JSON.
+pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitConfig {
+    let shape = |name: &str| weights.data(name).shape().to_vec();
+    let embed_dim = shape("cls_token")[2];
+    let patch_size = shape("patch_embed.proj.weight")[2];
+    let patches = img_size.iter().product::<usize>() / patch_size.pow(2);
+    let depth = (0..).take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight"))).count();
+    VitConfig {
+        img_size,
+        patch_size,
+        embed_dim,
+        depth,
+        num_heads: json["num_heads"].as_u64().expect("num_heads in the JSON") as usize,
+        mlp_ratio: shape("blocks.0.mlp.fc1.weight")[0] as f64 / embed_dim as f64,
+        num_classes: if weights.has("head.weight") { shape("head.weight")[0] } else { 0 },
+        reg_tokens: if weights.has("reg_token") { shape("reg_token")[1] } else { 0 },
+        no_embed_class: shape("pos_embed")[1] == patches,
+        init_values: weights.has("blocks.0.ls1.gamma").then_some(1e-6),
+        norm_eps: json["norm_eps"].as_f64().unwrap_or(1e-6),
+    }
+}
+
+pub fn load_vit(part: &str, config: &VitConfig, device: &Device) -> Vit {
+    let path = folder().join(format!("{part}.safetensors"));
+    singer::weights::load(&path, part, config, device).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A module's parameters or their gradients under timm's names, in PyTorch's layout.
+pub fn by_timm_name<M: Module>(
+    module: &M,
+    grads: Option<&GradientsParams>,
+) -> BTreeMap<String, Vec<f64>> {
+    let mut visitor = ByName { grads, found: BTreeMap::new(), path: Vec::new(), linear: Vec::new() };
+    module.visit(&mut visitor);
+    visitor.found
+}
+
+struct ByName<'a> {
+    grads: Option<&'a GradientsParams>,
+    found: BTreeMap<String, Vec<f64>>,
+    path: Vec<String>,
+    linear: Vec<bool>,
+}
+
+impl ModuleVisitor for ByName<'_> {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.push(name.to_owned());
+        self.linear.push(container.ends_with(":Linear"));
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+        self.linear.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = match self.grads {
+            Some(grads) => grads.get::<D>(param.id),
+            None => Some(param.val().inner()),
+        };
+        let Some(mut value) = value else { return };
+        if D == 2 && self.linear.last() == Some(&true) {
+            value = value.swap_dims(0, 1);
+        }
+        let name = self.path.join(".").replace(".gamma", ".weight").replace(".beta", ".bias");
+        let name = if name.contains("ls") { name.replace(".weight", ".gamma") } else { name };
+        self.found.insert(name, value.into_data().iter::<f64>().collect());
+    }
+}

@@ -1,0 +1,9 @@
+//! Equality with the reference implementation's numbers, on the CPU backend and
+//! on software Vulkan. `SINGER_GOLDEN` names another folder of the same layout.
+
+#[macro_use]
+mod golden;
+mod mapping;
+mod singer;
+mod training;
+mod vit;

@@ -1,0 +1,220 @@
+use burn::module::Param;
+use burn::nn::{Linear, LinearConfig};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
+use singer::distill::{Distiller, LossForm, Settings, Trainee, Weights};
+use singer::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
+use singer::refine::Adapter;
+use singer::vit::Vit;
+
+use crate::golden::{Golden, by_timm_name, cases, load_vit, vit_config};
+
+/// The pair of models that all cases share; `json` is a case in reference form.
+pub fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
+    let plain = device.clone().inner();
+    let image = Golden::open("singer/image").tensor::<4>("image", &plain);
+    let [_, _, height, width] = image.dims();
+    let load = |name: &str, device: &Device| {
+        let part = format!("singer/{name}");
+        let config = vit_config(&Golden::open(&part), &json[name], [height, width]);
+        load_vit(&part, &config, device)
+    };
+    (load("teacher", &plain), load("student", device), image)
+}
+
+pub fn settings(json: &Value, losses: LossForm) -> Settings {
+    let weight = |name: &str| json["weights"][name].as_f64().unwrap();
+    Settings {
+        layers: json["layers"].as_array().unwrap().iter().map(|l| l.as_u64().unwrap() as usize).collect(),
+        rank: json["rank"].as_u64().unwrap() as usize,
+        quantile: json["quantile"].as_f64().unwrap(),
+        losses,
+        weights: Weights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") },
+        ..Settings::default()
+    }
+}
+
+pub fn trainee(student: Vit, layers: &[usize], golden: &Golden, prefix: &str, device: &Device) -> Trainee {
+    let tensor2 = |name: String| golden.tensor::<2>(&name, device);
+    let adapters = layers
+        .iter()
+        .map(|layer| Adapter {
+            down: Param::from_tensor(tensor2(format!("{prefix}adapter.{layer}.down"))),
+            up: Param::from_tensor(tensor2(format!("{prefix}adapter.{layer}.up"))),
+        })
+        .collect();
+    let projections = layers
+        .iter()
+        .map(|layer| {
+            let weight = tensor2(format!("{prefix}proj.{layer}.weight")).transpose();
+            let [from, to] = weight.dims();
+            let mut linear: Linear = LinearConfig::new(from, to).init(device);
+            linear.weight = Param::from_tensor(weight);
+            let bias = golden.tensor::<1>(&format!("{prefix}proj.{layer}.bias"), device);
+            linear.bias = Some(Param::from_tensor(bias));
+            linear
+        })
+        .collect();
+    Trainee { student, adapters, projections }
+}
+
+fn losses_and_gradients_equal_the_reference_form(device: &Device) {
+    for (name, json) in cases("singer") {
+        check_case(&format!("singer/{name}"), &json, &json, LossForm::Reference, device);
+    }
+}
+
+fn losses_and_gradients_equal_the_paper_form(device: &Device) {
+    let (_, shapes) = cases("singer").swap_remove(0);
+    for (name, json) in cases("singer/paper") {
+        check_case(&format!("singer/paper/{name}"), &json, &shapes, LossForm::Paper, device);
+    }
+}
+
+fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: &Device) {
+    let device = &device.clone().autodiff();
+    let golden = Golden::open(part);
+    let (teacher, student, image) = models(shapes, device);
+    let settings = settings(json, form);
+    let depth = student.depth();
+    let distiller = Distiller::new(teacher, depth, settings, device).unwrap();
+    let layers = distiller.layers().to_vec();
+    let mapped: Vec<Value> = distiller.student_layers().iter().map(|&l| l.into()).collect();
+    assert_eq!(json["student_layers"].as_array().unwrap(), &mapped, "{part}: mapping");
+    let trainee = trainee(student, &layers, &golden, "", device);
+
+    let pass = distiller.teacher_pass(image.clone());
+    for ((layer, features), next) in layers.iter().zip(&pass.features).zip(&pass.next) {
+        let name = format!("teacher.{layer}");
+        if golden.has(&name) {
+            golden.assert_close(&name, features.clone(), 1e-4);
+        }
+        let name = format!("next.{layer}");
+        if let (Some(next), true) = (next, golden.has(&name)) {
+            golden.assert_close(&name, next.clone(), 1e-4);
+        }
+    }
+    let losses = distiller.losses(&trainee, image, pass);
+    for (layer, view) in layers.iter().zip(&losses.views) {
+        golden.assert_close(&format!("refined.{layer}"), view.refined.clone().inner(), 1e-4);
+        golden.assert_close(&format!("student.{layer}"), view.student.clone().inner(), 1e-4);
+        golden.assert_close(&format!("projected.{layer}"), view.projected.clone().inner(), 1e-4);
+        let threshold = view.threshold.clone().inner().squeeze_dim::<1>(1);
+        golden.assert_close(&format!("quantile.{layer}"), threshold, 1e-4);
+        let name = format!("next_refined.{layer}");
+        if let (Some(next), true) = (&view.next_refined, golden.has(&name)) {
+            golden.assert_close(&name, next.clone().inner(), 1e-4);
+        }
+    }
+    let outlier = losses.outlier_sum();
+    let terms = distiller.weigh(losses.kd, outlier, losses.info);
+    let total = terms.iter().cloned().reduce(|a, b| a + b).unwrap();
+    let named = ["loss_kd", "loss_outlier", "loss_info"].iter().zip(terms).map(|(n, t)| (*n, t));
+    for (name, value) in named.chain([("total", total.clone())]) {
+        let value: f64 = value.inner().into_scalar::<f32>().into();
+        golden.assert_relative(&format!("loss.{name}"), &[value], 1e-4);
+    }
+
+    let grads = GradientsParams::from_grads(total.backward(), &trainee);
+    let ours = by_timm_name(&trainee, Some(&grads));
+    let mut compared = 0;
+    for name in golden.names().filter(|name| name.starts_with("grad.")) {
+        let wanted = our_name(name.trim_start_matches("grad."), &layers);
+        let grad = ours.get(&wanted).unwrap_or_else(|| panic!("{part}: no gradient for {wanted}"));
+        if let Some(third) = name.contains("qkv.bias").then(|| grad.len() / 3) {
+            // The K third is zero in exact arithmetic: only its size can be checked.
+            let scale = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
+            let noise = grad[third..2 * third].iter().map(|g| g * g).sum::<f64>().sqrt();
+            assert!(noise <= 1e-4 * scale, "{part}: {name} has {noise:.1e} in its K third");
+        }
+        golden.assert_relative(name, grad, 1e-3);
+        compared += 1;
+    }
+    assert_eq!(compared, ours.len(), "{part}: the reference has gradients for other parameters");
+}
+
+/// `adapter.17.down` to `adapters.0.down`: by place instead of by layer.
+pub fn our_name(name: &str, layers: &[usize]) -> String {
+    let mut parts = name.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(kind @ ("adapter" | "proj")), Some(layer), Some(rest)) => {
+            let place = layers.iter().position(|l| l.to_string() == layer).unwrap();
+            let kind = if kind == "adapter" { "adapters" } else { "projections" };
+            format!("{kind}.{place}.{rest}")
+        }
+        _ => name.to_owned(),
+    }
+}
+
+fn select(teacher: &Vit, layer: usize, kind: BasisKind, json: &Value) -> Basis {
+    let reader = reader_of(layer, teacher.depth());
+    let selection = Selection {
+        kind,
+        rank: json["rank"].as_u64().unwrap() as usize,
+        threshold: json["null_threshold"].as_f64().unwrap_or(0.05),
+        seed: 0,
+    };
+    Basis::select(linearise(&teacher.blocks[reader]).as_ref(), &selection, reader).unwrap()
+}
+
+/// N N^T, row-major.
+fn projector(basis: &Basis) -> Vec<f64> {
+    let product = &basis.vectors * basis.vectors.transpose();
+    let dim = product.nrows();
+    (0..dim * dim).map(|i| product[(i / dim, i % dim)]).collect()
+}
+
+#[test]
+fn the_smallest_basis_and_its_residual_equal_the_paper_form() {
+    let device = crate::golden::device("cpu");
+    let (_, shapes) = cases("singer").swap_remove(0);
+    let (teacher, _, _) = models(&shapes, &device);
+    for (name, json) in cases("singer/paper") {
+        let golden = Golden::open(&format!("singer/paper/{name}"));
+        for layer in json["layers"].as_array().unwrap() {
+            let layer = layer.as_u64().unwrap() as usize;
+            let basis = select(&teacher, layer, BasisKind::Smallest, &json);
+            golden.assert_relative(&format!("projector.{layer}"), &projector(&basis), 1e-4);
+            let rank = basis.vectors.ncols();
+            let sigma = basis.spectrum[basis.spectrum.len() - rank];
+            assert!((basis.residual - sigma).abs() <= 1e-12 * basis.spectrum[0].max(1.0));
+        }
+    }
+}
+
+#[test]
+fn the_spectrum_and_the_threshold_basis_equal_the_reference_form() {
+    let device = crate::golden::device("cpu");
+    for (name, json) in cases("singer") {
+        let (teacher, _, _) = models(&json, &device);
+        let golden = Golden::open(&format!("singer/{name}"));
+        for layer in json["layers"].as_array().unwrap() {
+            let layer = layer.as_u64().unwrap() as usize;
+            let basis = select(&teacher, layer, BasisKind::Threshold, &json);
+            golden.assert_relative(&format!("spectrum.{layer}"), &basis.spectrum, 1e-5);
+            let below = json["singular_values_below"][layer.to_string()].as_u64().unwrap() as usize;
+            let found = basis.vectors.ncols() - basis.random_columns;
+            assert_eq!(found, below.min(basis.vectors.ncols()), "{name} layer {layer}");
+            let name = format!("adapter.{layer}.down");
+            if golden.has(&name) && basis.random_columns == 0 {
+                let down = golden.values(&name);
+                let (dim, rank) = (basis.vectors.nrows(), basis.vectors.ncols());
+                let mut theirs = vec![0.0; dim * dim];
+                for i in 0..dim {
+                    for j in 0..dim {
+                        theirs[i * dim + j] = (0..rank).map(|k| down[i * rank + k] * down[j * rank + k]).sum();
+                    }
+                }
+                let ours = projector(&basis);
+                let difference = ours.iter().zip(&theirs).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                assert!(difference <= 1e-4 * (rank as f64).sqrt(), "{name}: projectors differ by {difference:.1e}");
+            }
+        }
+    }
+}
+
+on_both_devices!(
+    losses_and_gradients_equal_the_reference_form,
+    losses_and_gradients_equal_the_paper_form,
+);
