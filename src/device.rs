@@ -34,6 +34,8 @@ pub struct OpenDevice {
     pub device: Device,
     /// What it is, for people.
     pub name: String,
+    /// Whether it is the CPU backend.
+    pub is_cpu: bool,
 }
 
 /// The graphics APIs that burn's wgpu backend tries, best first.
@@ -80,6 +82,7 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
     let cpu = || OpenDevice {
         device: Device::flex(),
         name: format!("CPU, {} threads", rayon::current_num_threads()),
+        is_cpu: true,
     };
     if wanted == "cpu" {
         return Ok(cpu());
@@ -143,7 +146,7 @@ fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
             device
         }
     };
-    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api) })
+    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api), is_cpu: false })
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {

@@ -3,10 +3,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Record, Schedule};
+use super::{
+    Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Part, Record, Schedule, Shards,
+};
 use crate::data::{Loader, LoaderSettings, Normalise, SharedImages, Transform};
 use crate::error::{Error, Result};
 
@@ -15,11 +16,19 @@ pub trait Task {
     /// All trained parameters.
     type Model: Module;
 
-    /// The loss of a batch: `images` is `[B, 3, H, W]` on the plain device.
-    fn loss(&self, model: &Self::Model, images: Tensor<4>, labels: &[usize]) -> TaskLoss;
+    /// This part's contribution to the loss of its batch, such that the
+    /// contributions of all parts add up to it: `images` is `[B, 3, H, W]` on
+    /// the plain device.
+    fn loss(
+        &self,
+        model: &Self::Model,
+        images: Tensor<4>,
+        labels: &[usize],
+        part: &Part<'_>,
+    ) -> TaskLoss;
 }
 
-/// A batch's loss.
+/// A batch's loss, or a part's contribution to it.
 pub struct TaskLoss {
     /// What is minimised, `[1]`, in the training graph.
     pub total: Tensor<1>,
@@ -27,6 +36,24 @@ pub struct TaskLoss {
     pub terms: Vec<(&'static str, Tensor<1>)>,
     /// Other quantities to record, `[1]` each.
     pub extra: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl TaskLoss {
+    pub(super) fn detached(self) -> Self {
+        Self { total: self.total.inner(), ..self }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        let add = |ours: Vec<(&'static str, Tensor<1>)>, theirs: Vec<(_, Tensor<1>)>| {
+            let pairs = ours.into_iter().zip(theirs);
+            pairs.map(|((name, a), (_, b))| (name, a + b)).collect()
+        };
+        Self {
+            total: self.total + other.total,
+            terms: add(self.terms, other.terms),
+            extra: add(self.extra, other.extra),
+        }
+    }
 }
 
 /// How a run goes.
@@ -54,6 +81,8 @@ pub struct RunSettings {
     pub image_size: [usize; 2],
     /// Batches and their order.
     pub loader: LoaderSettings,
+    /// Parts that a batch is split into, one for each CPU thread; 1 on a GPU.
+    pub parts: usize,
 }
 
 /// Where a run stands.
@@ -95,7 +124,7 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
 /// and of files.
 #[expect(clippy::too_many_arguments, reason = "each is a different part of a run")]
-pub fn train<T: Task>(
+pub fn train<T: Task + Sync>(
     task: &T,
     mut model: T::Model,
     device: &Device,
@@ -105,7 +134,10 @@ pub fn train<T: Task>(
     settings: &RunSettings,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Progress<'_>),
-) -> Result<(T::Model, Outcome)> {
+) -> Result<(T::Model, Outcome)>
+where
+    T::Model: Sync,
+{
     let file = settings.out.join(CHECKPOINT);
     let mut optimizer = ParamOptimizer::new(&settings.optimizer);
     let mut step = 0;
@@ -124,6 +156,7 @@ pub fn train<T: Task>(
     let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
     let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
     let mut loader = Loader::start(images, transform, normalise, settings.loader, step)?;
+    let shards = Shards::new(settings.parts)?;
     let mut pending = Pending::default();
     let mut first = None;
     let mut last = None;
@@ -141,8 +174,8 @@ pub fn train<T: Task>(
         let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
         let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
 
-        let loss = task.loss(&model, Tensor::from_data(pixels, &plain), &batch.labels);
-        let grads = GradientsParams::from_grads(loss.total.backward(), &model);
+        let pixels = Tensor::from_data(pixels, &plain);
+        let (loss, grads) = shards.backward(task, &model, device, &pixels, &batch.labels);
         model = optimizer.step(lr, model, grads, settings.clip);
         step += 1;
         pending.push(step, step as f64 / per_epoch as f64, lr, count, loss);

@@ -1,0 +1,211 @@
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
+///
+/// Large ViTs grow high-norm artifact tokens, and feature distillation copies
+/// them into the student. SiNGER first refines the teacher's features with
+/// low-rank adapters that lower those norms while keeping what the next block
+/// reads; the student learns from the refined features.
+#[derive(Debug, Parser)]
+#[command(name = "singer", version, after_help = "Start with `singer demo`: nothing to download, nothing to configure.")]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Distil a student from a teacher's refined features
+    Distill(DistillArgs),
+    /// Train a plain ViT with labels (makes teachers and baselines)
+    Pretrain(PretrainArgs),
+    /// Measure a model: head accuracy, nearest neighbours, patch norms
+    Evaluate(EvaluateArgs),
+    /// Show the spectrum of each block's linearisation and the basis' residual
+    Nullspace(NullspaceArgs),
+    /// List the devices and what each supports
+    Devices(DevicesArgs),
+    /// Time a training step, the teacher and the nullspace (prints JSON)
+    Bench(BenchArgs),
+}
+
+/// Options of both training commands; each overrides the config file.
+#[derive(Debug, ClapArgs)]
+pub(super) struct TrainArgs {
+    /// TOML file with the settings (see the README's reference)
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Images: a folder with one folder for each class, a zip of one
+    /// (`x.zip/inner/folder`), or `scenes:N` for N procedural scenes
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Images for measuring at the end, in the same form
+    #[arg(long, value_name = "PATH")]
+    pub(super) val: Option<String>,
+    /// Folder for everything that the run writes
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Images in a batch
+    #[arg(long, value_name = "N")]
+    pub(super) batch: Option<i64>,
+    /// Passes over the data
+    #[arg(long, value_name = "N", conflicts_with = "steps")]
+    pub(super) epochs: Option<f64>,
+    /// Steps in all, instead of epochs
+    #[arg(long, value_name = "N")]
+    pub(super) steps: Option<i64>,
+    /// Highest learning rate
+    #[arg(long)]
+    pub(super) lr: Option<f64>,
+    /// Largest norm of all gradients together
+    #[arg(long, value_name = "NORM")]
+    pub(super) clip: Option<f64>,
+    /// Seed of weights, order and augmentation
+    #[arg(long)]
+    pub(super) seed: Option<i64>,
+    /// auto, cpu, gpu, gpu:N or software (`singer devices` lists them)
+    #[arg(long)]
+    pub(super) device: Option<String>,
+    /// Threads that decode and augment images
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<i64>,
+    /// Any setting by its name in the file: --set singer.threshold=0.1
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(super) set: Vec<String>,
+    /// Go on from the checkpoint in the output folder
+    #[arg(long)]
+    pub(super) resume: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DistillArgs {
+    #[command(flatten)]
+    pub(super) train: TrainArgs,
+    /// The teacher's weights (safetensors with timm's names)
+    #[arg(long, value_name = "FILE")]
+    pub(super) teacher: Option<PathBuf>,
+    /// The teacher's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) teacher_arch: Option<String>,
+    /// The student's timm name
+    #[arg(long, value_name = "NAME")]
+    pub(super) student: Option<String>,
+    /// Intermediate teacher blocks, from 0; the last one is always added
+    #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
+    pub(super) layers: Option<Vec<i64>>,
+    /// Rank of the adapters
+    #[arg(long, value_name = "R")]
+    pub(super) rank: Option<i64>,
+    /// Quantile above which a norm is an outlier
+    #[arg(long, value_name = "Q")]
+    pub(super) quantile: Option<f64>,
+    /// paper or reference
+    #[arg(long, value_name = "FORM")]
+    pub(super) losses: Option<String>,
+    /// smallest, threshold or random
+    #[arg(long, value_name = "KIND")]
+    pub(super) basis: Option<String>,
+    /// f32, or f16 to run the teacher in half precision
+    #[arg(long)]
+    pub(super) precision: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PretrainArgs {
+    #[command(flatten)]
+    pub(super) train: TrainArgs,
+    /// The model's timm name
+    #[arg(long, value_name = "NAME")]
+    pub(super) model: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct EvaluateArgs {
+    /// The model's weights
+    pub(super) weights: PathBuf,
+    /// Images whose features are the neighbours
+    #[arg(long, value_name = "PATH")]
+    pub(super) train: String,
+    /// Images to classify
+    #[arg(long, value_name = "PATH")]
+    pub(super) test: String,
+    /// The model's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
+    /// Most images to take of each set, evenly spread
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub(super) limit: usize,
+    /// Measure a model of this shape with new random weights instead
+    #[arg(long)]
+    pub(super) untrained: bool,
+    /// Images in a batch
+    #[arg(long, default_value_t = 64)]
+    pub(super) batch: usize,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct NullspaceArgs {
+    /// The model's weights
+    pub(super) weights: PathBuf,
+    /// The model's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
+    /// Only these layers, from 0
+    #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
+    pub(super) layers: Option<Vec<usize>>,
+    /// Rank of the basis
+    #[arg(long, default_value_t = 64)]
+    pub(super) rank: usize,
+    /// smallest, threshold or random
+    #[arg(long, default_value = "smallest")]
+    pub(super) basis: String,
+    /// Threshold of the `threshold` basis
+    #[arg(long, default_value_t = 0.05)]
+    pub(super) threshold: f64,
+    /// Print JSON, with every singular value, instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DevicesArgs {
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct BenchArgs {
+    /// The teacher's timm name
+    #[arg(long, value_name = "NAME", default_value = "vit_small_patch16_224")]
+    pub(super) teacher: String,
+    /// The student's timm name
+    #[arg(long, value_name = "NAME", default_value = "vit_tiny_patch16_224")]
+    pub(super) student: String,
+    /// Images in a batch
+    #[arg(long, default_value_t = 8)]
+    pub(super) batch: usize,
+    /// The intermediate layer; by default at 17/24 of the depth
+    #[arg(long)]
+    pub(super) layer: Option<usize>,
+    /// Rank of the adapters
+    #[arg(long, default_value_t = 64)]
+    pub(super) rank: usize,
+    /// CPU threads; by default all
+    #[arg(long)]
+    pub(super) threads: Option<usize>,
+    /// Counted runs of each part
+    #[arg(long, default_value_t = 5)]
+    pub(super) runs: usize,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+}

@@ -1,0 +1,148 @@
+//! `singer bench`: measures, and prints JSON.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use serde_json::{Value, json};
+
+use super::args::BenchArgs;
+use super::config::ModelSpec;
+use super::{models, session};
+use crate::device;
+use crate::distill::{Distiller, Settings, Trainee};
+use crate::error::{Error, Result};
+use crate::nullspace::{Basis, BasisKind, Selection, linearise};
+use crate::train::{DistillTask, OptimizerSettings, ParamOptimizer, Shards};
+
+pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    let opened = device::open(&args.device)?;
+    let device = &opened.device;
+    let shape = |name: &str, role: &str| {
+        let spec = ModelSpec {
+            arch: Some(name.to_owned()),
+            num_classes: Some(0),
+            ..ModelSpec::default()
+        };
+        models::resolve(&spec, role)
+    };
+    let (teacher_shape, student_shape) = (shape(&args.teacher, "teacher")?, shape(&args.student, "student")?);
+    if args.batch == 0 || args.runs == 0 {
+        return Err(Error::config("--batch and --runs must be at least 1"));
+    }
+    let teacher = models::build(&teacher_shape, None, 1, device)?;
+    let training = device.clone().autodiff();
+    let student = models::build(&student_shape, None, 2, &training)?;
+    let last = teacher.depth() - 1;
+    let settings = Settings {
+        layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
+        rank: args.rank,
+        ..Settings::default()
+    };
+    let layers = settings.resolve_layers(teacher.depth())?;
+
+    let nullspace = nullspace_times(&teacher.blocks[last], args.rank, args.runs)?;
+    let student_depth = student.depth();
+    let (mut model, _) = Trainee::new(student, &teacher, &layers, &settings, 3)?;
+    let distiller = Distiller::new(teacher, student_depth, settings, &training)?;
+    let task = DistillTask { distiller };
+    let [height, width] = teacher_shape.config.img_size;
+    let noise = Distribution::Normal(0.0, 1.0);
+    let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
+
+    let parts = session::parts(args.threads, &opened);
+    let shards = Shards::new(parts)?;
+    let labels = vec![0; args.batch];
+    let forward = timed(args.runs, || {
+        let passes = shards.map(args.batch, |range, _| {
+            let images = images.clone().narrow(0, range.start, range.len());
+            task.distiller.teacher_pass(images).features.pop()
+        });
+        passes.into_iter().for_each(|features| wait(device, features));
+    });
+    let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
+    let step = timed(args.runs, || {
+        let (_, grads) = shards.backward(&task, &model, &training, &images, &labels);
+        model = optimizer.step(1e-4, model.clone(), grads, None);
+        wait(device, Some(model.student.pos_embed.val().inner()));
+    });
+    let report = json!({
+        "device": opened.name,
+        "teacher": teacher_shape.arch,
+        "student": student_shape.arch,
+        "batch": args.batch,
+        "layers": layers,
+        "rank": args.rank,
+        "runs": args.runs,
+        "threads": parts,
+        "step": speed(&step, args.batch),
+        "teacher_forward": speed(&forward, args.batch),
+        "nullspace": nullspace,
+        "matmul_gflops": matmul_rate(device, args.runs),
+        "peak_memory_mib": peak_memory_mib(),
+    });
+    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Seconds of each run, after one that is not counted.
+fn timed(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
+    work();
+    (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            work();
+            start.elapsed().as_secs_f64()
+        })
+        .collect()
+}
+
+/// Waits until the device has computed a tensor.
+fn wait(device: &Device, tensor: Option<Tensor<3>>) {
+    drop(tensor.map(|tensor| tensor.sum().into_data()));
+    // A lost device shows in the read above; there is nothing more to do here.
+    let _ = device.sync();
+}
+
+fn speed(seconds: &[f64], batch: usize) -> Value {
+    let median = median(seconds);
+    json!({
+        "median_s": median,
+        "min_s": seconds.iter().copied().fold(f64::INFINITY, f64::min),
+        "max_s": seconds.iter().copied().fold(0.0, f64::max),
+        "images_per_second": batch as f64 / median,
+    })
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
+fn nullspace_times(block: &crate::vit::Block, rank: usize, runs: usize) -> Result<Value> {
+    let matrix = linearise(block);
+    let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
+    Basis::select(matrix.as_ref(), &selection, 0)?;
+    let seconds = timed(runs, || {
+        // The call above has shown that it succeeds.
+        let _ = Basis::select(matrix.as_ref(), &selection, 0);
+    });
+    Ok(json!({ "dim": matrix.nrows(), "rank": rank, "median_s": median(&seconds) }))
+}
+
+/// The device's rate for a plain 1024³ product, as the yardstick of a step.
+fn matmul_rate(device: &Device, runs: usize) -> f64 {
+    let side = 1024;
+    let matrix = Tensor::<3>::random([1, side, side], Distribution::Default, device);
+    let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))));
+    2.0 * (side as f64).powi(3) / median(&seconds) / 1e9
+}
+
+/// The process's largest resident size, where the system tells (Linux).
+fn peak_memory_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kib / 1024)
+}

@@ -1,0 +1,64 @@
+use std::process::ExitCode;
+
+use comfy_table::Table;
+use serde_json::json;
+
+use super::args::EvaluateArgs;
+use super::config::DataConfig;
+use super::{models, session};
+use crate::error::Result;
+use crate::eval::{accuracy, class_features, knn_accuracy};
+use crate::device;
+
+pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
+    let model = models::open(&args.weights, args.arch.as_deref())?;
+    let opened = device::open(&args.device)?;
+    let file = (!args.untrained).then_some(args.weights.as_path());
+    let vit = models::build(&model, file, 0, &opened.device)?;
+
+    let data = DataConfig::default();
+    let side = session::scene_side(&model.config);
+    let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
+    let normalise = session::normalise(&data, &model.arch);
+    let limit = Some(args.limit.max(1));
+    let settings =
+        session::eval_settings(&data, model.config.img_size, normalise, args.batch.max(1), limit);
+
+    let bank = class_features(&vit, &train, &settings, &opened.device)?;
+    let queries = class_features(&vit, &test, &settings, &opened.device)?;
+    let knn = knn_accuracy(&bank, &queries, &opened.device);
+    let has_head = model.config.num_classes == test.classes().len();
+    let head = (has_head && !args.untrained)
+        .then(|| accuracy(&vit, &test, &settings, &opened.device))
+        .transpose()?;
+
+    if args.json {
+        let report = json!({
+            "weights": args.weights,
+            "untrained": args.untrained,
+            "head_top1": head,
+            "knn_top1": knn,
+            "train_images": bank.labels.len(),
+            "test_images": queries.labels.len(),
+            "last_block_norms": queries.norms,
+        });
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new();
+    table.set_header(["measure", "value"]);
+    if let Some(head) = head {
+        table.add_row(["top-1 of the head", &format!("{:.2} %", head * 100.0)]);
+    }
+    let neighbours = format!("{:.2} %", knn * 100.0);
+    table.add_row(["top-1 of 20 nearest neighbours", &neighbours]);
+    if let Some(norms) = queries.norms {
+        let ratio = format!("{:.2}", norms.max_over_median);
+        let share = format!("{:.2} %", norms.outlier_share * 100.0);
+        table.add_row(["last block: largest over median patch norm", &ratio]);
+        table.add_row(["last block: patches above 3x the median", &share]);
+    }
+    println!("{table}");
+    println!("{} neighbours, {} test images, {}", bank.labels.len(), queries.labels.len(), opened.name);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,41 @@
+//! The program: arguments, configuration files, and one file for each command.
+
+mod args;
+mod bench;
+mod config;
+mod console;
+mod devices;
+mod distill;
+mod evaluate;
+mod models;
+mod nullspace;
+mod pretrain;
+mod run_folder;
+mod session;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+
+/// Runs the program and gives its exit code: 0 for success, 1 for a failure,
+/// 2 for unusable arguments, 130 after Ctrl-C.
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = match args.command {
+        Command::Distill(args) => distill::run(args),
+        Command::Pretrain(args) => pretrain::run(args),
+        Command::Evaluate(args) => evaluate::run(&args),
+        Command::Nullspace(args) => nullspace::run(&args),
+        Command::Devices(args) => devices::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("singer: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,145 @@
+use std::process::ExitCode;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use serde_json::json;
+
+use super::args::PretrainArgs;
+use super::config::{self, Override, PretrainConfig};
+use super::console::Console;
+use super::models::{self, Resolved};
+use super::run_folder::RunFolder;
+use super::session;
+use crate::error::{Error, Result};
+use crate::train::{Outcome, PretrainTask, RunSettings, train};
+use crate::{device, eval, weights};
+
+/// Name of the trained model in a run's folder.
+const MODEL: &str = "model.safetensors";
+
+pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
+    let mut overrides = session::overrides(&args.train)?;
+    overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
+    let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
+    let stop = session::stop_flag()?;
+    pretrain(&config, args.train.resume, &stop)
+}
+
+fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<ExitCode> {
+    if !(0.0..1.0).contains(&config.label_smoothing) {
+        return Err(Error::config(format!(
+            "label_smoothing is {}; it must lie between 0 and 1",
+            config.label_smoothing
+        )));
+    }
+    let shape = models::resolve(&config.model, "model")?;
+    let images = session::training_images(&config.data, session::scene_side(&shape.config))?;
+    let classes = images.classes().len();
+    let spec = session::with_classes(&config.model, classes);
+    let model = models::resolve(&spec, "model")?;
+    if model.config.num_classes < classes {
+        return Err(Error::config(format!(
+            "model.num_classes is {} and the data has {classes} classes; leave it out or raise it",
+            model.config.num_classes
+        )));
+    }
+    let size = model.config.img_size;
+    let normalise = session::normalise(&config.data, &model.arch);
+    let transform = session::train_transform(&config.data, size)?;
+    let loader = session::loader(&config.data, &config.train, config.seed);
+    let steps = session::steps(&config.train, images.len(), &loader)?;
+    let validation = config
+        .data
+        .val
+        .as_deref()
+        .map(|place| session::images(place, session::scene_side(&model.config)))
+        .transpose()?;
+
+    let opened = device::open(&config.device.0)?;
+    let training = opened.device.clone().autodiff();
+    let start = models::build(&model, spec.weights.as_deref(), config.seed, &training)?;
+    let parts = session::parts(config.train.threads, &opened);
+    let mut folder = RunFolder::prepare(
+        config.out.as_deref(),
+        resume,
+        "pretrain",
+        &opened.name,
+        config.seed,
+        config,
+    )?;
+    println!(
+        "pretraining {} ({:.1} M parameters) on {} images of {classes} classes, {steps} steps, {}",
+        model.arch,
+        start.num_params() as f64 / 1e6,
+        images.len(),
+        opened.name
+    );
+    let settings = RunSettings {
+        out: folder.path.clone(),
+        steps,
+        optimizer: config.optimizer.clone(),
+        schedule: config.schedule.clone(),
+        clip: config.train.clip,
+        log_every: config.train.log_every,
+        checkpoint_every: config.train.checkpoint_every,
+        description: description(config, &model, steps, parts),
+        resume,
+        image_size: size,
+        loader,
+        parts,
+    };
+    let task = PretrainTask { label_smoothing: config.label_smoothing };
+    let console = Console::new();
+    let (trained, outcome) = train(
+        &task,
+        start,
+        &training,
+        images,
+        transform,
+        normalise,
+        &settings,
+        stop,
+        &mut |progress| console.report(&progress),
+    )?;
+    console.finish();
+    if let Outcome::Interrupted(step) = outcome {
+        println!("stopped after step {step} of {steps}; go on with the same command and --resume");
+        return Ok(ExitCode::from(130));
+    }
+    let trained = trained.valid();
+    let file = folder.path.join(MODEL);
+    weights::save(&trained, &model.arch, &model.config, &file)?;
+    println!("wrote {}", file.display());
+    if let Some(validation) = validation {
+        let settings =
+            session::eval_settings(&config.data, size, normalise, config.train.batch, None);
+        let accuracy = eval::accuracy(&trained, &validation, &settings, &opened.device)?;
+        folder.record("result", json!({ "val_accuracy": accuracy }))?;
+        println!("validation accuracy {:.2} %", accuracy * 100.0);
+    }
+    folder.finish()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a checkpoint must agree with: all that changes the weights.
+fn description(
+    config: &PretrainConfig,
+    model: &Resolved,
+    steps: usize,
+    parts: usize,
+) -> String {
+    json!({
+        "command": "pretrain",
+        "seed": config.seed,
+        "model": model.config,
+        "data": session::identity(&config.data),
+        "batch": config.train.batch,
+        "steps": steps,
+        "parts": parts,
+        "clip": config.train.clip,
+        "optimizer": config.optimizer,
+        "schedule": config.schedule,
+        "label_smoothing": config.label_smoothing,
+    })
+    .to_string()
+}

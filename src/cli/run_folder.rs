@@ -1,0 +1,90 @@
+//! A run's output folder.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::error::{Error, Result};
+use crate::weights::write_atomically;
+
+/// The file that a finished or interrupted run can be recognised by.
+const RUN_FILE: &str = "run.json";
+
+pub(super) struct RunFolder {
+    pub(super) path: PathBuf,
+    run: Value,
+}
+
+impl RunFolder {
+    /// Makes the folder, or takes an old run's with `resume`.
+    pub(super) fn prepare(
+        out: Option<&Path>,
+        resume: bool,
+        command: &str,
+        device: &str,
+        seed: u64,
+        config: &impl Serialize,
+    ) -> Result<Self> {
+        let path = out
+            .ok_or_else(|| Error::config("no output folder: set out or --out"))?
+            .to_owned();
+        let file = path.join(RUN_FILE);
+        if file.exists() && !resume {
+            return Err(Error::config(format!(
+                "{} already holds a run; go on with --resume or choose another --out",
+                path.display()
+            )));
+        }
+        std::fs::create_dir_all(&path).map_err(|error| Error::io(&path, error))?;
+        let run = json!({
+            "command": command,
+            "started": now(),
+            "device": device,
+            "seed": seed,
+            "versions": versions(),
+            "config": config,
+        });
+        let folder = Self { path, run };
+        folder.write()?;
+        Ok(folder)
+    }
+
+    /// Adds a result and writes `run.json` anew.
+    pub(super) fn record(&mut self, key: &str, value: impl Serialize) -> Result<()> {
+        self.run[key] = serde_json::to_value(value)
+            .map_err(|error| Error::config(format!("{key}: {error}")))?;
+        self.write()
+    }
+
+    /// Notes when the run ended.
+    pub(super) fn finish(&mut self) -> Result<()> {
+        self.record("finished", now())
+    }
+
+    fn write(&self) -> Result<()> {
+        let text = serde_json::to_string_pretty(&self.run).unwrap_or_default() + "\n";
+        write_atomically(&self.path.join(RUN_FILE), text.as_bytes())
+    }
+}
+
+/// Seconds since 1970, UTC.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// This crate's version, and burn's and wgpu's as the manifest asks for them.
+fn versions() -> Value {
+    let manifest: toml::Table =
+        toml::from_str(include_str!("../../Cargo.toml")).unwrap_or_default();
+    let wanted = |name: &str| {
+        let version = manifest.get("dependencies").and_then(|all| all.get(name)?.get("version"));
+        version.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+    };
+    json!({
+        "singer": env!("CARGO_PKG_VERSION"),
+        "burn": wanted("burn"),
+        "wgpu": wanted("wgpu"),
+    })
+}

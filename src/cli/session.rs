@@ -1,0 +1,178 @@
+//! What both training commands set up: images, transforms, device, Ctrl-C.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
+use super::args::TrainArgs;
+use crate::data::{
+    EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages,
+    TrainTransform, Transform,
+};
+use crate::device::OpenDevice;
+use crate::error::{Error, Result};
+use crate::eval::EvalSettings;
+use crate::vit::{VitConfig, preset};
+
+/// Seed of the procedural scenes, the same for everybody.
+const SCENES_SEED: u64 = 2026;
+
+/// The overrides that flags of both training commands stand for.
+pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
+    let mut list = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>>>()?;
+    let mut add = |key: &str, value: Option<toml::Value>| {
+        list.extend(value.map(|value| Override::new(key, value)));
+    };
+    let out = args.out.as_ref().map(|path| path.to_string_lossy().into_owned());
+    add("data.path", args.data.clone().map(Into::into));
+    add("data.val", args.val.clone().map(Into::into));
+    add("data.workers", args.workers.map(Into::into));
+    add("out", out.map(Into::into));
+    add("train.batch", args.batch.map(Into::into));
+    add("train.epochs", args.epochs.map(Into::into));
+    add("train.steps", args.steps.map(Into::into));
+    add("train.clip", args.clip.map(Into::into));
+    add("optimizer.lr", args.lr.map(Into::into));
+    add("seed", args.seed.map(Into::into));
+    add("device", args.device.clone().map(Into::into));
+    Ok(list)
+}
+
+/// Opens a data set: a path, or `scenes:N`.
+pub(super) fn images(place: &str, side: usize) -> Result<SharedImages> {
+    match place.strip_prefix("scenes:") {
+        Some(count) => match count.parse() {
+            Ok(count) if count > 0 => Ok(Arc::new(Scenes::new(SCENES_SEED, count, side as u32))),
+            _ => Err(Error::config(format!("{place}: write scenes:N with a number of scenes"))),
+        },
+        None => Ok(Arc::new(FileSet::open(Path::new(place))?)),
+    }
+}
+
+/// The set that a config names, or an error that says how to name one.
+pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedImages> {
+    let place = data.path.as_deref().ok_or_else(|| {
+        Error::config("no training images: set data.path or --data (a folder of class folders, a zip of one, or scenes:N)")
+    })?;
+    images(place, side)
+}
+
+/// Mean and deviation: the config's, else those of the model's family.
+pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
+    let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
+    Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
+}
+
+/// The random transform of training.
+pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Transform> {
+    let range = |name: &str, [low, high]: [f64; 2], most: f64| {
+        if low > 0.0 && low <= high && high <= most {
+            return Ok(());
+        }
+        Err(Error::config(format!("data.{name} is [{low}, {high}]; write [smallest, largest], above 0")))
+    };
+    range("scale", data.scale, 1.0)?;
+    range("ratio", data.ratio, f64::MAX)?;
+    if !(0.0..=1.0).contains(&data.flip) {
+        return Err(Error::config(format!("data.flip is {}; it is a probability", data.flip)));
+    }
+    Ok(Transform::Train(TrainTransform {
+        size,
+        scale: data.scale,
+        ratio: data.ratio,
+        flip: data.flip,
+    }))
+}
+
+/// How images are measured: shorter side to size / crop_pct, centre crop.
+pub(super) fn eval_settings(
+    data: &DataConfig,
+    size: [usize; 2],
+    normalise: Normalise,
+    batch: usize,
+    limit: Option<usize>,
+) -> EvalSettings {
+    let short = size[0].max(size[1]) as f64;
+    EvalSettings {
+        transform: EvalTransform { size, resize: (short / data.crop_pct).floor() as usize },
+        normalise,
+        batch,
+        workers: data.workers.max(1),
+        limit,
+    }
+}
+
+/// The loader's settings for training.
+pub(super) fn loader(data: &DataConfig, train: &TrainConfig, seed: u64) -> LoaderSettings {
+    LoaderSettings {
+        batch: train.batch,
+        seed,
+        workers: data.workers,
+        order: Order::Shuffled,
+        max_unreadable: data.max_unreadable,
+    }
+}
+
+/// Steps in all.
+pub(super) fn steps(train: &TrainConfig, images: usize, loader: &LoaderSettings) -> Result<usize> {
+    let steps = match train.steps {
+        Some(steps) => steps,
+        None if loader.batch == 0 => 0,
+        None => {
+            let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
+            (train.epochs * per_epoch).round() as usize
+        }
+    };
+    if steps == 0 {
+        return Err(Error::config(format!(
+            "there is nothing to do: {} images in batches of {} for {} epochs; use smaller batches or more epochs",
+            images, train.batch, train.epochs
+        )));
+    }
+    Ok(steps)
+}
+
+/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
+pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let set = flag.clone();
+    ctrlc::set_handler(move || {
+        if set.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step and saving; press Ctrl-C again to stop at once");
+    })
+    .map_err(|error| Error::config(format!("cannot watch for Ctrl-C: {error}")))?;
+    Ok(flag)
+}
+
+/// Gives a model spec as many classes as the data where it does not say.
+pub(super) fn with_classes(spec: &ModelSpec, classes: usize) -> ModelSpec {
+    ModelSpec { num_classes: spec.num_classes.or(Some(classes)), ..spec.clone() }
+}
+
+/// The image side to draw scenes at: the model's.
+pub(super) fn scene_side(config: &VitConfig) -> usize {
+    config.img_size[0].max(config.img_size[1])
+}
+
+/// The part of the data's settings that changes what is learnt.
+pub(super) fn identity(data: &DataConfig) -> serde_json::Value {
+    serde_json::json!({
+        "path": data.path,
+        "mean": data.mean,
+        "std": data.std,
+        "scale": data.scale,
+        "ratio": data.ratio,
+        "flip": data.flip,
+    })
+}
+
+/// Parts that batches are split into: on the CPU one for each thread.
+pub(super) fn parts(threads: Option<usize>, opened: &OpenDevice) -> usize {
+    if !opened.is_cpu {
+        return 1;
+    }
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}

@@ -1,0 +1,43 @@
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Features;
+
+/// Neighbours that vote.
+const NEIGHBOURS: usize = 20;
+/// Temperature of their weights.
+const TEMPERATURE: f32 = 0.07;
+/// Rows of similarities held at a time.
+const ROWS: usize = 512;
+
+/// Share of `test` rows that their 20 nearest `train` rows classify rightly,
+/// each voting with weight `exp(cosine / 0.07)` (the kNN protocol of DINO).
+pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> f64 {
+    let classes = train.labels.iter().max().map_or(0, |&label| label + 1);
+    let matrix = |rows: &[f32], dim: usize| -> Tensor<2> {
+        Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / dim, dim]), device)
+    };
+    let bank = matrix(&train.rows, train.dim).transpose();
+    let mut right = 0;
+    for (rows, labels) in test.rows.chunks(ROWS * test.dim).zip(test.labels.chunks(ROWS)) {
+        let similarities = matrix(rows, test.dim).matmul(bank.clone()).into_data();
+        let similarities: Vec<f32> = similarities.iter::<f32>().collect();
+        for (row, &label) in similarities.chunks(train.labels.len()).zip(labels) {
+            right += usize::from(vote(row, &train.labels, classes) == label);
+        }
+    }
+    right as f64 / test.labels.len().max(1) as f64
+}
+
+fn vote(similarities: &[f32], labels: &[usize], classes: usize) -> usize {
+    let mut order: Vec<usize> = (0..similarities.len()).collect();
+    let count = NEIGHBOURS.min(order.len());
+    if count < order.len() {
+        order.select_nth_unstable_by(count, |&a, &b| similarities[b].total_cmp(&similarities[a]));
+    }
+    let mut votes = vec![0.0; classes];
+    for &near in &order[..count] {
+        votes[labels[near]] += (similarities[near] / TEMPERATURE).exp();
+    }
+    let best = votes.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1));
+    best.map_or(0, |(class, _)| class)
+}

@@ -1,0 +1,106 @@
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+use super::{EvalSettings, for_each_batch};
+use crate::data::SharedImages;
+use crate::distill::{Distiller, Trainee};
+use crate::error::Result;
+use crate::refine::{NormStats, NormSummary, patch_norms};
+use crate::vit::Vit;
+
+/// Share of images whose class the head puts first, 0 to 1.
+///
+/// # Errors
+/// Errors of the data.
+pub fn accuracy(
+    model: &Vit,
+    images: &SharedImages,
+    settings: &EvalSettings,
+    device: &Device,
+) -> Result<f64> {
+    let (mut right, mut total) = (0, 0);
+    for_each_batch(images, settings, device, |batch, labels| {
+        let best = model.forward(batch).argmax(1).into_data();
+        right += best.iter::<i64>().zip(labels).filter(|(a, b)| *a == **b as i64).count();
+        total += labels.len();
+    })?;
+    Ok(right as f64 / total.max(1) as f64)
+}
+
+/// Frozen features with their labels.
+#[derive(Debug, Clone, Default)]
+pub struct Features {
+    /// Unit-length class tokens of the last block, row-major `[N, D]`.
+    pub rows: Vec<f32>,
+    /// D.
+    pub dim: usize,
+    /// Class of each row.
+    pub labels: Vec<usize>,
+    /// Patch norms of the last block.
+    pub norms: Option<NormSummary>,
+}
+
+/// The class token after the last block (no final norm), scaled to unit length.
+///
+/// # Errors
+/// Errors of the data.
+pub fn class_features(
+    model: &Vit,
+    images: &SharedImages,
+    settings: &EvalSettings,
+    device: &Device,
+) -> Result<Features> {
+    let mut features = Features { dim: model.embed_dim(), ..Features::default() };
+    let mut stats = NormStats::default();
+    for_each_batch(images, settings, device, |batch, labels| {
+        let embedded = model.embed(batch);
+        let tokens = model.forward_blocks(embedded, 0..model.depth());
+        stats.add(patch_norms(tokens.clone(), model.prefix_tokens()));
+        let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1);
+        let norm = class.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+        features.rows.extend((class / norm).into_data().iter::<f32>());
+        features.labels.extend_from_slice(labels);
+    })?;
+    features.norms = stats.summary();
+    Ok(features)
+}
+
+/// Patch norms of one distilled layer.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LayerNorms {
+    /// Teacher block.
+    pub layer: usize,
+    /// Its output as it is.
+    pub raw: NormSummary,
+    /// Its output refined by the adapter.
+    pub refined: NormSummary,
+}
+
+/// Patch norms of the teacher's raw and refined features. `trainee` lives on
+/// the plain device.
+///
+/// # Errors
+/// Errors of the data.
+pub fn distilled_norms(
+    distiller: &Distiller,
+    trainee: &Trainee,
+    images: &SharedImages,
+    settings: &EvalSettings,
+    device: &Device,
+) -> Result<Vec<LayerNorms>> {
+    let prefix = distiller.teacher().prefix_tokens();
+    let mut stats = vec![(NormStats::default(), NormStats::default()); distiller.layers().len()];
+    for_each_batch(images, settings, device, |batch, _| {
+        let pass = distiller.teacher_pass(batch);
+        for ((features, adapter), (raw, refined)) in
+            pass.features.into_iter().zip(&trainee.adapters).zip(&mut stats)
+        {
+            raw.add(patch_norms(features.clone(), prefix));
+            refined.add(patch_norms(adapter.forward(features, prefix), prefix));
+        }
+    })?;
+    let norms = distiller.layers().iter().zip(stats).filter_map(|(&layer, (raw, refined))| {
+        Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })
+    });
+    Ok(norms.collect())
+}

@@ -1,0 +1,95 @@
+//! Measuring models: accuracy of the head, nearest neighbours on frozen
+//! features, and patch norms.
+
+mod knn;
+mod measure;
+
+pub use knn::knn_accuracy;
+pub use measure::{Features, LayerNorms, accuracy, class_features, distilled_norms};
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::data::{
+    EvalTransform, Loader, LoaderSettings, Normalise, Order, SharedImages, Transform,
+};
+use crate::error::Result;
+
+/// How images reach a model that is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct EvalSettings {
+    /// Size and crop.
+    pub transform: EvalTransform,
+    /// Mean and deviation.
+    pub normalise: Normalise,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Decoding threads.
+    pub workers: usize,
+    /// Most images to take, evenly spread over the set; none for all.
+    pub limit: Option<usize>,
+}
+
+/// Calls `each` with batches `[B, 3, H, W]` and their labels.
+fn for_each_batch(
+    images: &SharedImages,
+    settings: &EvalSettings,
+    device: &Device,
+    mut each: impl FnMut(Tensor<4>, &[usize]),
+) -> Result<()> {
+    let loader = LoaderSettings {
+        batch: settings.batch,
+        seed: 0,
+        workers: settings.workers,
+        order: Order::Sequential,
+        max_unreadable: 0.01,
+    };
+    let images = match settings.limit {
+        Some(limit) if limit < images.len() => every_nth(images.clone(), limit),
+        _ => images.clone(),
+    };
+    let transform = Transform::Eval(settings.transform);
+    for batch in Loader::start(images, transform, settings.normalise, loader, 0)? {
+        let batch = batch?;
+        let [height, width] = settings.transform.size;
+        let data = TensorData::new(batch.pixels, [batch.labels.len(), 3, height, width]);
+        each(Tensor::from_data(data, device), &batch.labels);
+    }
+    Ok(())
+}
+
+fn every_nth(images: SharedImages, count: usize) -> SharedImages {
+    std::sync::Arc::new(Subset { images, count })
+}
+
+struct Subset {
+    images: SharedImages,
+    count: usize,
+}
+
+impl Subset {
+    fn place(&self, index: usize) -> usize {
+        index * self.images.len() / self.count
+    }
+}
+
+impl crate::data::ImageSet for Subset {
+    fn len(&self) -> usize {
+        self.count
+    }
+
+    fn classes(&self) -> &[String] {
+        self.images.classes()
+    }
+
+    fn label(&self, index: usize) -> usize {
+        self.images.label(self.place(index))
+    }
+
+    fn name(&self, index: usize) -> String {
+        self.images.name(self.place(index))
+    }
+
+    fn read(&self, index: usize) -> Result<image::RgbImage> {
+        self.images.read(self.place(index))
+    }
+}
