@@ -9,6 +9,7 @@ pub mod error;
 pub mod eval;
 pub mod loss;
 pub mod nullspace;
+pub mod plant;
 pub mod refine;
 pub mod train;
 pub mod vit;

@@ -39,14 +39,19 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     Ok(list)
 }
 
-/// Opens a data set: a path, or `scenes:N`.
+/// Opens a data set: a path, `scenes:N` or `scenes:A-B`.
 pub(super) fn images(place: &str, side: usize) -> Result<SharedImages> {
-    match place.strip_prefix("scenes:") {
-        Some(count) => match count.parse() {
-            Ok(count) if count > 0 => Ok(Arc::new(Scenes::new(SCENES_SEED, count, side as u32))),
-            _ => Err(Error::config(format!("{place}: write scenes:N with a number of scenes"))),
-        },
-        None => Ok(Arc::new(FileSet::open(Path::new(place))?)),
+    let Some(numbers) = place.strip_prefix("scenes:") else {
+        return Ok(Arc::new(FileSet::open(Path::new(place))?));
+    };
+    let (from, to) = numbers.split_once('-').unwrap_or(("0", numbers));
+    match (from.parse(), to.parse()) {
+        (Ok(from), Ok(to)) if from < to => {
+            Ok(Arc::new(Scenes::new(SCENES_SEED, from..to, side as u32)))
+        }
+        _ => Err(Error::config(format!(
+            "{place}: write scenes:N for the first N procedural scenes, or scenes:A-B for those from A to below B"
+        ))),
     }
 }
 

@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use image::{Rgb, RgbImage};
 use rand::RngExt;
 use rand::SeedableRng;
@@ -31,26 +33,26 @@ pub struct Scene {
 #[derive(Debug, Clone)]
 pub struct Scenes {
     seed: u64,
-    count: usize,
+    range: Range<usize>,
     side: u32,
     classes: Vec<String>,
 }
 
 impl Scenes {
-    /// `count` scenes of `side` times `side` pixels.
-    pub fn new(seed: u64, count: usize, side: u32) -> Self {
-        Self { seed, count, side, classes: SHAPES.map(str::to_owned).to_vec() }
+    /// The scenes with numbers in `range`, of `side` times `side` pixels.
+    pub fn new(seed: u64, range: Range<usize>, side: u32) -> Self {
+        Self { seed, range, side, classes: SHAPES.map(str::to_owned).to_vec() }
     }
 
-    /// Scene `index`, with mask and depth.
+    /// Scene `index` of the range, with mask and depth.
     pub fn scene(&self, index: usize) -> Scene {
-        render(self.seed, index, self.side)
+        render(self.seed, self.range.start + index, self.side)
     }
 }
 
 impl ImageSet for Scenes {
     fn len(&self) -> usize {
-        self.count
+        self.range.len()
     }
 
     fn classes(&self) -> &[String] {
@@ -58,11 +60,11 @@ impl ImageSet for Scenes {
     }
 
     fn label(&self, index: usize) -> usize {
-        index % SHAPES.len()
+        (self.range.start + index) % SHAPES.len()
     }
 
     fn name(&self, index: usize) -> String {
-        format!("scene {index}")
+        format!("scene {}", self.range.start + index)
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {

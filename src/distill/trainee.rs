@@ -1,4 +1,4 @@
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
@@ -95,7 +95,7 @@ fn projection(from: usize, to: usize, rng: &mut ChaCha8Rng, device: &Device) -> 
     let mut linear = LinearConfig::new(from, to).init(device);
     let weight = Tensor::<2>::from_data(TensorData::new(weight, [from, to]), device);
     let bias = Tensor::<1>::from_data(TensorData::new(bias, [to]), device);
-    linear.weight = linear.weight.map(|_| weight);
-    linear.bias = linear.bias.map(|old| old.map(|_| bias));
+    linear.weight = Param::from_tensor(weight);
+    linear.bias = Some(Param::from_tensor(bias));
     linear
 }

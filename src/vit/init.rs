@@ -60,7 +60,7 @@ impl ModuleMapper for Init {
             Some(values) => {
                 let device: Device = param.lazy_device();
                 let data = TensorData::new(values, dims);
-                param.map(|_| Tensor::from_data(data, &device))
+                param.map(|_| Tensor::from_data(data, &device).set_require_grad(device.is_autodiff()))
             }
             None => param,
         }
