@@ -87,11 +87,14 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
     if wanted == "cpu" {
         return Ok(cpu());
     }
-    let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
+    let gpu_index = wanted
+        .strip_prefix("gpu:")
+        .and_then(|index| index.parse::<usize>().ok());
     if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
         return Err(Error::Device {
             wanted: wanted.into(),
-            reason: "unknown; use auto, cpu, gpu, gpu:N or software (`singer devices` lists them)".into(),
+            reason: "unknown; use auto, cpu, gpu, gpu:N or software (`singer devices` lists them)"
+                .into(),
         });
     }
     let reports = adapters();
@@ -122,7 +125,10 @@ pub fn supports_f16(device: &Device) -> bool {
 fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
     let nth = |kind: &str| {
         // Position among the adapters of the same kind, which is how burn counts.
-        adapters().iter().filter(|other| other.kind == kind).position(|other| other == report)
+        adapters()
+            .iter()
+            .filter(|other| other.kind == kind)
+            .position(|other| other == report)
     };
     let index = nth(&report.kind).unwrap_or_default();
     let kind = match report.kind.as_str() {
@@ -141,12 +147,19 @@ fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
             let device = Device::wgpu_options()
                 .device_kind(kind)
                 .init()
-                .map_err(|error| Error::Device { wanted: wanted.into(), reason: error.to_string() })?;
+                .map_err(|error| Error::Device {
+                    wanted: wanted.into(),
+                    reason: error.to_string(),
+                })?;
             started.insert(report.choice.clone(), device.clone());
             device
         }
     };
-    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api), is_cpu: false })
+    Ok(OpenDevice {
+        device,
+        name: format!("{} ({})", report.name, report.api),
+        is_cpu: false,
+    })
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {
@@ -192,7 +205,9 @@ fn describe(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
             name: info.name,
             kind: kind.to_owned(),
             api: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info)
+                .trim()
+                .to_owned(),
             f16: adapter.features().contains(wgpu::Features::SHADER_F16),
             max_binding_mib: u64::from(adapter.limits().max_storage_buffer_binding_size) >> 20,
         }

@@ -9,7 +9,11 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 /// low-rank adapters that lower those norms while keeping what the next block
 /// reads; the student learns from the refined features.
 #[derive(Debug, Parser)]
-#[command(name = "singer", version, after_help = "Start with `singer demo`: nothing to download, nothing to configure.")]
+#[command(
+    name = "singer",
+    version,
+    after_help = "Start with `singer demo`: nothing to download, nothing to configure."
+)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -17,6 +21,8 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
+    /// Show the main job on procedural images: nothing to download or configure
+    Demo(DemoArgs),
     /// Distil a student from a teacher's refined features
     Distill(DistillArgs),
     /// Train a plain ViT with labels (makes teachers and baselines)
@@ -25,6 +31,8 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
+    /// Plant artifacts of known place and strength into a clean model
+    Plant(PlantArgs),
     /// List the devices and what each supports
     Devices(DevicesArgs),
     /// Time a training step, the teacher and the nullspace (prints JSON)
@@ -208,4 +216,53 @@ pub(super) struct BenchArgs {
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct DemoArgs {
+    /// Folder for everything that the demo writes
+    #[arg(short, long, value_name = "DIR", default_value = "singer-demo")]
+    pub(super) out: PathBuf,
+    /// Training steps
+    #[arg(long, default_value_t = 400)]
+    pub(super) steps: usize,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlantArgs {
+    /// The clean model's weights
+    pub(super) weights: PathBuf,
+    /// Where to write the model with artifacts
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+    /// Images to fit the trigger on
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: String,
+    /// The block whose MLP writes the artifacts, from 0
+    #[arg(long)]
+    pub(super) block: usize,
+    /// Norm of the planted vector over the median patch norm
+    #[arg(long, default_value_t = 6.0)]
+    pub(super) strength: f64,
+    /// Share of patches that get it
+    #[arg(long, default_value_t = 0.03)]
+    pub(super) share: f64,
+    /// inside, mixed or outside the next block's left nullspace
+    #[arg(long, default_value = "inside")]
+    pub(super) placement: String,
+    /// Rank of the nullspace basis
+    #[arg(long, default_value_t = 64)]
+    pub(super) rank: usize,
+    /// Images to take, evenly spread
+    #[arg(long, default_value_t = 256)]
+    pub(super) images: usize,
+    /// Seed of the direction
+    #[arg(long, default_value_t = 0)]
+    pub(super) seed: u64,
+    /// The model's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
 }

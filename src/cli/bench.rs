@@ -26,7 +26,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         };
         models::resolve(&spec, role)
     };
-    let (teacher_shape, student_shape) = (shape(&args.teacher, "teacher")?, shape(&args.student, "student")?);
+    let (teacher_shape, student_shape) = (
+        shape(&args.teacher, "teacher")?,
+        shape(&args.student, "student")?,
+    );
     if args.batch == 0 || args.runs == 0 {
         return Err(Error::config("--batch and --runs must be at least 1"));
     }
@@ -35,7 +38,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let student = models::build(&student_shape, None, 2, &training)?;
     let last = teacher.depth() - 1;
     let settings = Settings {
-        layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
+        layers: vec![
+            args.layer
+                .unwrap_or(teacher.depth() * 17 / 24)
+                .min(last.saturating_sub(1)),
+        ],
         rank: args.rank,
         ..Settings::default()
     };
@@ -58,7 +65,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
             let images = images.clone().narrow(0, range.start, range.len());
             task.distiller.teacher_pass(images).features.pop()
         });
-        passes.into_iter().for_each(|features| wait(device, features));
+        passes
+            .into_iter()
+            .for_each(|features| wait(device, features));
     });
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let step = timed(args.runs, || {
@@ -81,7 +90,10 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "matmul_gflops": matmul_rate(device, args.runs),
         "peak_memory_mib": peak_memory_mib(),
     });
-    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    println!(
+        "{}",
+        serde_json::to_string_pretty(&report).unwrap_or_default()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -122,7 +134,12 @@ fn median(values: &[f64]) -> f64 {
 
 fn nullspace_times(block: &crate::vit::Block, rank: usize, runs: usize) -> Result<Value> {
     let matrix = linearise(block);
-    let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
+    let selection = Selection {
+        kind: BasisKind::Smallest,
+        rank,
+        threshold: 0.0,
+        seed: 0,
+    };
     Basis::select(matrix.as_ref(), &selection, 0)?;
     let seconds = timed(runs, || {
         // The call above has shown that it succeeds.
@@ -135,7 +152,9 @@ fn nullspace_times(block: &crate::vit::Block, rank: usize, runs: usize) -> Resul
 fn matmul_rate(device: &Device, runs: usize) -> f64 {
     let side = 1024;
     let matrix = Tensor::<3>::random([1, side, side], Distribution::Default, device);
-    let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))));
+    let seconds = timed(runs, || {
+        wait(device, Some(matrix.clone().matmul(matrix.clone())))
+    });
     2.0 * (side as f64).powi(3) / median(&seconds) / 1e9
 }
 

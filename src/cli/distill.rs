@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::DistillArgs;
-use super::config::{self, DistillConfig, Override, Precision};
+use super::config::{self, DistillConfig, Override, Precision, Side};
 use super::console::Console;
 use super::models::{self, Resolved};
 use super::run_folder::RunFolder;
@@ -44,7 +44,11 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
     let stop = session::stop_flag()?;
     let run = distill(&config, args.train.resume, &stop)?;
-    Ok(if run.is_some() { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    Ok(if run.is_some() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::from(130)
+    })
 }
 
 /// What a finished run found.
@@ -58,6 +62,8 @@ pub(super) struct Report {
     pub(super) first: Option<Record>,
     /// The last step's losses.
     pub(super) last: Option<Record>,
+    /// The student layer of each distilled one.
+    pub(super) student_layers: Vec<usize>,
     /// Where the run's files lie.
     #[serde(skip)]
     pub(super) folder: PathBuf,
@@ -70,7 +76,9 @@ pub(super) fn distill(
     stop: &AtomicBool,
 ) -> Result<Option<Report>> {
     let teacher_file = config.teacher.weights.as_deref().ok_or_else(|| {
-        Error::config("no teacher: set teacher.weights or --teacher (a safetensors file with timm's names)")
+        Error::config(
+            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names)",
+        )
     })?;
     let teacher_shape = models::resolve(&config.teacher, "teacher")?;
     let student_shape = student_shape(config, &teacher_shape)?;
@@ -83,7 +91,8 @@ pub(super) fn distill(
     }
     let counts = |shape: &Resolved| (shape.config.prefix_tokens(), shape.config.patches());
     Distiller::check_tokens(counts(&teacher_shape), counts(&student_shape))?;
-    let images = session::training_images(&config.data, session::scene_side(&student_shape.config))?;
+    let images =
+        session::training_images(&config.data, session::scene_side(&student_shape.config))?;
     let normalise = session::normalise(&config.data, &teacher_shape.arch);
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
@@ -136,7 +145,13 @@ pub(super) fn distill(
     let limit = Some(config.train.measure.max(1));
     let measure = session::eval_settings(&config.data, size, normalise, batch, limit);
     let norms = |model: &Trainee| {
-        distilled_norms(&task.distiller, &model.valid(), &measure_on, &measure, plain)
+        distilled_norms(
+            &task.distiller,
+            &model.valid(),
+            &measure_on,
+            &measure,
+            plain,
+        )
     };
     let norms_at_start = norms(&model)?;
     folder.record("norms_at_start", &norms_at_start)?;
@@ -156,7 +171,9 @@ pub(super) fn distill(
     console.finish();
     let ends = match outcome {
         Outcome::Interrupted(step) => {
-            println!("stopped after step {step} of {steps}; go on with the same command and --resume");
+            println!(
+                "stopped after step {step} of {steps}; go on with the same command and --resume"
+            );
             return Ok(None);
         }
         Outcome::Finished { ends } => ends,
@@ -165,13 +182,19 @@ pub(super) fn distill(
     let trained = trained.valid();
     save_parts(&trained, &task.distiller, &folder)?;
     let file = folder.path.join(STUDENT);
-    weights::save(&trained.student, &student_shape.arch, &student_shape.config, &file)?;
+    weights::save(
+        &trained.student,
+        &student_shape.arch,
+        &student_shape.config,
+        &file,
+    )?;
     let (first, last) = ends.unzip();
     let report = Report {
         norms_at_start,
         norms: trained_norms,
         first: first.filter(|record| record.step == 1),
         last,
+        student_layers: task.distiller.student_layers().to_vec(),
         folder: folder.path.clone(),
     };
     folder.record("result", &report)?;
@@ -180,18 +203,15 @@ pub(super) fn distill(
     Ok(Some(report))
 }
 
+/// A student without labels needs no head, and a new one's patches follow the
+/// teacher's unless the settings say otherwise.
 fn student_shape(config: &DistillConfig, teacher: &Resolved) -> Result<Resolved> {
-    // A student without labels needs no head; its tokens follow the teacher's.
-    let spec = session::with_classes(&config.student, 0);
-    let mut shape = models::resolve(&spec, "student")?;
-    if spec.img_size.is_none() && spec.weights.is_none() {
-        shape.config.img_size = teacher.config.img_size;
+    let mut spec = session::with_classes(&config.student, 0);
+    if spec.weights.is_none() {
+        spec.img_size = spec.img_size.or(Some(Side::Sides(teacher.config.img_size)));
+        spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
     }
-    if spec.patch_size.is_none() && spec.weights.is_none() {
-        shape.config.patch_size = teacher.config.patch_size;
-    }
-    shape.config.validate().map_err(|error| Error::config(format!("student: {error}")))?;
-    Ok(shape)
+    models::resolve(&spec, "student")
 }
 
 fn prepare(
@@ -218,7 +238,10 @@ fn announce(
     basis: &[BasisReport],
     device: &str,
 ) {
-    println!("distilling {} into {}, {device}", teacher.arch, student.arch);
+    println!(
+        "distilling {} into {}, {device}",
+        teacher.arch, student.arch
+    );
     let mapped = task.distiller.student_layers();
     for (report, mapped) in basis.iter().zip(mapped) {
         println!(
@@ -237,11 +260,17 @@ fn announce(
 /// Adapters and projections, by teacher layer.
 fn save_parts(model: &Trainee, distiller: &Distiller, folder: &RunFolder) -> Result<()> {
     let mut file = NamedTensors::default();
-    for ((layer, adapter), projection) in
-        distiller.layers().iter().zip(&model.adapters).zip(&model.projections)
+    for ((layer, adapter), projection) in distiller
+        .layers()
+        .iter()
+        .zip(&model.adapters)
+        .zip(&model.projections)
     {
         let mut add = |name: String, data| file.tensors.insert(name, data);
-        add(format!("adapter.{layer}.down"), adapter.down.val().into_data());
+        add(
+            format!("adapter.{layer}.down"),
+            adapter.down.val().into_data(),
+        );
         add(format!("adapter.{layer}.up"), adapter.up.val().into_data());
         // PyTorch's layout, `[out, in]`.
         let weight = projection.weight.val().transpose().into_data();
@@ -253,7 +282,8 @@ fn save_parts(model: &Trainee, distiller: &Distiller, folder: &RunFolder) -> Res
     let layers = serde_json::to_string(distiller.layers()).unwrap_or_default();
     let student_layers = serde_json::to_string(distiller.student_layers()).unwrap_or_default();
     file.metadata.insert("layers".into(), layers);
-    file.metadata.insert("student_layers".into(), student_layers);
+    file.metadata
+        .insert("student_layers".into(), student_layers);
     file.write(&folder.path.join(PARTS))
 }
 

@@ -6,9 +6,9 @@ use serde_json::json;
 use super::args::EvaluateArgs;
 use super::config::DataConfig;
 use super::{models, session};
+use crate::device;
 use crate::error::Result;
 use crate::eval::{accuracy, class_features, knn_accuracy};
-use crate::device;
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
@@ -18,11 +18,19 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
 
     let data = DataConfig::default();
     let side = session::scene_side(&model.config);
-    let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
+    let (train, test) = (
+        session::images(&args.train, side)?,
+        session::images(&args.test, side)?,
+    );
     let normalise = session::normalise(&data, &model.arch);
     let limit = Some(args.limit.max(1));
-    let settings =
-        session::eval_settings(&data, model.config.img_size, normalise, args.batch.max(1), limit);
+    let settings = session::eval_settings(
+        &data,
+        model.config.img_size,
+        normalise,
+        args.batch.max(1),
+        limit,
+    );
 
     let bank = class_features(&vit, &train, &settings, &opened.device)?;
     let queries = class_features(&vit, &test, &settings, &opened.device)?;
@@ -42,7 +50,10 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             "test_images": queries.labels.len(),
             "last_block_norms": queries.norms,
         });
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&report).unwrap_or_default()
+        );
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -59,6 +70,11 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         table.add_row(["last block: patches above 3x the median", &share]);
     }
     println!("{table}");
-    println!("{} neighbours, {} test images, {}", bank.labels.len(), queries.labels.len(), opened.name);
+    println!(
+        "{} neighbours, {} test images, {}",
+        bank.labels.len(),
+        queries.labels.len(),
+        opened.name
+    );
     Ok(ExitCode::SUCCESS)
 }

@@ -4,11 +4,14 @@ mod args;
 mod bench;
 mod config;
 mod console;
+mod demo;
 mod devices;
 mod distill;
 mod evaluate;
+mod figure;
 mod models;
 mod nullspace;
+mod plant;
 mod pretrain;
 mod run_folder;
 mod session;
@@ -24,10 +27,12 @@ use args::{Args, Command};
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let outcome = match args.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Distill(args) => distill::run(args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
+        Command::Plant(args) => plant::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

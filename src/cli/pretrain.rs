@@ -88,7 +88,9 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         loader,
         parts,
     };
-    let task = PretrainTask { label_smoothing: config.label_smoothing };
+    let task = PretrainTask {
+        label_smoothing: config.label_smoothing,
+    };
     let console = Console::new();
     let (trained, outcome) = train(
         &task,
@@ -122,12 +124,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
 }
 
 /// What a checkpoint must agree with: all that changes the weights.
-fn description(
-    config: &PretrainConfig,
-    model: &Resolved,
-    steps: usize,
-    parts: usize,
-) -> String {
+fn description(config: &PretrainConfig, model: &Resolved, steps: usize, parts: usize) -> String {
     json!({
         "command": "pretrain",
         "seed": config.seed,

@@ -71,7 +71,9 @@ impl RunFolder {
 
 /// Seconds since 1970, UTC.
 fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
 }
 
 /// This crate's version, and burn's and wgpu's as the manifest asks for them.
@@ -79,8 +81,13 @@ fn versions() -> Value {
     let manifest: toml::Table =
         toml::from_str(include_str!("../../Cargo.toml")).unwrap_or_default();
     let wanted = |name: &str| {
-        let version = manifest.get("dependencies").and_then(|all| all.get(name)?.get("version"));
-        version.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
+        let version = manifest
+            .get("dependencies")
+            .and_then(|all| all.get(name)?.get("version"));
+        version
+            .and_then(toml::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
     };
     json!({
         "singer": env!("CARGO_PKG_VERSION"),

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::args::TrainArgs;
+use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use crate::data::{
     EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages,
     TrainTransform, Transform,
@@ -20,11 +20,18 @@ const SCENES_SEED: u64 = 2026;
 
 /// The overrides that flags of both training commands stand for.
 pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
-    let mut list = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>>>()?;
+    let mut list = args
+        .set
+        .iter()
+        .map(|text| Override::parse(text))
+        .collect::<Result<Vec<_>>>()?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         list.extend(value.map(|value| Override::new(key, value)));
     };
-    let out = args.out.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let out = args
+        .out
+        .as_ref()
+        .map(|path| path.to_string_lossy().into_owned());
     add("data.path", args.data.clone().map(Into::into));
     add("data.val", args.val.clone().map(Into::into));
     add("data.workers", args.workers.map(Into::into));
@@ -66,7 +73,10 @@ pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedIm
 /// Mean and deviation: the config's, else those of the model's family.
 pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
     let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
-    Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
+    Normalise {
+        mean: data.mean.unwrap_or(mean),
+        std: data.std.unwrap_or(std),
+    }
 }
 
 /// The random transform of training.
@@ -75,12 +85,17 @@ pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Tra
         if low > 0.0 && low <= high && high <= most {
             return Ok(());
         }
-        Err(Error::config(format!("data.{name} is [{low}, {high}]; write [smallest, largest], above 0")))
+        Err(Error::config(format!(
+            "data.{name} is [{low}, {high}]; write [smallest, largest], above 0"
+        )))
     };
     range("scale", data.scale, 1.0)?;
     range("ratio", data.ratio, f64::MAX)?;
     if !(0.0..=1.0).contains(&data.flip) {
-        return Err(Error::config(format!("data.flip is {}; it is a probability", data.flip)));
+        return Err(Error::config(format!(
+            "data.flip is {}; it is a probability",
+            data.flip
+        )));
     }
     Ok(Transform::Train(TrainTransform {
         size,
@@ -100,7 +115,10 @@ pub(super) fn eval_settings(
 ) -> EvalSettings {
     let short = size[0].max(size[1]) as f64;
     EvalSettings {
-        transform: EvalTransform { size, resize: (short / data.crop_pct).floor() as usize },
+        transform: EvalTransform {
+            size,
+            resize: (short / data.crop_pct).floor() as usize,
+        },
         normalise,
         batch,
         workers: data.workers.max(1),
@@ -121,9 +139,14 @@ pub(super) fn loader(data: &DataConfig, train: &TrainConfig, seed: u64) -> Loade
 
 /// Steps in all.
 pub(super) fn steps(train: &TrainConfig, images: usize, loader: &LoaderSettings) -> Result<usize> {
+    if loader.batch == 0 || loader.batch > images {
+        return Err(Error::config(format!(
+            "train.batch is {} and the data set has {images} images; use a batch of 1 to {images}",
+            loader.batch
+        )));
+    }
     let steps = match train.steps {
         Some(steps) => steps,
-        None if loader.batch == 0 => 0,
         None => {
             let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
             (train.epochs * per_epoch).round() as usize
@@ -131,8 +154,8 @@ pub(super) fn steps(train: &TrainConfig, images: usize, loader: &LoaderSettings)
     };
     if steps == 0 {
         return Err(Error::config(format!(
-            "there is nothing to do: {} images in batches of {} for {} epochs; use smaller batches or more epochs",
-            images, train.batch, train.epochs
+            "there is nothing to do in {} epochs of {images} images in batches of {}; set more epochs or steps",
+            train.epochs, train.batch
         )));
     }
     Ok(steps)
@@ -154,7 +177,10 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
 
 /// Gives a model spec as many classes as the data where it does not say.
 pub(super) fn with_classes(spec: &ModelSpec, classes: usize) -> ModelSpec {
-    ModelSpec { num_classes: spec.num_classes.or(Some(classes)), ..spec.clone() }
+    ModelSpec {
+        num_classes: spec.num_classes.or(Some(classes)),
+        ..spec.clone()
+    }
 }
 
 /// The image side to draw scenes at: the model's.
@@ -179,5 +205,7 @@ pub(super) fn parts(threads: Option<usize>, opened: &OpenDevice) -> usize {
     if !opened.is_cpu {
         return 1;
     }
-    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+    threads
+        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        .max(1)
 }

@@ -4,8 +4,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::{Normalise, SharedImages, Transform};
@@ -71,12 +71,10 @@ impl Loader {
         settings: LoaderSettings,
         first: usize,
     ) -> Result<Self> {
-        if settings.batch == 0 {
-            return Err(Error::config("train.batch must be at least 1"));
-        }
-        if settings.order == Order::Shuffled && images.len() < settings.batch {
+        let short = settings.order == Order::Shuffled && images.len() < settings.batch;
+        if settings.batch == 0 || short {
             return Err(Error::config(format!(
-                "train.batch is {} and the data set has {} images; use a smaller batch",
+                "batches of {} cannot be made from {} images",
                 settings.batch,
                 images.len()
             )));
@@ -97,10 +95,18 @@ impl Loader {
                 unreadable: unreadable.clone(),
                 epoch: None,
             };
-            workers.push(std::thread::spawn(move || worker.run(first + lane, count, &sender)));
+            workers.push(std::thread::spawn(move || {
+                worker.run(first + lane, count, &sender)
+            }));
             lanes.push(receiver);
         }
-        Ok(Self { lanes, next: 0, stop, workers, unreadable })
+        Ok(Self {
+            lanes,
+            next: 0,
+            stop,
+            workers,
+            unreadable,
+        })
     }
 
     /// Batches in an epoch of `images`.
@@ -113,7 +119,10 @@ impl Loader {
 
     /// Unreadable images met so far, each counted once.
     pub fn unreadable(&self) -> usize {
-        self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner()).len()
+        self.unreadable
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner())
+            .len()
     }
 }
 
@@ -172,7 +181,10 @@ impl Worker {
         let total = self.images.len();
         let start = position * self.settings.batch;
         let end = (start + self.settings.batch).min(total);
-        let mut batch = Batch { pixels: Vec::new(), labels: Vec::with_capacity(end - start) };
+        let mut batch = Batch {
+            pixels: Vec::new(),
+            labels: Vec::with_capacity(end - start),
+        };
         for slot in start..end {
             // An unreadable image gives its place to the next one in order.
             let mut shift = 0;
@@ -190,7 +202,10 @@ impl Worker {
                 }
                 shift += 1;
                 if shift >= total {
-                    return Err(Error::data(self.images.name(0), "no image of the set is readable"));
+                    return Err(Error::data(
+                        self.images.name(0),
+                        "no image of the set is readable",
+                    ));
                 }
             }
         }
@@ -198,7 +213,10 @@ impl Worker {
     }
 
     fn note_unreadable(&self, image: usize, error: Error) -> Result<()> {
-        let mut seen = self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner());
+        let mut seen = self
+            .unreadable
+            .lock()
+            .unwrap_or_else(|poison| poison.into_inner());
         seen.insert(image);
         let allowed = self.settings.max_unreadable * self.images.len() as f64;
         if seen.len() as f64 <= allowed {
@@ -231,7 +249,10 @@ impl Worker {
 /// An independent stream of numbers for each place in each epoch.
 fn sample_rng(seed: u64, epoch: usize, slot: usize) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (to, part) in key.chunks_exact_mut(8).zip([seed, epoch as u64, slot as u64]) {
+    for (to, part) in key
+        .chunks_exact_mut(8)
+        .zip([seed, epoch as u64, slot as u64])
+    {
         to.copy_from_slice(&part.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)

@@ -11,7 +11,7 @@ pub use decode::decode;
 pub use files::FileSet;
 pub use loader::{Batch, Loader, LoaderSettings, Order};
 pub use scenes::{Scene, Scenes, render};
-pub use transform::{EvalTransform, Normalise, Transform, TrainTransform, eval_crop};
+pub use transform::{EvalTransform, Normalise, TrainTransform, Transform, eval_crop};
 
 use std::sync::Arc;
 

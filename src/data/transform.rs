@@ -21,7 +21,14 @@ impl Normalise {
             let (mean, std) = (self.mean[channel], self.std[channel]);
             let table: [f32; 256] =
                 std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
-            out.extend(image.as_raw().iter().skip(channel).step_by(3).map(|&v| table[v as usize]));
+            out.extend(
+                image
+                    .as_raw()
+                    .iter()
+                    .skip(channel)
+                    .step_by(3)
+                    .map(|&v| table[v as usize]),
+            );
         }
     }
 }
@@ -123,24 +130,45 @@ pub fn eval_crop(image: &RgbImage, transform: &EvalTransform) -> RgbImage {
     RgbImage::from_fn(out_w as u32, out_h as u32, |x, y| {
         let (x, y) = (i64::from(x) + left, i64::from(y) + top);
         let inside = x >= 0 && y >= 0 && x < w as i64 && y < h as i64;
-        if inside { *resized.get_pixel(x as u32, y as u32) } else { image::Rgb([0; 3]) }
+        if inside {
+            *resized.get_pixel(x as u32, y as u32)
+        } else {
+            image::Rgb([0; 3])
+        }
     })
 }
 
 /// Resizes a window (left, top, width, height) to `[h, w]` with Pillow's
 /// antialiased bicubic filter on 8-bit values.
+///
+/// As in Pillow, rows come first and are rounded to 8 bits; the library on its
+/// own would begin with columns, which moves sharp edges by up to 11 grey levels.
 fn resize(image: &RgbImage, window: [f64; 4], [h, w]: [usize; 2]) -> RgbImage {
-    let [left, top, width, height] = window;
-    let source =
-        ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
-    let mut target = Image::new(w as u32, h as u32, PixelType::U8x3);
-    let options = ResizeOptions::new()
-        .resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom))
-        .crop(left, top, width, height);
-    let done = source.ok().is_some_and(|source| {
-        Resizer::new().resize(&source, &mut target, &options).is_ok()
+    let [left, top, width, height] = window.map(|value| value as u32);
+    let crop = image::imageops::crop_imm(image, left, top, width, height).to_image();
+    let rows_done = resize_to(&crop, w as u32, height);
+    resize_to(&rows_done, w as u32, h as u32)
+}
+
+fn resize_to(image: &RgbImage, width: u32, height: u32) -> RgbImage {
+    let source = ImageRef::new(
+        image.width(),
+        image.height(),
+        image.as_raw(),
+        PixelType::U8x3,
+    );
+    let mut target = Image::new(width, height, PixelType::U8x3);
+    let filter = ResizeAlg::Convolution(FilterType::CatmullRom);
+    let options = ResizeOptions::new().resize_alg(filter);
+    let done = source.is_ok_and(|source| {
+        Resizer::new()
+            .resize(&source, &mut target, &options)
+            .is_ok()
     });
-    debug_assert!(done, "the window lies inside an RGB image");
-    RgbImage::from_raw(w as u32, h as u32, target.into_vec())
-        .unwrap_or_else(|| RgbImage::new(w as u32, h as u32))
+    debug_assert!(
+        done,
+        "source and target are RGB images of their stated sizes"
+    );
+    RgbImage::from_raw(width, height, target.into_vec())
+        .unwrap_or_else(|| RgbImage::new(width, height))
 }

@@ -55,9 +55,18 @@ impl Basis {
     /// # Errors
     /// [`Error::Config`] for a rank of 0 or above D, [`Error::Svd`] (with
     /// `block`) where the weights are not finite.
-    pub fn select(linearised: MatRef<'_, f64>, selection: &Selection, block: usize) -> Result<Self> {
+    pub fn select(
+        linearised: MatRef<'_, f64>,
+        selection: &Selection,
+        block: usize,
+    ) -> Result<Self> {
         let dim = linearised.nrows();
-        let Selection { kind, rank, threshold, seed } = *selection;
+        let Selection {
+            kind,
+            rank,
+            threshold,
+            seed,
+        } = *selection;
         if rank == 0 || rank > dim {
             return Err(Error::config(format!(
                 "singer.rank is {rank}; it must lie between 1 and the teacher's width {dim}"

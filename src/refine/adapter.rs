@@ -20,7 +20,19 @@ impl Adapter {
         let data = TensorData::new(basis.to_row_major(), shape);
         let down = Tensor::<2>::from_data(data, device);
         let up = down.clone().transpose();
-        Self { down: Param::from_tensor(down), up: Param::from_tensor(up) }
+        Self {
+            down: Param::from_tensor(down),
+            up: Param::from_tensor(up),
+        }
+    }
+
+    /// From stored Φ_down `[D, r]` and Φ_up `[r, D]`.
+    pub fn from_data(down: TensorData, up: TensorData, device: &Device) -> Self {
+        let param = |data| Param::from_tensor(Tensor::from_data(data, device));
+        Self {
+            down: param(down),
+            up: param(up),
+        }
     }
 
     /// Refined tokens, `[B, T, D] -> [B, T, D]`; the first `prefix` tokens pass

@@ -26,16 +26,34 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Gathers a run's state from the device.
-    pub fn capture<M: Module>(model: &M, optimizer: &ParamOptimizer, step: usize, run: &str) -> Self {
+    pub fn capture<M: Module>(
+        model: &M,
+        optimizer: &ParamOptimizer,
+        step: usize,
+        run: &str,
+    ) -> Self {
         let mut gather = Gather::default();
         model.visit(&mut gather);
         let state = optimizer.to_tensors(model);
         let mut tensors = NamedTensors::default();
-        tensors.tensors.extend(gather.found.into_iter().map(|(name, data)| (format!("{MODEL}{name}"), data)));
-        tensors.tensors.extend(state.into_iter().map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)));
+        tensors.tensors.extend(
+            gather
+                .found
+                .into_iter()
+                .map(|(name, data)| (format!("{MODEL}{name}"), data)),
+        );
+        tensors.tensors.extend(
+            state
+                .into_iter()
+                .map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)),
+        );
         tensors.metadata.insert(STEP.into(), step.to_string());
         tensors.metadata.insert(RUN.into(), run.into());
-        Self { tensors, step, run: run.into() }
+        Self {
+            tensors,
+            step,
+            run: run.into(),
+        }
     }
 
     /// Writes the file; a crash leaves the old one whole.
@@ -82,13 +100,18 @@ impl Checkpoint {
                 state.push((name.to_owned(), data));
             }
         }
-        let mut scatter =
-            Scatter { source: parameters.into_iter().collect(), misfits: Vec::new(), path: Vec::new() };
+        let mut scatter = Scatter {
+            source: parameters.into_iter().collect(),
+            misfits: Vec::new(),
+            path: Vec::new(),
+        };
         let model = model.map(&mut scatter);
         if let Some(misfit) = scatter.misfits.first() {
             return Err(Error::Checkpoint {
                 path: path.to_owned(),
-                reason: format!("{misfit} is missing or has another shape than the configured model"),
+                reason: format!(
+                    "{misfit} is missing or has another shape than the configured model"
+                ),
             });
         }
         optimizer.load_tensors(&model, state, device);
@@ -112,7 +135,8 @@ impl ModuleVisitor for Gather {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.push((self.path.join("."), param.val().inner().into_data()));
+        self.found
+            .push((self.path.join("."), param.val().inner().into_data()));
     }
 }
 
@@ -139,7 +163,11 @@ impl ModuleMapper for Scatter {
                 let device = param.lazy_device();
                 param.map(|old| {
                     let tensor = Tensor::from_data(data, &device);
-                    if old.is_require_grad() { tensor.require_grad() } else { tensor }
+                    if old.is_require_grad() {
+                        tensor.require_grad()
+                    } else {
+                        tensor
+                    }
                 })
             }
             None => {

@@ -108,7 +108,12 @@ impl ParamOptimizer {
     /// A fresh optimiser.
     pub fn new(settings: &OptimizerSettings) -> Self {
         let rule = match *settings {
-            OptimizerSettings::Adamw { betas, eps, weight_decay, .. } => Rule::Adamw(
+            OptimizerSettings::Adamw {
+                betas,
+                eps,
+                weight_decay,
+                ..
+            } => Rule::Adamw(
                 AdamWConfig::new()
                     .with_beta_1(betas[0])
                     .with_beta_2(betas[1])
@@ -116,17 +121,29 @@ impl ParamOptimizer {
                     .with_weight_decay(weight_decay)
                     .build(),
             ),
-            OptimizerSettings::Sgd { momentum, weight_decay, .. } => {
+            OptimizerSettings::Sgd {
+                momentum,
+                weight_decay,
+                ..
+            } => {
                 let momentum = (momentum > 0.0).then(|| {
-                    MomentumConfig::new().with_momentum(momentum).with_dampening(0.0)
+                    MomentumConfig::new()
+                        .with_momentum(momentum)
+                        .with_dampening(0.0)
                 });
                 let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
                 Rule::Sgd(
-                    SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build(),
+                    SgdConfig::new()
+                        .with_momentum(momentum)
+                        .with_weight_decay(decay)
+                        .build(),
                 )
             }
         };
-        Self { rule, states: HashMap::new() }
+        Self {
+            rule,
+            states: HashMap::new(),
+        }
     }
 
     /// One step. With `clip`, gradients are scaled so that their norm over all
@@ -139,9 +156,13 @@ impl ParamOptimizer {
         clip: Option<f64>,
     ) -> M {
         let scale = clip.map(|limit| {
-            let mut norm = GradNorm { grads: &grads, sum: None };
+            let mut norm = GradNorm {
+                grads: &grads,
+                sum: None,
+            };
             module.visit(&mut norm);
-            norm.sum.map(|sum| (sum.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
+            norm.sum
+                .map(|sum| (sum.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
         });
         module.map(&mut Update {
             optimizer: self,
@@ -154,13 +175,21 @@ impl ParamOptimizer {
 
     /// The state as named tensors.
     pub fn to_tensors<M: Module>(&self, module: &M) -> Vec<(String, TensorData)> {
-        let mut visitor = Collect { optimizer: self, sink: StateSink::default(), path: Vec::new() };
+        let mut visitor = Collect {
+            optimizer: self,
+            sink: StateSink::default(),
+            path: Vec::new(),
+        };
         module.visit(&mut visitor);
-        let scalars = visitor.sink.scalars.into_iter().filter_map(|(name, value)| {
-            let value = usize::try_from(value).ok()?;
-            // f64 holds every step count exactly.
-            Some((name, TensorData::new(vec![value as f64], [1])))
-        });
+        let scalars = visitor
+            .sink
+            .scalars
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let value = usize::try_from(value).ok()?;
+                // f64 holds every step count exactly.
+                Some((name, TensorData::new(vec![value as f64], [1])))
+            });
         visitor.sink.tensors.into_iter().chain(scalars).collect()
     }
 
@@ -185,7 +214,12 @@ impl ParamOptimizer {
         for (name, data) in kept {
             source.insert_tensor(name, data);
         }
-        module.visit(&mut Restore { optimizer: self, source, device, path: Vec::new() });
+        module.visit(&mut Restore {
+            optimizer: self,
+            source,
+            device,
+            path: Vec::new(),
+        });
     }
 }
 
@@ -196,7 +230,10 @@ fn advance<O: Optimizer, const D: usize>(
     tensor: Tensor<D>,
     grad: Tensor<D>,
 ) -> Tensor<D> {
-    let state = slot.take().and_then(|state| state.downcast::<O::State<D>>().ok()).map(|s| *s);
+    let state = slot
+        .take()
+        .and_then(|state| state.downcast::<O::State<D>>().ok())
+        .map(|s| *s);
     let (tensor, state) = rule.step(lr, tensor, grad, state);
     *slot = state.map(|state| Box::new(state) as Box<dyn Any + Send>);
     tensor
@@ -243,7 +280,9 @@ impl ModuleMapper for Update<'_> {
     track_path!();
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(mut grad) = self.grads.remove::<D>(param.id) else { return param };
+        let Some(mut grad) = self.grads.remove::<D>(param.id) else {
+            return param;
+        };
         if let Some(scale) = &self.scale {
             grad = grad * scale.clone().reshape([1; D]);
         }
@@ -275,7 +314,9 @@ impl ModuleVisitor for Collect<'_> {
 
     fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
         let name = self.path.join(".");
-        let Some(state) = self.optimizer.states.get(&name) else { return };
+        let Some(state) = self.optimizer.states.get(&name) else {
+            return;
+        };
         match &self.optimizer.rule {
             Rule::Adamw(_) => flatten::<AdamW, D>(state.as_ref(), &name, &mut self.sink),
             Rule::Sgd(_) => flatten::<Sgd, D>(state.as_ref(), &name, &mut self.sink),

@@ -99,7 +99,10 @@ impl VitConfig {
             return Err(Error::config("depth must be at least 1"));
         }
         if self.hidden_dim() == 0 {
-            return Err(Error::config(format!("mlp_ratio {} leaves no hidden unit", self.mlp_ratio)));
+            return Err(Error::config(format!(
+                "mlp_ratio {} leaves no hidden unit",
+                self.mlp_ratio
+            )));
         }
         if self.norm_eps.is_nan() || self.norm_eps <= 0.0 {
             return Err(Error::config("norm_eps must be positive"));

@@ -13,7 +13,10 @@ use super::Vit;
 /// The numbers come from the host, so a seed gives the same weights on every
 /// device.
 pub fn init_weights(model: Vit, seed: u64) -> Vit {
-    model.map(&mut Init { rng: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
+    model.map(&mut Init {
+        rng: ChaCha8Rng::seed_from_u64(seed),
+        path: Vec::new(),
+    })
 }
 
 struct Init {
@@ -60,7 +63,9 @@ impl ModuleMapper for Init {
             Some(values) => {
                 let device: Device = param.lazy_device();
                 let data = TensorData::new(values, dims);
-                param.map(|_| Tensor::from_data(data, &device).set_require_grad(device.is_autodiff()))
+                param.map(|_| {
+                    Tensor::from_data(data, &device).set_require_grad(device.is_autodiff())
+                })
             }
             None => param,
         }

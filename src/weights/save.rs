@@ -1,8 +1,8 @@
-use std::collections::HashMap;
 use std::path::Path;
 
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 
+use super::tensors::with_sorted_header;
 use super::write_atomically;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
@@ -26,11 +26,13 @@ fn to_bytes(model: &Vit, arch: &str, config: &VitConfig) -> Result<Vec<u8>, Stri
     let mut store = SafetensorsStore::from_bytes(None)
         .with_to_adapter(BurnToPyTorchAdapter)
         .clear_metadata()
-        .metadata("format", "pt");
-    let metadata: HashMap<&str, String> = HashMap::from([(CONFIG_KEY, stored)]);
-    for (key, value) in metadata {
-        store = store.metadata(key, value);
-    }
-    model.save_into(&mut store).map_err(|error| error.to_string())?;
-    store.get_bytes().map_err(|error| error.to_string())
+        .metadata("format", "pt")
+        .metadata(CONFIG_KEY, stored);
+    model
+        .save_into(&mut store)
+        .map_err(|error| error.to_string())?;
+    store
+        .get_bytes()
+        .map(with_sorted_header)
+        .map_err(|error| error.to_string())
 }

@@ -25,7 +25,10 @@ impl NamedTensors {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let damaged = |reason: String| Error::Checkpoint {
+            path: path.to_owned(),
+            reason,
+        };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -36,10 +39,14 @@ impl NamedTensors {
                 Dtype::F64 => DType::F64,
                 other => return Err(damaged(format!("{name} is {other:?}, wanted F32 or F64"))),
             };
-            let data = TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
+            let data =
+                TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
             tensors.insert(name, data);
         }
-        Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+        Ok(Self {
+            tensors,
+            metadata: header.metadata().clone().unwrap_or_default(),
+        })
     }
 
     /// Reads only a file's header, checks it against the file's length, and
@@ -49,11 +56,15 @@ impl NamedTensors {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn check(path: &Path) -> Result<HashMap<String, String>> {
         let io = |error| Error::io(path, error);
-        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
+        let damaged = |reason: String| Error::Checkpoint {
+            path: path.to_owned(),
+            reason,
+        };
         let mut file = fs::File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| damaged("it is too short".into()))?;
+        file.read_exact(&mut size)
+            .map_err(|_| damaged("it is too short".into()))?;
         let header_len = u64::from_le_bytes(size);
         if header_len > length.saturating_sub(8) {
             return Err(damaged("its header reaches past its end".into()));
@@ -64,7 +75,9 @@ impl NamedTensors {
             serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
         let wanted = 8 + header_len + metadata.data_len() as u64;
         if wanted != length {
-            return Err(damaged(format!("it has {length} bytes, its header says {wanted}")));
+            return Err(damaged(format!(
+                "it has {length} bytes, its header says {wanted}"
+            )));
         }
         Ok(metadata.metadata().clone().unwrap_or_default())
     }
@@ -79,7 +92,11 @@ impl NamedTensors {
             .tensors
             .iter()
             .map(|(name, data)| {
-                let dtype = if data.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
+                let dtype = if data.dtype() == DType::F64 {
+                    Dtype::F64
+                } else {
+                    Dtype::F32
+                };
                 TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
                     .map(|view| (name.as_str(), view))
             })
@@ -87,8 +104,27 @@ impl NamedTensors {
             .map_err(|error| other(error.to_string()))?;
         let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
         let bytes = serialize(views, metadata).map_err(|error| other(error.to_string()))?;
-        write_atomically(path, &bytes)
+        write_atomically(path, &with_sorted_header(bytes))
     }
+}
+
+/// The same file with the header's keys in order. The writer keeps metadata in
+/// a hash map, so equal contents would not give equal bytes.
+pub(super) fn with_sorted_header(file: Vec<u8>) -> Vec<u8> {
+    let sorted = || {
+        let (length, rest) = file.split_first_chunk::<8>()?;
+        let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
+        let header: serde_json::Value = serde_json::from_slice(header).ok()?;
+        let mut header = header.to_string();
+        // Tensors stay aligned to 8 bytes.
+        header.extend(std::iter::repeat_n(
+            ' ',
+            header.len().next_multiple_of(8) - header.len(),
+        ));
+        let length = (header.len() as u64).to_le_bytes();
+        Some([&length, header.as_bytes(), data].concat())
+    };
+    sorted().unwrap_or(file)
 }
 
 /// Writes a file so that at any moment either the old or the new one is there,

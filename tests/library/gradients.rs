@@ -52,7 +52,11 @@ impl ModuleVisitor for Without<'_> {
 }
 
 fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String> {
-    let mut visitor = Without { grads, path: Vec::new(), names: Vec::new() };
+    let mut visitor = Without {
+        grads,
+        path: Vec::new(),
+        names: Vec::new(),
+    };
     model.visit(&mut visitor);
     visitor.names
 }
@@ -61,7 +65,9 @@ fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String
 fn a_new_model_trains_in_every_parameter() {
     let device = Device::flex().autodiff();
     let model = model(&tiny(), 1, &device);
-    let task = PretrainTask { label_smoothing: 0.1 };
+    let task = PretrainTask {
+        label_smoothing: 0.1,
+    };
     let loss = task.loss(&model, images(3), &[0, 1, 3], &Part::whole());
     let grads = GradientsParams::from_grads(loss.total.backward(), &model);
     assert_eq!(without_gradient(&model, &grads), Vec::<String>::new());
@@ -69,12 +75,36 @@ fn a_new_model_trains_in_every_parameter() {
 
 fn distillation() -> (DistillTask, Trainee) {
     let device = Device::flex().autodiff();
-    let teacher = model(&VitConfig { embed_dim: 16, ..tiny() }, 2, &Device::flex());
-    let student = model(&VitConfig { num_classes: 0, ..tiny() }, 3, &device);
-    let settings = Settings { layers: vec![1], rank: 4, quantile: 0.5, ..Settings::default() };
+    let teacher = model(
+        &VitConfig {
+            embed_dim: 16,
+            ..tiny()
+        },
+        2,
+        &Device::flex(),
+    );
+    let student = model(
+        &VitConfig {
+            num_classes: 0,
+            ..tiny()
+        },
+        3,
+        &device,
+    );
+    let settings = Settings {
+        layers: vec![1],
+        rank: 4,
+        quantile: 0.5,
+        ..Settings::default()
+    };
     let layers = settings.resolve_layers(3).unwrap();
     let (trainee, _) = Trainee::new(student, &teacher, &layers, &settings, 4).unwrap();
-    (DistillTask { distiller: Distiller::new(teacher, 3, settings, &device).unwrap() }, trainee)
+    (
+        DistillTask {
+            distiller: Distiller::new(teacher, 3, settings, &device).unwrap(),
+        },
+        trainee,
+    )
 }
 
 #[test]
@@ -84,7 +114,9 @@ fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
     let grads = GradientsParams::from_grads(loss.total.backward(), &trainee);
     let last = task.distiller.student_layers().iter().max().unwrap();
     let after = |name: &String| {
-        let block = name.strip_prefix("student.blocks.").and_then(|rest| rest.split('.').next());
+        let block = name
+            .strip_prefix("student.blocks.")
+            .and_then(|rest| rest.split('.').next());
         block.map_or(name.starts_with("student.norm."), |block| {
             block.parse::<usize>().unwrap() > *last
         })
@@ -97,10 +129,16 @@ fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
 fn the_gradient_equals_finite_differences() {
     let device = Device::flex().autodiff();
     let config = tiny();
-    let task = PretrainTask { label_smoothing: 0.0 };
+    let task = PretrainTask {
+        label_smoothing: 0.0,
+    };
     let start = model(&config, 6, &device);
     let loss_at = |model: &Vit| -> f64 {
-        task.loss(model, images(2), &[1, 2], &Part::whole()).total.inner().into_scalar::<f32>().into()
+        task.loss(model, images(2), &[1, 2], &Part::whole())
+            .total
+            .inner()
+            .into_scalar::<f32>()
+            .into()
     };
     let loss = task.loss(&start, images(2), &[1, 2], &Part::whole());
     let grads = GradientsParams::from_grads(loss.total.backward(), &start);
@@ -108,8 +146,10 @@ fn the_gradient_equals_finite_differences() {
         // Along the gradient itself, mixed with a random direction.
         let grad = grads.get::<2>(start.blocks[1].mlp.fc1.weight.id).unwrap();
         device.seed(seed);
-        let noise = Tensor::<2>::random(grad.dims(), Distribution::Normal(0.0, 1.0), &Device::flex());
-        let direction = grad.clone() * (0.01 / grad.clone().abs().max().into_scalar::<f32>()) + noise * 0.0004;
+        let noise =
+            Tensor::<2>::random(grad.dims(), Distribution::Normal(0.0, 1.0), &Device::flex());
+        let direction =
+            grad.clone() * (0.01 / grad.clone().abs().max().into_scalar::<f32>()) + noise * 0.0004;
         let moved = |sign: f64| {
             let mut model = start.clone();
             let weight = model.blocks[1].mlp.fc1.weight.clone();
@@ -120,7 +160,10 @@ fn the_gradient_equals_finite_differences() {
         let measured = (moved(1.0) - moved(-1.0)) / 2.0;
         let predicted: f64 = (grad * direction.clone()).sum().into_scalar::<f32>().into();
         let error = (measured - predicted).abs();
-        assert!(error <= 0.02 * predicted.abs() + 2e-6, "measured {measured:.3e}, predicted {predicted:.3e}");
+        assert!(
+            error <= 0.02 * predicted.abs() + 2e-6,
+            "measured {measured:.3e}, predicted {predicted:.3e}"
+        );
     }
 }
 
@@ -140,9 +183,15 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let (whole, whole_grad) = run(1);
     for parts in [2, 3, 8] {
         let (total, grad) = run(parts);
-        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{parts} parts: {total} for {whole}");
+        assert!(
+            (total - whole).abs() <= 1e-5 * whole.abs(),
+            "{parts} parts: {total} for {whole}"
+        );
         let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
         let difference: Vec<f32> = grad.iter().zip(&whole_grad).map(|(a, b)| a - b).collect();
-        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{parts} parts: gradients differ");
+        assert!(
+            norm(&difference) <= 1e-4 * norm(&whole_grad),
+            "{parts} parts: gradients differ"
+        );
     }
 }

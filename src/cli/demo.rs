@@ -1,0 +1,183 @@
+//! `singer demo`: the main job with nothing to download or configure.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::args::DemoArgs;
+use super::config::{DataConfig, DeviceName, DistillConfig, ModelSpec, TrainConfig};
+use super::distill::{Report, STUDENT, distill};
+use super::figure::{self, Row};
+use super::models;
+use super::session;
+use crate::data::{Normalise, SharedImages};
+use crate::distill::Settings;
+use crate::error::{Error, Result};
+use crate::refine::{Adapter, patch_norms};
+use crate::train::Schedule;
+use crate::vit::Vit;
+use crate::weights::{self, NamedTensors, write_atomically};
+
+/// A ViT of 1.2 M parameters; `assets/README.md` says how it was made.
+const TEACHER: &[u8] = include_bytes!("../../assets/demo-teacher.safetensors");
+/// The block into which its artifacts were planted.
+const PLANTED: usize = 3;
+/// Scenes that neither teacher nor student has seen.
+const UNSEEN: &str = "scenes:20000-20256";
+/// Scenes in the figure.
+const SHOWN: usize = 5;
+
+pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
+    let out = &args.out;
+    if out.join("run.json").exists() {
+        return Err(Error::config(format!(
+            "{} already holds a demo; remove it or choose another --out",
+            out.display()
+        )));
+    }
+    std::fs::create_dir_all(out).map_err(|error| Error::io(out, error))?;
+    let teacher = out.join("teacher.safetensors");
+    write_atomically(&teacher, TEACHER)?;
+    println!(
+        "The teacher is a small ViT trained on CIFAR-10. A model this small grows no artifacts of its\n\
+         own, so some were planted: a hidden unit of block {PLANTED} writes a large vector into smooth\n\
+         patches, inside the left nullspace of the next block. The images are procedural scenes.\n"
+    );
+    let stop = session::stop_flag()?;
+    let config = DistillConfig {
+        device: DeviceName(args.device.clone()),
+        out: Some(out.clone()),
+        teacher: ModelSpec {
+            weights: Some(teacher.clone()),
+            ..ModelSpec::default()
+        },
+        student: ModelSpec {
+            arch: Some("vit_tiny_patch16_224".into()),
+            embed_dim: Some(64),
+            depth: Some(6),
+            num_heads: Some(2),
+            ..ModelSpec::default()
+        },
+        data: DataConfig {
+            path: Some("scenes:2000".into()),
+            val: Some(UNSEEN.into()),
+            scale: [0.6, 1.0],
+            crop_pct: 1.0,
+            ..DataConfig::default()
+        },
+        singer: Settings {
+            layers: vec![PLANTED],
+            rank: 16,
+            ..Settings::default()
+        },
+        schedule: Schedule::Cosine {
+            warmup_epochs: 0.5,
+            warmup_lr: 0.0,
+            min_lr: 1e-5,
+        },
+        train: TrainConfig {
+            batch: 32,
+            steps: Some(args.steps),
+            log_every: 25,
+            ..TrainConfig::default()
+        },
+        ..DistillConfig::default()
+    };
+    let Some(report) = distill(&config, false, &stop)? else {
+        return Ok(ExitCode::from(130));
+    };
+    let figure = out.join("norms.svg");
+    draw(&figure, &teacher, &report)?;
+    println!(
+        "wrote {} (open it in a browser), {} and {}",
+        figure.display(),
+        out.join("metrics.jsonl").display(),
+        out.join("run.json").display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Norm maps of the last block: teacher, refined teacher, student.
+fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
+    let device = Device::flex();
+    let open = |file: &Path| -> Result<(Vit, models::Resolved)> {
+        let shape = models::open(file, None)?;
+        Ok((
+            weights::load(file, &shape.arch, &shape.config, &device)?,
+            shape,
+        ))
+    };
+    let (teacher, shape) = open(teacher_file)?;
+    let (student, _) = open(&report.folder.join(STUDENT))?;
+    let last = teacher.depth() - 1;
+    let adapter = adapter(&report.folder.join("singer.safetensors"), last, &device)?;
+
+    let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
+    let normalise = session::normalise(&DataConfig::default(), &shape.arch);
+    let pictures = shown(&images)?;
+    let batch = tensor(&pictures, normalise, &device);
+    let prefix = teacher.prefix_tokens();
+    let raw = teacher.intermediate(batch.clone(), &[last]).remove(0);
+    let refined = adapter.forward(raw.clone(), prefix);
+    let mapped = *report
+        .student_layers
+        .last()
+        .unwrap_or(&(student.depth() - 1));
+    let student = student.intermediate(batch, &[mapped]).remove(0);
+    let maps = [raw, refined, student].map(|tokens| {
+        let norms = patch_norms(tokens, prefix);
+        let patches = norms.dims()[1];
+        let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
+        values
+            .chunks(patches)
+            .map(<[f32]>::to_vec)
+            .collect::<Vec<_>>()
+    });
+    let most = |map: &[Vec<f32>]| map.iter().flatten().copied().fold(0.0, f32::max);
+    let teacher_most = most(&maps[0]);
+    let columns = [
+        ("teacher".to_owned(), teacher_most),
+        ("refined teacher".to_owned(), teacher_most),
+        ("student".to_owned(), most(&maps[2])),
+    ];
+    let rows: Vec<Row> = pictures
+        .into_iter()
+        .enumerate()
+        .map(|(index, image)| Row {
+            image,
+            maps: maps.iter().map(|map| map[index].clone()).collect(),
+        })
+        .collect();
+    figure::write(path, &columns, shape.config.grid(), &rows)
+}
+
+fn shown(images: &SharedImages) -> Result<Vec<image::RgbImage>> {
+    (0..SHOWN).map(|index| images.read(index)).collect()
+}
+
+fn tensor(pictures: &[image::RgbImage], normalise: Normalise, device: &Device) -> Tensor<4> {
+    let mut pixels = Vec::new();
+    let (mut height, mut width) = (0, 0);
+    for picture in pictures {
+        (height, width) = (picture.height() as usize, picture.width() as usize);
+        normalise.append(picture, &mut pixels);
+    }
+    Tensor::from_data(
+        TensorData::new(pixels, [pictures.len(), 3, height, width]),
+        device,
+    )
+}
+
+/// The adapter of one layer from a run's file of adapters and projections.
+fn adapter(path: &Path, layer: usize, device: &Device) -> Result<Adapter> {
+    let mut file = NamedTensors::read(path)?;
+    let mut take = |part: &str| {
+        let name = format!("adapter.{layer}.{part}");
+        file.tensors.remove(&name).ok_or_else(|| Error::Checkpoint {
+            path: path.to_owned(),
+            reason: format!("it has no {name}"),
+        })
+    };
+    Ok(Adapter::from_data(take("down")?, take("up")?, device))
+}

@@ -1,0 +1,11 @@
+//! The program from end to end, as its user sees it: outputs, exit codes and
+//! messages. Runs on the CPU backend with models of a few thousand parameters.
+
+#[path = "program/faults.rs"]
+mod faults;
+#[path = "program/resume.rs"]
+mod resume;
+#[path = "program/support.rs"]
+mod support;
+#[path = "program/whole.rs"]
+mod whole;

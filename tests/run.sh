@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what the tests need (software Vulkan) and runs them all.
+#
+# Fusion and autotune stay off: autotune takes 15-30 s for each new matrix shape
+# on a software rasteriser.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+icd_folders=(/usr/share/vulkan/icd.d /etc/vulkan/icd.d)
+if ! find "${icd_folders[@]}" -name 'lvp_icd*' 2>/dev/null | grep -q .; then
+    sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -q
+    $sudo apt-get install -y -q mesa-vulkan-drivers
+fi
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
+exec cargo test --release --no-default-features --features cli "$@"
