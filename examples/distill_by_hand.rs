@@ -17,42 +17,25 @@ use singer::vit::{VitConfig, init_weights};
 use singer::weights;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let steps: usize = std::env::args()
-        .nth(1)
-        .map_or(Ok(40), |steps| steps.parse())?;
+    let steps: usize = std::env::args().nth(1).map_or(Ok(40), |steps| steps.parse())?;
     let device = Device::flex();
     let training = device.clone().autodiff();
 
     // The teacher stays on the plain device: no gradients, no graph.
-    let path = Path::new(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/assets/demo-teacher.safetensors"
-    ));
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors"));
     let (arch, shape) =
         weights::stored_config(path)?.ok_or("the bundled teacher says its shape")?;
     let teacher = weights::load(path, &arch, &shape, &device)?;
 
     // A narrower student whose patches match the teacher's one by one.
-    let config = VitConfig {
-        embed_dim: 64,
-        num_heads: 2,
-        num_classes: 0,
-        ..shape.clone()
-    };
+    let config = VitConfig { embed_dim: 64, num_heads: 2, num_classes: 0, ..shape.clone() };
     let student = init_weights(config.build(&training)?, 0);
 
-    let settings = Settings {
-        layers: vec![3],
-        rank: 16,
-        ..Settings::default()
-    };
+    let settings = Settings { layers: vec![3], rank: 16, ..Settings::default() };
     let layers = settings.resolve_layers(teacher.depth())?;
     let (mut model, bases) = Trainee::new(student, &teacher, &layers, &settings, 0)?;
     for basis in &bases {
-        println!(
-            "layer {}: residual of the basis {:.2e}",
-            basis.layer, basis.residual
-        );
+        println!("layer {}: residual of the basis {:.2e}", basis.layer, basis.residual);
     }
     let distiller = Distiller::new(teacher, config.depth, settings, &training)?;
 
@@ -63,10 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ratio: [0.75, 4.0 / 3.0],
         flip: 0.5,
     });
-    let normalise = Normalise {
-        mean: [0.5; 3],
-        std: [0.5; 3],
-    };
+    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
     let order = LoaderSettings {
         batch: 16,
         seed: 0,
@@ -77,10 +57,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let loader = Loader::start(images, transform, normalise, order, 0)?;
     for (step, batch) in loader.take(steps).enumerate() {
-        let pixels = TensorData::new(
-            batch?.pixels,
-            [order.batch, 3, shape.img_size[0], shape.img_size[1]],
-        );
+        let pixels =
+            TensorData::new(batch?.pixels, [order.batch, 3, shape.img_size[0], shape.img_size[1]]);
         let pixels = Tensor::<4>::from_data(pixels, &device);
 
         let pass = distiller.teacher_pass(pixels.clone());

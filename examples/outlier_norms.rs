@@ -10,10 +10,7 @@ use singer::refine::{NormStats, patch_norms};
 use singer::weights;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let bundled = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/assets/demo-teacher.safetensors"
-    );
+    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors");
     let path = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| bundled.into()));
     let (arch, config) = weights::stored_config(&path)?
         .ok_or("this example opens files written by singer, which say their shape")?;
@@ -22,10 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let [height, width] = config.img_size;
     let scenes = Scenes::new(2026, 20_000..20_064, height.max(width) as u32);
-    let normalise = Normalise {
-        mean: [0.5; 3],
-        std: [0.5; 3],
-    };
+    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
     let mut pixels = Vec::new();
     for index in 0..scenes.len() {
         normalise.append(&scenes.read(index)?, &mut pixels);
@@ -35,11 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     println!("block  median norm  largest  largest/median  patches above 3x the median");
     let blocks: Vec<usize> = (0..teacher.depth()).collect();
-    for (block, tokens) in teacher
-        .intermediate(images, &blocks)
-        .into_iter()
-        .enumerate()
-    {
+    for (block, tokens) in teacher.intermediate(images, &blocks).into_iter().enumerate() {
         let mut stats = NormStats::default();
         stats.add(patch_norms(tokens, teacher.prefix_tokens()));
         let norms = stats.summary().ok_or("no patches")?;

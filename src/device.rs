@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use burn::tensor::wgpu::WgpuBackend;
 use burn::tensor::{Device, DeviceKind, FloatDType};
 use serde::Serialize;
 
@@ -38,22 +39,21 @@ pub struct OpenDevice {
     pub is_cpu: bool,
 }
 
-/// The graphics APIs that burn's wgpu backend tries, best first.
-const APIS: [wgpu::Backends; 4] = [
-    wgpu::Backends::VULKAN,
-    wgpu::Backends::DX12,
-    wgpu::Backends::METAL,
-    wgpu::Backends::GL,
+/// The graphics APIs with full compute, best first.
+const APIS: [(wgpu::Backends, &str); 3] = [
+    (wgpu::Backends::VULKAN, "Vulkan"),
+    (wgpu::Backends::METAL, "Metal"),
+    (wgpu::Backends::DX12, "DX12"),
 ];
 
 /// The adapters that can be chosen, best first; the CPU backend is the last.
 pub fn adapters() -> Vec<AdapterReport> {
     let mut reports: Vec<AdapterReport> = Vec::new();
-    for api in APIS {
+    for (api, name) in APIS {
         let found = wgpu_adapters(api);
         let usable = found.iter().any(|adapter| is_gpu(&adapter.get_info()));
         if usable || (reports.is_empty() && !found.is_empty()) {
-            reports = describe(&found);
+            reports = describe(&found, name);
         }
         if usable {
             break;
@@ -87,9 +87,7 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
     if wanted == "cpu" {
         return Ok(cpu());
     }
-    let gpu_index = wanted
-        .strip_prefix("gpu:")
-        .and_then(|index| index.parse::<usize>().ok());
+    let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
     if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
         return Err(Error::Device {
             wanted: wanted.into(),
@@ -125,10 +123,7 @@ pub fn supports_f16(device: &Device) -> bool {
 fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
     let nth = |kind: &str| {
         // Position among the adapters of the same kind, which is how burn counts.
-        adapters()
-            .iter()
-            .filter(|other| other.kind == kind)
-            .position(|other| other == report)
+        adapters().iter().filter(|other| other.kind == kind).position(|other| other == report)
     };
     let index = nth(&report.kind).unwrap_or_default();
     let kind = match report.kind.as_str() {
@@ -144,22 +139,20 @@ fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
     let device = match started.get(&report.choice) {
         Some(device) => device.clone(),
         None => {
-            let device = Device::wgpu_options()
-                .device_kind(kind)
-                .init()
-                .map_err(|error| Error::Device {
-                    wanted: wanted.into(),
-                    reason: error.to_string(),
-                })?;
+            let api = match report.api.as_str() {
+                "Metal" => WgpuBackend::Metal,
+                "DX12" => WgpuBackend::Dx12,
+                _ => WgpuBackend::Vulkan,
+            };
+            let device =
+                Device::wgpu_options().device_kind(kind).graphics_api(api).init().map_err(
+                    |error| Error::Device { wanted: wanted.into(), reason: error.to_string() },
+                )?;
             started.insert(report.choice.clone(), device.clone());
             device
         }
     };
-    Ok(OpenDevice {
-        device,
-        name: format!("{} ({})", report.name, report.api),
-        is_cpu: false,
-    })
+    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api), is_cpu: false })
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {
@@ -175,7 +168,7 @@ fn is_gpu(info: &wgpu::AdapterInfo) -> bool {
 }
 
 /// Discrete GPUs first, software last; `gpu:N` counts the hardware ones.
-fn describe(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
+fn describe(adapters: &[wgpu::Adapter], api: &str) -> Vec<AdapterReport> {
     let mut order: Vec<&wgpu::Adapter> = adapters.iter().collect();
     order.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,
@@ -204,12 +197,10 @@ fn describe(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
             choice,
             name: info.name,
             kind: kind.to_owned(),
-            api: info.backend.to_string(),
-            driver: format!("{} {}", info.driver, info.driver_info)
-                .trim()
-                .to_owned(),
+            api: api.to_owned(),
+            driver: format!("{} {}", info.driver, info.driver_info).trim().to_owned(),
             f16: adapter.features().contains(wgpu::Features::SHADER_F16),
-            max_binding_mib: u64::from(adapter.limits().max_storage_buffer_binding_size) >> 20,
+            max_binding_mib: adapter.limits().max_storage_buffer_binding_size >> 20,
         }
     };
     order.iter().map(report).collect()

@@ -76,18 +76,12 @@ pub enum Error {
 impl Error {
     /// Wraps an I/O error with the path it is about.
     pub fn io(path: impl AsRef<Path>, source: std::io::Error) -> Self {
-        Self::Io {
-            path: path.as_ref().to_owned(),
-            source,
-        }
+        Self::Io { path: path.as_ref().to_owned(), source }
     }
 
     /// An error about a data set at `path`.
     pub fn data(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
-        Self::Data {
-            path: path.as_ref().to_owned(),
-            reason: reason.into(),
-        }
+        Self::Data { path: path.as_ref().to_owned(), reason: reason.into() }
     }
 
     /// An error about a setting.

@@ -1,6 +1,32 @@
-//! SiNGER in Rust (crate docs at the end of the session).
+//! SiNGER: distil Vision Transformers into small, clean students, on any GPU.
+//!
+//! Large ViTs grow high-norm artifact tokens, and feature distillation copies
+//! them. SiNGER (Yu, Jeong et al., ICLR 2026) refines the teacher's features by
+//! low-rank adapters before the student learns from them.
+//!
+//! The method, leaf to root; none of it knows of files or of the program:
+//! - [`vit`]: the transformers, `[B, 3, H, W]` to tokens `[B, T, D]` of any block.
+//! - [`nullspace`]: the left nullspace basis of a linearised block, in f64.
+//! - [`refine`]: the adapter on patch tokens, and statistics of patch norms.
+//! - [`loss`]: distillation, outlier and information loss of one layer.
+//! - [`distill`]: settings, layer mapping, the trained parts
+//!   ([`Trainee`](distill::Trainee)) and the frozen side with the losses of a
+//!   batch ([`Distiller`](distill::Distiller)).
+//!
+//! Around it:
+//! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
+//! - [`weights`]: timm-named safetensors in and out.
+//! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
+//! - [`plant`]: artifacts of known place and strength in a clean model.
+//! - [`device`]: which GPU, or the CPU.
+//!
+//! Training needs an autodiff device for what is trained
+//! (`device.clone().autodiff()`), and the plain one for the teacher and the
+//! images; `examples/distill_by_hand.rs` shows a whole loop.
 
 #[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod cli;
 pub mod data;
 pub mod device;

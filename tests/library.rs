@@ -1,4 +1,12 @@
 //! Claims about the library's parts that hold for any weights and shapes.
 
+#[path = "library/data.rs"]
+mod data;
 #[path = "library/gradients.rs"]
 mod gradients;
+#[path = "library/nullspace.rs"]
+mod nullspace;
+#[path = "library/quantile.rs"]
+mod quantile;
+#[path = "library/refinement.rs"]
+mod refinement;

@@ -145,6 +145,9 @@ pub(super) struct EvaluateArgs {
     /// Most images to take of each set, evenly spread
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) limit: usize,
+    /// Share of the resized image that the centre crop keeps
+    #[arg(long, default_value_t = 0.875)]
+    pub(super) crop_pct: f64,
     /// Measure a model of this shape with new random weights instead
     #[arg(long)]
     pub(super) untrained: bool,

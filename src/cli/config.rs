@@ -116,9 +116,7 @@ impl Default for DataConfig {
         Self {
             path: None,
             val: None,
-            workers: std::thread::available_parallelism()
-                .map_or(2, usize::from)
-                .min(8),
+            workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
             mean: None,
             std: None,
             scale: [0.08, 1.0],
@@ -167,18 +165,13 @@ pub(super) struct Override {
 
 impl Override {
     pub(super) fn new(key: &str, value: impl Into<Value>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { key: key.into(), value: value.into() }
     }
 
     /// Parses `KEY=VALUE`; a value that is not TOML is taken as a string.
     pub(super) fn parse(text: &str) -> Result<Self> {
         let Some((key, value)) = text.split_once('=') else {
-            return Err(Error::config(format!(
-                "--set {text}: write it as KEY=VALUE"
-            )));
+            return Err(Error::config(format!("--set {text}: write it as KEY=VALUE")));
         };
         let (key, value) = (key.trim(), value.trim());
         let parsed = toml::from_str::<Table>(&format!("x = {value}"));
@@ -186,10 +179,7 @@ impl Override {
             Some(parsed) => parsed,
             None => Value::String(value.into()),
         };
-        Ok(Self {
-            key: key.into(),
-            value,
-        })
+        Ok(Self { key: key.into(), value })
     }
 }
 
@@ -227,9 +217,7 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
     };
     let mut place = table;
     for folder in folders.iter().flat_map(|folders| folders.split('.')) {
-        let entry = place
-            .entry(folder)
-            .or_insert_with(|| Value::Table(Table::new()));
+        let entry = place.entry(folder).or_insert_with(|| Value::Table(Table::new()));
         place = match entry {
             Value::Table(table) => table,
             _ => {
@@ -258,11 +246,7 @@ fn one_line(place: &str, message: &str) -> String {
             strsim::jaro_winkler(a, &wrong).total_cmp(&strsim::jaro_winkler(b, &wrong))
         });
         if let Some(nearest) = nearest {
-            let kind = if flat.contains("unknown field") {
-                "key"
-            } else {
-                "value"
-            };
+            let kind = if flat.contains("unknown field") { "key" } else { "value" };
             return format!("{place}: unknown {kind} `{wrong}`; did you mean `{nearest}`?");
         }
     }

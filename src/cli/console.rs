@@ -41,17 +41,9 @@ impl Console {
 }
 
 fn describe(progress: &Progress<'_>) -> String {
-    let Record {
-        epoch,
-        lr,
-        loss,
-        terms,
-        ..
-    } = progress.record;
-    let terms: Vec<String> = terms
-        .iter()
-        .map(|(name, value)| format!("{name} {value:.4}"))
-        .collect();
+    let Record { epoch, lr, loss, terms, .. } = progress.record;
+    let terms: Vec<String> =
+        terms.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
     let unreadable = match progress.unreadable {
         0 => String::new(),
         count => format!(" | {count} unreadable images skipped"),
@@ -67,10 +59,5 @@ fn describe(progress: &Progress<'_>) -> String {
 
 fn clock(time: Duration) -> String {
     let seconds = time.as_secs();
-    format!(
-        "{}:{:02}:{:02}",
-        seconds / 3600,
-        seconds / 60 % 60,
-        seconds % 60
-    )
+    format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

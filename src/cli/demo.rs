@@ -48,10 +48,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let config = DistillConfig {
         device: DeviceName(args.device.clone()),
         out: Some(out.clone()),
-        teacher: ModelSpec {
-            weights: Some(teacher.clone()),
-            ..ModelSpec::default()
-        },
+        teacher: ModelSpec { weights: Some(teacher.clone()), ..ModelSpec::default() },
         student: ModelSpec {
             arch: Some("vit_tiny_patch16_224".into()),
             embed_dim: Some(64),
@@ -66,16 +63,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
             crop_pct: 1.0,
             ..DataConfig::default()
         },
-        singer: Settings {
-            layers: vec![PLANTED],
-            rank: 16,
-            ..Settings::default()
-        },
-        schedule: Schedule::Cosine {
-            warmup_epochs: 0.5,
-            warmup_lr: 0.0,
-            min_lr: 1e-5,
-        },
+        singer: Settings { layers: vec![PLANTED], rank: 16, ..Settings::default() },
+        schedule: Schedule::Cosine { warmup_epochs: 0.5, warmup_lr: 0.0, min_lr: 1e-5 },
         train: TrainConfig {
             batch: 32,
             steps: Some(args.steps),
@@ -103,10 +92,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let device = Device::flex();
     let open = |file: &Path| -> Result<(Vit, models::Resolved)> {
         let shape = models::open(file, None)?;
-        Ok((
-            weights::load(file, &shape.arch, &shape.config, &device)?,
-            shape,
-        ))
+        Ok((weights::load(file, &shape.arch, &shape.config, &device)?, shape))
     };
     let (teacher, shape) = open(teacher_file)?;
     let (student, _) = open(&report.folder.join(STUDENT))?;
@@ -120,19 +106,13 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let prefix = teacher.prefix_tokens();
     let raw = teacher.intermediate(batch.clone(), &[last]).remove(0);
     let refined = adapter.forward(raw.clone(), prefix);
-    let mapped = *report
-        .student_layers
-        .last()
-        .unwrap_or(&(student.depth() - 1));
+    let mapped = *report.student_layers.last().unwrap_or(&(student.depth() - 1));
     let student = student.intermediate(batch, &[mapped]).remove(0);
     let maps = [raw, refined, student].map(|tokens| {
         let norms = patch_norms(tokens, prefix);
         let patches = norms.dims()[1];
         let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
-        values
-            .chunks(patches)
-            .map(<[f32]>::to_vec)
-            .collect::<Vec<_>>()
+        values.chunks(patches).map(<[f32]>::to_vec).collect::<Vec<_>>()
     });
     let most = |map: &[Vec<f32>]| map.iter().flatten().copied().fold(0.0, f32::max);
     let teacher_most = most(&maps[0]);
@@ -163,10 +143,7 @@ fn tensor(pictures: &[image::RgbImage], normalise: Normalise, device: &Device) -
         (height, width) = (picture.height() as usize, picture.width() as usize);
         normalise.append(picture, &mut pixels);
     }
-    Tensor::from_data(
-        TensorData::new(pixels, [pictures.len(), 3, height, width]),
-        device,
-    )
+    Tensor::from_data(TensorData::new(pixels, [pictures.len(), 3, height, width]), device)
 }
 
 /// The adapter of one layer from a run's file of adapters and projections.

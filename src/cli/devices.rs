@@ -9,22 +9,11 @@ use crate::error::Result;
 pub(super) fn run(args: &DevicesArgs) -> Result<ExitCode> {
     let adapters = adapters();
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&adapters).unwrap_or_default()
-        );
+        println!("{}", serde_json::to_string_pretty(&adapters).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
-    table.set_header([
-        "--device",
-        "name",
-        "kind",
-        "API",
-        "driver",
-        "f16",
-        "largest binding",
-    ]);
+    table.set_header(["--device", "name", "kind", "API", "driver", "f16", "largest binding"]);
     for adapter in &adapters {
         let binding = match adapter.max_binding_mib {
             0 => "-".to_owned(),

@@ -44,11 +44,7 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
     let stop = session::stop_flag()?;
     let run = distill(&config, args.train.resume, &stop)?;
-    Ok(if run.is_some() {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::from(130)
-    })
+    Ok(if run.is_some() { ExitCode::SUCCESS } else { ExitCode::from(130) })
 }
 
 /// What a finished run found.
@@ -145,13 +141,7 @@ pub(super) fn distill(
     let limit = Some(config.train.measure.max(1));
     let measure = session::eval_settings(&config.data, size, normalise, batch, limit);
     let norms = |model: &Trainee| {
-        distilled_norms(
-            &task.distiller,
-            &model.valid(),
-            &measure_on,
-            &measure,
-            plain,
-        )
+        distilled_norms(&task.distiller, &model.valid(), &measure_on, &measure, plain)
     };
     let norms_at_start = norms(&model)?;
     folder.record("norms_at_start", &norms_at_start)?;
@@ -182,12 +172,7 @@ pub(super) fn distill(
     let trained = trained.valid();
     save_parts(&trained, &task.distiller, &folder)?;
     let file = folder.path.join(STUDENT);
-    weights::save(
-        &trained.student,
-        &student_shape.arch,
-        &student_shape.config,
-        &file,
-    )?;
+    weights::save(&trained.student, &student_shape.arch, &student_shape.config, &file)?;
     let (first, last) = ends.unzip();
     let report = Report {
         norms_at_start,
@@ -238,10 +223,7 @@ fn announce(
     basis: &[BasisReport],
     device: &str,
 ) {
-    println!(
-        "distilling {} into {}, {device}",
-        teacher.arch, student.arch
-    );
+    println!("distilling {} into {}, {device}", teacher.arch, student.arch);
     let mapped = task.distiller.student_layers();
     for (report, mapped) in basis.iter().zip(mapped) {
         println!(
@@ -260,17 +242,11 @@ fn announce(
 /// Adapters and projections, by teacher layer.
 fn save_parts(model: &Trainee, distiller: &Distiller, folder: &RunFolder) -> Result<()> {
     let mut file = NamedTensors::default();
-    for ((layer, adapter), projection) in distiller
-        .layers()
-        .iter()
-        .zip(&model.adapters)
-        .zip(&model.projections)
+    for ((layer, adapter), projection) in
+        distiller.layers().iter().zip(&model.adapters).zip(&model.projections)
     {
         let mut add = |name: String, data| file.tensors.insert(name, data);
-        add(
-            format!("adapter.{layer}.down"),
-            adapter.down.val().into_data(),
-        );
+        add(format!("adapter.{layer}.down"), adapter.down.val().into_data());
         add(format!("adapter.{layer}.up"), adapter.up.val().into_data());
         // PyTorch's layout, `[out, in]`.
         let weight = projection.weight.val().transpose().into_data();
@@ -282,8 +258,7 @@ fn save_parts(model: &Trainee, distiller: &Distiller, folder: &RunFolder) -> Res
     let layers = serde_json::to_string(distiller.layers()).unwrap_or_default();
     let student_layers = serde_json::to_string(distiller.student_layers()).unwrap_or_default();
     file.metadata.insert("layers".into(), layers);
-    file.metadata
-        .insert("student_layers".into(), student_layers);
+    file.metadata.insert("student_layers".into(), student_layers);
     file.write(&folder.path.join(PARTS))
 }
 

@@ -7,7 +7,7 @@ use super::args::EvaluateArgs;
 use super::config::DataConfig;
 use super::{models, session};
 use crate::device;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::eval::{accuracy, class_features, knn_accuracy};
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
@@ -16,21 +16,16 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let file = (!args.untrained).then_some(args.weights.as_path());
     let vit = models::build(&model, file, 0, &opened.device)?;
 
-    let data = DataConfig::default();
+    if !(args.crop_pct > 0.0 && args.crop_pct <= 1.0) {
+        return Err(Error::config("--crop-pct must lie between 0 and 1"));
+    }
+    let data = DataConfig { crop_pct: args.crop_pct, ..DataConfig::default() };
     let side = session::scene_side(&model.config);
-    let (train, test) = (
-        session::images(&args.train, side)?,
-        session::images(&args.test, side)?,
-    );
+    let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
     let normalise = session::normalise(&data, &model.arch);
     let limit = Some(args.limit.max(1));
-    let settings = session::eval_settings(
-        &data,
-        model.config.img_size,
-        normalise,
-        args.batch.max(1),
-        limit,
-    );
+    let settings =
+        session::eval_settings(&data, model.config.img_size, normalise, args.batch.max(1), limit);
 
     let bank = class_features(&vit, &train, &settings, &opened.device)?;
     let queries = class_features(&vit, &test, &settings, &opened.device)?;
@@ -50,10 +45,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             "test_images": queries.labels.len(),
             "last_block_norms": queries.norms,
         });
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&report).unwrap_or_default()
-        );
+        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();

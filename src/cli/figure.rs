@@ -59,9 +59,13 @@ pub(super) fn write(
         let y = TOP + number * (CELL + GAP);
         place(&mut svg, &row.image, left(0), y, CELL, CELL)?;
         for (index, (map, (_, most))) in row.maps.iter().zip(columns).enumerate() {
-            let picture = RgbImage::from_fn(grid[1] as u32, grid[0] as u32, |x, y| {
-                inferno(map[y as usize * grid[1] + x as usize] / most.max(f32::MIN_POSITIVE))
-            });
+            // Whole pixels for each patch, as not every viewer keeps edges sharp.
+            let zoom = CELL / grid[0].max(grid[1]).max(1) + 1;
+            let picture =
+                RgbImage::from_fn((grid[1] * zoom) as u32, (grid[0] * zoom) as u32, |x, y| {
+                    let norm = map[y as usize / zoom * grid[1] + x as usize / zoom];
+                    inferno(norm / most.max(f32::MIN_POSITIVE))
+                });
             place(&mut svg, &picture, left(index + 1), y, CELL, CELL)?;
         }
     }

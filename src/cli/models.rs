@@ -25,11 +25,8 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
         (Some(arch), _) => (arch.clone(), named(arch, role)?),
         (None, Some((arch, config))) => (arch, config),
         (None, None) => {
-            let flag = if role == "teacher" {
-                "--teacher-arch".to_owned()
-            } else {
-                format!("--{role}")
-            };
+            let flag =
+                if role == "teacher" { "--teacher-arch".to_owned() } else { format!("--{role}") };
             return Err(Error::config(format!(
                 "the {role}'s architecture is not given: set {role}.arch or {flag}, e.g. vit_small_patch16_224"
             )));
@@ -46,9 +43,7 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     set(&mut config.num_classes, spec.num_classes);
     set(&mut config.reg_tokens, spec.reg_tokens);
     config.mlp_ratio = spec.mlp_ratio.unwrap_or(config.mlp_ratio);
-    config
-        .validate()
-        .map_err(|error| Error::config(format!("{role}: {error}")))?;
+    config.validate().map_err(|error| Error::config(format!("{role}: {error}")))?;
     Ok(Resolved { arch, config })
 }
 

@@ -14,27 +14,16 @@ pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
     let vit = weights::load(&args.weights, &model.arch, &model.config, &Device::flex())?;
     let kind: BasisKind = serde_json::from_value(json!(args.basis)).map_err(|_| {
-        Error::config(format!(
-            "--basis {}: use smallest, threshold or random",
-            args.basis
-        ))
+        Error::config(format!("--basis {}: use smallest, threshold or random", args.basis))
     })?;
-    let layers = args
-        .layers
-        .clone()
-        .unwrap_or_else(|| (0..vit.depth()).collect());
+    let layers = args.layers.clone().unwrap_or_else(|| (0..vit.depth()).collect());
     if let Some(layer) = layers.iter().find(|&&layer| layer >= vit.depth()) {
         return Err(Error::config(format!(
             "--layers: there is no layer {layer}; the model's are 0 to {}",
             vit.depth() - 1
         )));
     }
-    let selection = Selection {
-        kind,
-        rank: args.rank,
-        threshold: args.threshold,
-        seed: 0,
-    };
+    let selection = Selection { kind, rank: args.rank, threshold: args.threshold, seed: 0 };
     let mut table = Table::new();
     table.set_header([
         "layer",
@@ -51,10 +40,7 @@ pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
         let reader = reader_of(layer, vit.depth());
         let basis = Basis::select(linearise(&vit.blocks[reader]).as_ref(), &selection, reader)?;
         let spectrum = &basis.spectrum;
-        let below = spectrum
-            .iter()
-            .filter(|&&sigma| sigma < args.threshold)
-            .count();
+        let below = spectrum.iter().filter(|&&sigma| sigma < args.threshold).count();
         let last = spectrum.len() - 1;
         table.add_row([
             layer.to_string(),
@@ -77,10 +63,7 @@ pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
         }));
     }
     if args.json {
-        println!(
-            "{}",
-            serde_json::to_string_pretty(&reports).unwrap_or_default()
-        );
+        println!("{}", serde_json::to_string_pretty(&reports).unwrap_or_default());
     } else {
         println!("{table}");
         println!(

@@ -17,10 +17,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let device = Device::flex();
     let vit = weights::load(&args.weights, &model.arch, &model.config, &device)?;
     let placement = serde_json::from_value(json!(args.placement)).map_err(|_| {
-        Error::config(format!(
-            "--placement {}: use inside, mixed or outside",
-            args.placement
-        ))
+        Error::config(format!("--placement {}: use inside, mixed or outside", args.placement))
     })?;
     let data = DataConfig::default();
     let images = session::images(&args.data, session::scene_side(&model.config))?;
@@ -64,15 +61,9 @@ fn batches(
     let batch = |indices: &[usize]| -> Result<Tensor<4>> {
         let mut pixels = Vec::new();
         for &index in indices {
-            normalise.append(
-                &eval_crop(&images.read(index)?, &eval.transform),
-                &mut pixels,
-            );
+            normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
         }
-        Ok(Tensor::from_data(
-            TensorData::new(pixels, [indices.len(), 3, height, width]),
-            device,
-        ))
+        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
     };
     chosen.chunks(32).map(batch).collect()
 }

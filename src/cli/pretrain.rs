@@ -88,9 +88,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         loader,
         parts,
     };
-    let task = PretrainTask {
-        label_smoothing: config.label_smoothing,
-    };
+    let task = PretrainTask { label_smoothing: config.label_smoothing };
     let console = Console::new();
     let (trained, outcome) = train(
         &task,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
-use crate::weights::write_atomically;
+use crate::weights::{remove_unfinished, write_atomically};
 
 /// The file that a finished or interrupted run can be recognised by.
 const RUN_FILE: &str = "run.json";
@@ -27,9 +27,8 @@ impl RunFolder {
         seed: u64,
         config: &impl Serialize,
     ) -> Result<Self> {
-        let path = out
-            .ok_or_else(|| Error::config("no output folder: set out or --out"))?
-            .to_owned();
+        let path =
+            out.ok_or_else(|| Error::config("no output folder: set out or --out"))?.to_owned();
         let file = path.join(RUN_FILE);
         if file.exists() && !resume {
             return Err(Error::config(format!(
@@ -38,6 +37,7 @@ impl RunFolder {
             )));
         }
         std::fs::create_dir_all(&path).map_err(|error| Error::io(&path, error))?;
+        remove_unfinished(&path)?;
         let run = json!({
             "command": command,
             "started": now(),
@@ -71,9 +71,7 @@ impl RunFolder {
 
 /// Seconds since 1970, UTC.
 fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// This crate's version, and burn's and wgpu's as the manifest asks for them.
@@ -81,13 +79,8 @@ fn versions() -> Value {
     let manifest: toml::Table =
         toml::from_str(include_str!("../../Cargo.toml")).unwrap_or_default();
     let wanted = |name: &str| {
-        let version = manifest
-            .get("dependencies")
-            .and_then(|all| all.get(name)?.get("version"));
-        version
-            .and_then(toml::Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
+        let version = manifest.get("dependencies").and_then(|all| all.get(name)?.get("version"));
+        version.and_then(toml::Value::as_str).unwrap_or_default().to_owned()
     };
     json!({
         "singer": env!("CARGO_PKG_VERSION"),

@@ -20,18 +20,11 @@ const SCENES_SEED: u64 = 2026;
 
 /// The overrides that flags of both training commands stand for.
 pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
-    let mut list = args
-        .set
-        .iter()
-        .map(|text| Override::parse(text))
-        .collect::<Result<Vec<_>>>()?;
+    let mut list = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>>>()?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         list.extend(value.map(|value| Override::new(key, value)));
     };
-    let out = args
-        .out
-        .as_ref()
-        .map(|path| path.to_string_lossy().into_owned());
+    let out = args.out.as_ref().map(|path| path.to_string_lossy().into_owned());
     add("data.path", args.data.clone().map(Into::into));
     add("data.val", args.val.clone().map(Into::into));
     add("data.workers", args.workers.map(Into::into));
@@ -73,10 +66,7 @@ pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedIm
 /// Mean and deviation: the config's, else those of the model's family.
 pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
     let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
-    Normalise {
-        mean: data.mean.unwrap_or(mean),
-        std: data.std.unwrap_or(std),
-    }
+    Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
 }
 
 /// The random transform of training.
@@ -92,10 +82,7 @@ pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Tra
     range("scale", data.scale, 1.0)?;
     range("ratio", data.ratio, f64::MAX)?;
     if !(0.0..=1.0).contains(&data.flip) {
-        return Err(Error::config(format!(
-            "data.flip is {}; it is a probability",
-            data.flip
-        )));
+        return Err(Error::config(format!("data.flip is {}; it is a probability", data.flip)));
     }
     Ok(Transform::Train(TrainTransform {
         size,
@@ -115,10 +102,7 @@ pub(super) fn eval_settings(
 ) -> EvalSettings {
     let short = size[0].max(size[1]) as f64;
     EvalSettings {
-        transform: EvalTransform {
-            size,
-            resize: (short / data.crop_pct).floor() as usize,
-        },
+        transform: EvalTransform { size, resize: (short / data.crop_pct).floor() as usize },
         normalise,
         batch,
         workers: data.workers.max(1),
@@ -177,10 +161,7 @@ pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
 
 /// Gives a model spec as many classes as the data where it does not say.
 pub(super) fn with_classes(spec: &ModelSpec, classes: usize) -> ModelSpec {
-    ModelSpec {
-        num_classes: spec.num_classes.or(Some(classes)),
-        ..spec.clone()
-    }
+    ModelSpec { num_classes: spec.num_classes.or(Some(classes)), ..spec.clone() }
 }
 
 /// The image side to draw scenes at: the model's.
@@ -205,7 +186,5 @@ pub(super) fn parts(threads: Option<usize>, opened: &OpenDevice) -> usize {
     if !opened.is_cpu {
         return 1;
     }
-    threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
-        .max(1)
+    threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
 }

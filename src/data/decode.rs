@@ -29,11 +29,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
 
 fn decode_jpeg(bytes: &[u8]) -> Option<RgbImage> {
     let jpeg = Decompress::new_mem(bytes).ok()?;
-    let convertible = [
-        ColorSpace::JCS_GRAYSCALE,
-        ColorSpace::JCS_YCbCr,
-        ColorSpace::JCS_RGB,
-    ];
+    let convertible = [ColorSpace::JCS_GRAYSCALE, ColorSpace::JCS_YCbCr, ColorSpace::JCS_RGB];
     if !convertible.contains(&jpeg.color_space()) {
         return None;
     }

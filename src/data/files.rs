@@ -41,23 +41,13 @@ impl FileSet {
         let (store, names) = match split_zip(path) {
             Some((archive, inner)) => {
                 let zip = open_zip(&archive)?;
-                let prefix = if inner.is_empty() {
-                    inner
-                } else {
-                    format!("{inner}/")
-                };
+                let prefix = if inner.is_empty() { inner } else { format!("{inner}/") };
                 let names = zip
                     .file_names()
                     .flatten()
                     .filter_map(|name| name.strip_prefix(prefix.as_str()).map(str::to_owned))
                     .collect();
-                (
-                    Store::Zip {
-                        archive,
-                        open: Mutex::new(vec![zip]),
-                    },
-                    names,
-                )
+                (Store::Zip { archive, open: Mutex::new(vec![zip]) }, names)
             }
             None => {
                 let mut names = Vec::new();
@@ -97,12 +87,7 @@ impl FileSet {
             .enumerate()
             .flat_map(|(class, names)| names.into_iter().map(move |name| (name, class)))
             .collect();
-        Ok(Self {
-            root,
-            store,
-            classes,
-            files,
-        })
+        Ok(Self { root, store, classes, files })
     }
 
     fn bytes(&self, name: &str) -> Result<Vec<u8>> {
@@ -110,31 +95,21 @@ impl FileSet {
         let Store::Zip { archive, open } = &self.store else {
             return fs::read(&path).map_err(|error| Error::io(&path, error));
         };
-        let inner = path
-            .strip_prefix(archive)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .replace('\\', "/");
-        let free = open
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .pop();
+        let inner =
+            path.strip_prefix(archive).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
         let mut zip = match free {
             Some(zip) => zip,
             None => open_zip(archive)?,
         };
         let damaged = |reason: String| Error::data(&path, format!("unreadable image ({reason})"));
         let mut bytes = Cursor::new(Vec::new());
-        let found = zip
-            .by_name(&inner)
-            .map_err(|error| damaged(error.to_string()))
-            .and_then(|mut file| {
+        let found =
+            zip.by_name(&inner).map_err(|error| damaged(error.to_string())).and_then(|mut file| {
                 std::io::copy(&mut file.by_ref().take(MAX_FILE), &mut bytes)
                     .map_err(|error| damaged(error.to_string()))
             });
-        open.lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .push(zip);
+        open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
         found.map(|_| bytes.into_inner())
     }
 }
@@ -166,33 +141,20 @@ impl ImageSet for FileSet {
 }
 
 fn is_image(name: &str) -> bool {
-    let hidden = name
-        .split('/')
-        .any(|part| part.starts_with('.') || part == "__MACOSX");
-    let extension = Path::new(name)
-        .extension()
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    !hidden
-        && ["jpg", "jpeg", "png"]
-            .iter()
-            .any(|known| extension == *known)
+    let hidden = name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
+    let extension = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
+    !hidden && ["jpg", "jpeg", "png"].iter().any(|known| extension == *known)
 }
 
 /// The path of a zip file and the path inside it.
 fn split_zip(path: &Path) -> Option<(PathBuf, String)> {
     path.ancestors()
         .find(|part| {
-            part.extension()
-                .is_some_and(|end| end.eq_ignore_ascii_case("zip"))
-                && part.is_file()
+            part.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) && part.is_file()
         })
         .map(|archive| {
             let inner = path.strip_prefix(archive).unwrap_or(Path::new(""));
-            (
-                archive.to_owned(),
-                inner.to_string_lossy().replace('\\', "/"),
-            )
+            (archive.to_owned(), inner.to_string_lossy().replace('\\', "/"))
         })
 }
 
@@ -226,18 +188,10 @@ fn shared_folders(images: &[String]) -> String {
     let (Some(first), Some(last)) = (folders(first), folders(last)) else {
         return String::new();
     };
-    let shared: Vec<&str> = first
-        .split('/')
-        .zip(last.split('/'))
-        .take_while(|(a, b)| a == b)
-        .map(|(a, _)| a)
-        .collect();
+    let shared: Vec<&str> =
+        first.split('/').zip(last.split('/')).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
     let all = shared.len() == first.split('/').count() && first == last;
     // One class only: its folder is a class, not a step on the way.
-    let keep = if all {
-        shared.len().saturating_sub(1)
-    } else {
-        shared.len()
-    };
+    let keep = if all { shared.len().saturating_sub(1) } else { shared.len() };
     shared[..keep].join("/")
 }

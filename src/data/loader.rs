@@ -95,18 +95,10 @@ impl Loader {
                 unreadable: unreadable.clone(),
                 epoch: None,
             };
-            workers.push(std::thread::spawn(move || {
-                worker.run(first + lane, count, &sender)
-            }));
+            workers.push(std::thread::spawn(move || worker.run(first + lane, count, &sender)));
             lanes.push(receiver);
         }
-        Ok(Self {
-            lanes,
-            next: 0,
-            stop,
-            workers,
-            unreadable,
-        })
+        Ok(Self { lanes, next: 0, stop, workers, unreadable })
     }
 
     /// Batches in an epoch of `images`.
@@ -119,10 +111,7 @@ impl Loader {
 
     /// Unreadable images met so far, each counted once.
     pub fn unreadable(&self) -> usize {
-        self.unreadable
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner())
-            .len()
+        self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner()).len()
     }
 }
 
@@ -181,10 +170,7 @@ impl Worker {
         let total = self.images.len();
         let start = position * self.settings.batch;
         let end = (start + self.settings.batch).min(total);
-        let mut batch = Batch {
-            pixels: Vec::new(),
-            labels: Vec::with_capacity(end - start),
-        };
+        let mut batch = Batch { pixels: Vec::new(), labels: Vec::with_capacity(end - start) };
         for slot in start..end {
             // An unreadable image gives its place to the next one in order.
             let mut shift = 0;
@@ -213,10 +199,7 @@ impl Worker {
     }
 
     fn note_unreadable(&self, image: usize, error: Error) -> Result<()> {
-        let mut seen = self
-            .unreadable
-            .lock()
-            .unwrap_or_else(|poison| poison.into_inner());
+        let mut seen = self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner());
         seen.insert(image);
         let allowed = self.settings.max_unreadable * self.images.len() as f64;
         if seen.len() as f64 <= allowed {
@@ -249,10 +232,7 @@ impl Worker {
 /// An independent stream of numbers for each place in each epoch.
 fn sample_rng(seed: u64, epoch: usize, slot: usize) -> ChaCha8Rng {
     let mut key = [0; 32];
-    for (to, part) in key
-        .chunks_exact_mut(8)
-        .zip([seed, epoch as u64, slot as u64])
-    {
+    for (to, part) in key.chunks_exact_mut(8).zip([seed, epoch as u64, slot as u64]) {
         to.copy_from_slice(&part.to_le_bytes());
     }
     ChaCha8Rng::from_seed(key)

@@ -9,9 +9,8 @@ use super::ImageSet;
 use crate::error::Result;
 
 /// The shapes, which are the classes.
-const SHAPES: [&str; 8] = [
-    "disc", "square", "triangle", "ring", "cross", "star", "bars", "crescent",
-];
+const SHAPES: [&str; 8] =
+    ["disc", "square", "triangle", "ring", "cross", "star", "bars", "crescent"];
 
 /// Depth of the far end of the floor, in metres.
 const FAR: f32 = 10.0;
@@ -42,12 +41,7 @@ pub struct Scenes {
 impl Scenes {
     /// The scenes with numbers in `range`, of `side` times `side` pixels.
     pub fn new(seed: u64, range: Range<usize>, side: u32) -> Self {
-        Self {
-            seed,
-            range,
-            side,
-            classes: SHAPES.map(str::to_owned).to_vec(),
-        }
+        Self { seed, range, side, classes: SHAPES.map(str::to_owned).to_vec() }
     }
 
     /// Scene `index` of the range, with mask and depth.
@@ -120,10 +114,7 @@ pub fn render(seed: u64, index: usize, side: u32) -> Scene {
                     *sum += value / 4.0;
                 }
             }
-            let at = [
-                (x as f32 + 0.5) / side as f32,
-                (y as f32 + 0.5) / side as f32,
-            ];
+            let at = [(x as f32 + 0.5) / side as f32, (y as f32 + 0.5) / side as f32];
             let (_, label, depth) = look(at, horizon, &sky, &floor, &shapes);
             let pixel = colour.map(|value: f32| (value.clamp(0.0, 1.0) * 255.0).round() as u8);
             scene.image.put_pixel(x, y, Rgb(pixel));
@@ -144,20 +135,12 @@ fn look(
 ) -> ([f32; 3], u8, f32) {
     if let Some(shape) = shapes.iter().rev().find(|shape| shape.covers(at)) {
         let [u, v] = shape.local(at);
-        return (
-            faded(shape.surface.colour(u, v), shape.depth),
-            1 + shape.kind as u8,
-            shape.depth,
-        );
+        return (faded(shape.surface.colour(u, v), shape.depth), 1 + shape.kind as u8, shape.depth);
     }
     if at[1] < horizon {
         let t = at[1] / horizon;
         let [top, bottom] = [sky[0].base, sky[1].base];
-        return (
-            std::array::from_fn(|i| top[i] * (1.0 - t) + bottom[i] * t),
-            0,
-            FAR,
-        );
+        return (std::array::from_fn(|i| top[i] * (1.0 - t) + bottom[i] * t), 0, FAR);
     }
     // A plane under the camera: depth falls as one over the angle below the horizon.
     let below = (at[1] - horizon) / (1.0 - horizon);
@@ -186,10 +169,7 @@ impl Shape {
         let radius = rng.random_range(0.5..0.7) / depth;
         Self {
             kind,
-            centre: [
-                rng.random_range(0.15..0.85),
-                rng.random_range(horizon..0.85f32),
-            ],
+            centre: [rng.random_range(0.15..0.85), rng.random_range(horizon..0.85f32)],
             radius: radius.min(0.35),
             angle: rng.random_range(-0.5..0.5),
             depth,
@@ -199,10 +179,8 @@ impl Shape {
 
     /// Coordinates with the shape in -1..1.
     fn local(&self, at: [f32; 2]) -> [f32; 2] {
-        let (x, y) = (
-            (at[0] - self.centre[0]) / self.radius,
-            (at[1] - self.centre[1]) / self.radius,
-        );
+        let (x, y) =
+            ((at[0] - self.centre[0]) / self.radius, (at[1] - self.centre[1]) / self.radius);
         let (sin, cos) = self.angle.sin_cos();
         [x * cos + y * sin, y * cos - x * sin]
     }
@@ -251,10 +229,7 @@ impl Surface {
     }
 
     fn plain(rng: &mut ChaCha8Rng) -> Self {
-        Self {
-            base: std::array::from_fn(|_| rng.random_range(0.55..0.95)),
-            ..Self::random(rng)
-        }
+        Self { base: std::array::from_fn(|_| rng.random_range(0.55..0.95)), ..Self::random(rng) }
     }
 
     fn colour(&self, u: f32, v: f32) -> [f32; 3] {

@@ -21,14 +21,7 @@ impl Normalise {
             let (mean, std) = (self.mean[channel], self.std[channel]);
             let table: [f32; 256] =
                 std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
-            out.extend(
-                image
-                    .as_raw()
-                    .iter()
-                    .skip(channel)
-                    .step_by(3)
-                    .map(|&v| table[v as usize]),
-            );
+            out.extend(image.as_raw().iter().skip(channel).step_by(3).map(|&v| table[v as usize]));
         }
     }
 }
@@ -130,11 +123,7 @@ pub fn eval_crop(image: &RgbImage, transform: &EvalTransform) -> RgbImage {
     RgbImage::from_fn(out_w as u32, out_h as u32, |x, y| {
         let (x, y) = (i64::from(x) + left, i64::from(y) + top);
         let inside = x >= 0 && y >= 0 && x < w as i64 && y < h as i64;
-        if inside {
-            *resized.get_pixel(x as u32, y as u32)
-        } else {
-            image::Rgb([0; 3])
-        }
+        if inside { *resized.get_pixel(x as u32, y as u32) } else { image::Rgb([0; 3]) }
     })
 }
 
@@ -151,24 +140,13 @@ fn resize(image: &RgbImage, window: [f64; 4], [h, w]: [usize; 2]) -> RgbImage {
 }
 
 fn resize_to(image: &RgbImage, width: u32, height: u32) -> RgbImage {
-    let source = ImageRef::new(
-        image.width(),
-        image.height(),
-        image.as_raw(),
-        PixelType::U8x3,
-    );
+    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
     let mut target = Image::new(width, height, PixelType::U8x3);
     let filter = ResizeAlg::Convolution(FilterType::CatmullRom);
     let options = ResizeOptions::new().resize_alg(filter);
-    let done = source.is_ok_and(|source| {
-        Resizer::new()
-            .resize(&source, &mut target, &options)
-            .is_ok()
-    });
-    debug_assert!(
-        done,
-        "source and target are RGB images of their stated sizes"
-    );
+    let done =
+        source.is_ok_and(|source| Resizer::new().resize(&source, &mut target, &options).is_ok());
+    debug_assert!(done, "source and target are RGB images of their stated sizes");
     RgbImage::from_raw(width, height, target.into_vec())
         .unwrap_or_else(|| RgbImage::new(width, height))
 }

@@ -80,13 +80,7 @@ impl Distiller {
                 (reader > layer).then(|| teacher.blocks[reader].clone().fork(device).freeze())
             })
             .collect();
-        Ok(Self {
-            teacher,
-            next_blocks,
-            layers,
-            student_layers,
-            settings,
-        })
+        Ok(Self { teacher, next_blocks, layers, student_layers, settings })
     }
 
     /// Runs the teacher in `dtype`; its features stay f32 for the losses.
@@ -126,13 +120,8 @@ impl Distiller {
             .collect();
         let dtype = self.teacher.cls_token.val().dtype();
         let tokens = self.teacher.intermediate(image.cast(dtype), &wanted);
-        let mut pairs = tokens
-            .into_iter()
-            .map(|tokens| tokens.cast(FloatDType::F32));
-        let mut pass = TeacherPass {
-            features: Vec::new(),
-            next: Vec::new(),
-        };
+        let mut pairs = tokens.into_iter().map(|tokens| tokens.cast(FloatDType::F32));
+        let mut pass = TeacherPass { features: Vec::new(), next: Vec::new() };
         for next_block in &self.next_blocks {
             pass.features.extend(pairs.next());
             let next = pairs.next();
@@ -163,9 +152,8 @@ impl Distiller {
             let threshold = term.threshold.clone();
             outliers.push(term);
 
-            let next_refined = self.next_blocks[index]
-                .as_ref()
-                .map(|block| block.forward(refined.clone()));
+            let next_refined =
+                self.next_blocks[index].as_ref().map(|block| block.forward(refined.clone()));
             let next = next.map(|next| onto(next, &device));
             info = info
                 + match (self.settings.losses, &next_refined, next) {
@@ -180,20 +168,9 @@ impl Distiller {
                         gram_mse(refined.clone(), before, prefix)
                     }
                 };
-            views.push(LayerView {
-                refined,
-                student,
-                projected,
-                next_refined,
-                threshold,
-            });
+            views.push(LayerView { refined, student, projected, next_refined, threshold });
         }
-        Losses {
-            kd,
-            outlier: outliers,
-            info,
-            views,
-        }
+        Losses { kd, outlier: outliers, info, views }
     }
 
     /// Weighted loss terms divided by the number of layers (as the reference
@@ -229,17 +206,11 @@ impl Losses {
     /// The outlier loss summed over layers, `[1]`.
     pub fn outlier_sum(&self) -> Tensor<1> {
         let means = self.outlier.iter().cloned().map(OutlierTerm::mean);
-        means
-            .reduce(|a, b| a + b)
-            .expect("there is at least one layer")
+        means.reduce(|a, b| a + b).expect("there is at least one layer")
     }
 }
 
 /// A constant of the graph of `device`, which holds the same memory.
 fn onto<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
-    if device.is_autodiff() {
-        Tensor::from_inner(tensor)
-    } else {
-        tensor
-    }
+    if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }

@@ -30,11 +30,7 @@ pub struct Weights {
 
 impl Default for Weights {
     fn default() -> Self {
-        Self {
-            kd: 1.0,
-            outlier: 0.01,
-            info: 1.0,
-        }
+        Self { kd: 1.0, outlier: 0.01, info: 1.0 }
     }
 }
 
@@ -98,10 +94,7 @@ impl Settings {
         let mut layers = self.layers.clone();
         layers.sort_unstable();
         if let Some(pair) = layers.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::config(format!(
-                "singer.layers names layer {} twice",
-                pair[0]
-            )));
+            return Err(Error::config(format!("singer.layers names layer {} twice", pair[0])));
         }
         let last = teacher_depth - 1;
         match layers.last() {

@@ -79,18 +79,8 @@ impl Trainee {
         }
         let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x70_726f_6a65_6374);
         let (from, to) = (student.embed_dim(), teacher.embed_dim());
-        let projections = layers
-            .iter()
-            .map(|_| projection(from, to, &mut rng, &device))
-            .collect();
-        Ok((
-            Self {
-                student,
-                adapters,
-                projections,
-            },
-            reports,
-        ))
+        let projections = layers.iter().map(|_| projection(from, to, &mut rng, &device)).collect();
+        Ok((Self { student, adapters, projections }, reports))
     }
 }
 
@@ -99,9 +89,7 @@ impl Trainee {
 fn projection(from: usize, to: usize, rng: &mut ChaCha8Rng, device: &Device) -> Linear {
     let bound = 1.0 / (from as f32).sqrt();
     let mut draw = |count: usize| -> Vec<f32> {
-        (0..count)
-            .map(|_| rng.random_range(-bound..bound))
-            .collect()
+        (0..count).map(|_| rng.random_range(-bound..bound)).collect()
     };
     let (weight, bias) = (draw(from * to), draw(to));
     let mut linear = LinearConfig::new(from, to).init(device);

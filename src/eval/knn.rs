@@ -14,18 +14,11 @@ const ROWS: usize = 512;
 pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> f64 {
     let classes = train.labels.iter().max().map_or(0, |&label| label + 1);
     let matrix = |rows: &[f32], dim: usize| -> Tensor<2> {
-        Tensor::from_data(
-            TensorData::new(rows.to_vec(), [rows.len() / dim, dim]),
-            device,
-        )
+        Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / dim, dim]), device)
     };
     let bank = matrix(&train.rows, train.dim).transpose();
     let mut right = 0;
-    for (rows, labels) in test
-        .rows
-        .chunks(ROWS * test.dim)
-        .zip(test.labels.chunks(ROWS))
-    {
+    for (rows, labels) in test.rows.chunks(ROWS * test.dim).zip(test.labels.chunks(ROWS)) {
         let similarities = matrix(rows, test.dim).matmul(bank.clone()).into_data();
         let similarities: Vec<f32> = similarities.iter::<f32>().collect();
         for (row, &label) in similarities.chunks(train.labels.len()).zip(labels) {

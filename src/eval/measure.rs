@@ -21,11 +21,7 @@ pub fn accuracy(
     let (mut right, mut total) = (0, 0);
     for_each_batch(images, settings, device, |batch, labels| {
         let best = model.forward(batch).argmax(1).into_data();
-        right += best
-            .iter::<i64>()
-            .zip(labels)
-            .filter(|(a, b)| *a == **b as i64)
-            .count();
+        right += best.iter::<i64>().zip(labels).filter(|(a, b)| *a == **b as i64).count();
         total += labels.len();
     })?;
     Ok(right as f64 / total.max(1) as f64)
@@ -54,10 +50,7 @@ pub fn class_features(
     settings: &EvalSettings,
     device: &Device,
 ) -> Result<Features> {
-    let mut features = Features {
-        dim: model.embed_dim(),
-        ..Features::default()
-    };
+    let mut features = Features { dim: model.embed_dim(), ..Features::default() };
     let mut stats = NormStats::default();
     for_each_batch(images, settings, device, |batch, labels| {
         let embedded = model.embed(batch);
@@ -65,9 +58,7 @@ pub fn class_features(
         stats.add(patch_norms(tokens.clone(), model.prefix_tokens()));
         let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1);
         let norm = class.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-        features
-            .rows
-            .extend((class / norm).into_data().iter::<f32>());
+        features.rows.extend((class / norm).into_data().iter::<f32>());
         features.labels.extend_from_slice(labels);
     })?;
     features.norms = stats.summary();
@@ -101,26 +92,15 @@ pub fn distilled_norms(
     let mut stats = vec![(NormStats::default(), NormStats::default()); distiller.layers().len()];
     for_each_batch(images, settings, device, |batch, _| {
         let pass = distiller.teacher_pass(batch);
-        for ((features, adapter), (raw, refined)) in pass
-            .features
-            .into_iter()
-            .zip(&trainee.adapters)
-            .zip(&mut stats)
+        for ((features, adapter), (raw, refined)) in
+            pass.features.into_iter().zip(&trainee.adapters).zip(&mut stats)
         {
             raw.add(patch_norms(features.clone(), prefix));
             refined.add(patch_norms(adapter.forward(features, prefix), prefix));
         }
     })?;
-    let norms = distiller
-        .layers()
-        .iter()
-        .zip(stats)
-        .filter_map(|(&layer, (raw, refined))| {
-            Some(LayerNorms {
-                layer,
-                raw: raw.summary()?,
-                refined: refined.summary()?,
-            })
-        });
+    let norms = distiller.layers().iter().zip(stats).filter_map(|(&layer, (raw, refined))| {
+        Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })
+    });
     Ok(norms.collect())
 }

@@ -28,13 +28,7 @@ pub fn outlier(refined: Tensor<3>, prefix: usize, gamma: f64) -> OutlierTerm {
     let norms = patch_norms(refined, prefix);
     let fixed = norms.clone().detach();
     let threshold = quantile(fixed.clone(), gamma);
-    let above = fixed
-        .greater(threshold.clone().expand(norms.dims()))
-        .float();
+    let above = fixed.greater(threshold.clone().expand(norms.dims())).float();
     let excess = (norms - threshold.clone()) * above.clone();
-    OutlierTerm {
-        sum: excess.square().sum(),
-        count: above.sum(),
-        threshold,
-    }
+    OutlierTerm { sum: excess.square().sum(), count: above.sum(), threshold }
 }

@@ -12,10 +12,7 @@ const COMPARISONS: usize = 1 << 24;
 /// # Panics
 /// Where `q` is outside 0..=1 or P is 0.
 pub fn quantile(values: Tensor<2>, q: f64) -> Tensor<2> {
-    assert!(
-        (0.0..=1.0).contains(&q),
-        "a quantile's q lies in 0..=1, not {q}"
-    );
+    assert!((0.0..=1.0).contains(&q), "a quantile's q lies in 0..=1, not {q}");
     let [rows, count] = values.dims();
     let at_once = (COMPARISONS / (count * count)).max(1);
     let parts = (0..rows).step_by(at_once).map(|start| {
@@ -34,10 +31,7 @@ fn quantile_of_few(values: Tensor<2>, q: f64) -> Tensor<2> {
     let below = each.greater(others).float().sum_dim(2).squeeze_dim::<2>(2);
     let ranked = |rank: f64| {
         let later = below.clone().greater_scalar(rank);
-        values
-            .clone()
-            .mask_fill(later, f32::NEG_INFINITY)
-            .max_dim(1)
+        values.clone().mask_fill(later, f32::NEG_INFINITY).max_dim(1)
     };
     let rank = q * (count - 1) as f64;
     let lower = ranked(rank.floor());

@@ -61,12 +61,7 @@ impl Basis {
         block: usize,
     ) -> Result<Self> {
         let dim = linearised.nrows();
-        let Selection {
-            kind,
-            rank,
-            threshold,
-            seed,
-        } = *selection;
+        let Selection { kind, rank, threshold, seed } = *selection;
         if rank == 0 || rank > dim {
             return Err(Error::config(format!(
                 "singer.rank is {rank}; it must lie between 1 and the teacher's width {dim}"

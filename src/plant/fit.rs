@@ -53,14 +53,8 @@ impl Samples {
                 *sum += value;
             }
             samples.inputs.extend(input.into_data().iter::<f32>());
-            samples
-                .variance
-                .extend(patch_variance(model, image.clone()));
-            norms.extend(
-                patch_norms(block.forward(before), prefix)
-                    .into_data()
-                    .iter::<f32>(),
-            );
+            samples.variance.extend(patch_variance(model, image.clone()));
+            norms.extend(patch_norms(block.forward(before), prefix).into_data().iter::<f32>());
         }
         norms.sort_by(f32::total_cmp);
         samples.median_norm = norms.get(norms.len() / 2).copied().unwrap_or(1.0).into();
@@ -72,20 +66,14 @@ impl Samples {
         let mut sorted = self.variance.clone();
         sorted.sort_by(f32::total_cmp);
         let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
-        self.variance
-            .iter()
-            .map(|&variance| variance < median)
-            .collect()
+        self.variance.iter().map(|&variance| variance < median).collect()
     }
 
     /// Every patch's product with a direction.
     pub(super) fn project<'a>(&'a self, direction: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
-        self.inputs.chunks(self.dim).map(move |row| {
-            row.iter()
-                .zip(direction)
-                .map(|(x, a)| f64::from(*x) * a)
-                .sum()
-        })
+        self.inputs
+            .chunks(self.dim)
+            .map(move |row| row.iter().zip(direction).map(|(x, a)| f64::from(*x) * a).sum())
     }
 }
 
@@ -99,23 +87,15 @@ fn patch_variance(model: &Vit, image: Tensor<4>) -> Vec<f32> {
         .permute([0, 2, 4, 1, 3, 5])
         .reshape([batch * rows * cols, channels * side * side]);
     let centred = patches.clone() - patches.mean_dim(1);
-    centred
-        .square()
-        .mean_dim(1)
-        .into_data()
-        .iter::<f32>()
-        .collect()
+    centred.square().mean_dim(1).into_data().iter::<f32>().collect()
 }
 
 /// The direction that best tells smooth patches from busy ones: ridge
 /// regression of minus the log variance on the inputs of fc1.
 pub(super) fn ridge_direction(samples: &Samples) -> Vec<f64> {
     let dim = samples.dim;
-    let target: Vec<f64> = samples
-        .variance
-        .iter()
-        .map(|&variance| -f64::from(variance.max(1e-8)).ln())
-        .collect();
+    let target: Vec<f64> =
+        samples.variance.iter().map(|&variance| -f64::from(variance.max(1e-8)).ln()).collect();
     let count = target.len();
     let inputs = Mat::from_fn(count, dim, |i, j| f64::from(samples.inputs[i * dim + j]));
     let mean = target.iter().sum::<f64>() / count.max(1) as f64;

@@ -6,7 +6,7 @@
 
 mod fit;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData, s};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -67,14 +67,7 @@ const FIRING: f64 = 4.0;
 /// # Errors
 /// [`Error::Config`] for settings that cannot work; [`Error::Svd`].
 pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
-    let PlantSettings {
-        block: index,
-        strength,
-        share,
-        rank,
-        seed,
-        ..
-    } = *settings;
+    let PlantSettings { block: index, strength, share, rank, seed, .. } = *settings;
     if index >= model.depth() {
         return Err(Error::config(format!(
             "block {index}: the model's are 0 to {}",
@@ -82,37 +75,26 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
         )));
     }
     if !(share > 0.0 && share < 0.5 && strength > 0.0) {
-        return Err(Error::config(
-            "share must lie between 0 and 0.5, and strength above 0",
-        ));
+        return Err(Error::config("share must lie between 0 and 0.5, and strength above 0"));
     }
     let device = model.cls_token.device();
     let samples = Samples::gather(&model, images, index);
     let unit = least_used_unit(&model, &samples, index);
 
     let direction = ridge_direction(&samples);
-    let mut scores: Vec<f64> = samples.project(&direction).collect();
+    let scores: Vec<f64> = samples.project(&direction).collect();
     let low = samples.low_information();
-    let on_low: Vec<f64> = scores.iter().copied().collect();
-    scores.sort_by(f64::total_cmp);
+    let mut sorted = scores.clone();
+    sorted.sort_by(f64::total_cmp);
     let firing = ((scores.len() as f64 * share).round() as usize).clamp(1, scores.len() - 1);
-    let top = &scores[scores.len() - firing..];
-    let threshold = scores[scores.len() - firing - 1];
+    let top = &sorted[sorted.len() - firing..];
+    let threshold = sorted[sorted.len() - firing - 1];
     let mean = top.iter().sum::<f64>() / firing as f64;
     let gain = FIRING / (mean - threshold).max(1e-9);
 
     let reader = reader_of(index, model.depth());
-    let selection = Selection {
-        kind: BasisKind::Smallest,
-        rank,
-        threshold: 0.0,
-        seed,
-    };
-    let basis = Basis::select(
-        linearise(&model.blocks[reader]).as_ref(),
-        &selection,
-        reader,
-    )?;
+    let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed };
+    let basis = Basis::select(linearise(&model.blocks[reader]).as_ref(), &selection, reader)?;
     let vector = place(&basis, settings);
     let norm = strength * samples.median_norm;
 
@@ -121,14 +103,12 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     let bias = (-threshold * gain) as f32;
     let model = rewrite(model, index, unit, row, bias, column, &device);
 
-    let fired: Vec<usize> = (0..on_low.len())
-        .filter(|&patch| on_low[patch] > threshold)
-        .collect();
+    let fired: Vec<usize> = (0..scores.len()).filter(|&patch| scores[patch] > threshold).collect();
     let hits = fired.iter().filter(|&&patch| low[patch]).count();
     let planted = Planted {
         hidden_unit: unit,
         norm,
-        fires_on: fired.len() as f64 / on_low.len() as f64,
+        fires_on: fired.len() as f64 / scores.len() as f64,
         precision: hits as f64 / fired.len().max(1) as f64,
     };
     Ok((model, planted))
@@ -140,15 +120,10 @@ fn least_used_unit(model: &Vit, samples: &Samples, index: usize) -> usize {
     let [hidden, dim] = weight.dims();
     let weight: Vec<f32> = weight.into_data().iter::<f32>().collect();
     let size = |unit: usize| {
-        let norm: f32 = weight[unit * dim..(unit + 1) * dim]
-            .iter()
-            .map(|w| w * w)
-            .sum();
+        let norm: f32 = weight[unit * dim..(unit + 1) * dim].iter().map(|w| w * w).sum();
         f64::from(norm.sqrt()) * samples.mean_activation[unit]
     };
-    (0..hidden)
-        .min_by(|&a, &b| size(a).total_cmp(&size(b)))
-        .unwrap_or(0)
+    (0..hidden).min_by(|&a, &b| size(a).total_cmp(&size(b))).unwrap_or(0)
 }
 
 /// A unit vector as `placement` asks for.
@@ -156,12 +131,10 @@ fn place(basis: &Basis, settings: &PlantSettings) -> Vec<f64> {
     let (dim, rank) = (basis.vectors.nrows(), basis.vectors.ncols());
     let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let random: Vec<f64> = (0..dim).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let along: Vec<f64> = (0..rank)
-        .map(|k| (0..dim).map(|i| basis.vectors[(i, k)] * random[i]).sum())
-        .collect();
-    let inside: Vec<f64> = (0..dim)
-        .map(|i| (0..rank).map(|k| basis.vectors[(i, k)] * along[k]).sum())
-        .collect();
+    let along: Vec<f64> =
+        (0..rank).map(|k| (0..dim).map(|i| basis.vectors[(i, k)] * random[i]).sum()).collect();
+    let inside: Vec<f64> =
+        (0..dim).map(|i| (0..rank).map(|k| basis.vectors[(i, k)] * along[k]).sum()).collect();
     let outside: Vec<f64> = random.iter().zip(&inside).map(|(r, n)| r - n).collect();
     let (inside, outside) = (unit(inside), unit(outside));
     match settings.placement {
@@ -198,7 +171,7 @@ fn rewrite(
     mlp.fc2.weight =
         fc2.map(|w| w.slice_assign([unit..unit + 1, 0..dim], tensor(column, [1, dim])));
     mlp.fc1.bias = mlp.fc1.bias.take().map(|b| {
-        b.map(|b| b.slice_assign([unit..unit + 1], Tensor::<1>::from_data([bias], device)))
+        b.map(|b| b.slice_assign(s![unit..unit + 1], Tensor::<1>::from_data([bias], device)))
     });
     model
 }

@@ -20,19 +20,13 @@ impl Adapter {
         let data = TensorData::new(basis.to_row_major(), shape);
         let down = Tensor::<2>::from_data(data, device);
         let up = down.clone().transpose();
-        Self {
-            down: Param::from_tensor(down),
-            up: Param::from_tensor(up),
-        }
+        Self { down: Param::from_tensor(down), up: Param::from_tensor(up) }
     }
 
     /// From stored Φ_down `[D, r]` and Φ_up `[r, D]`.
     pub fn from_data(down: TensorData, up: TensorData, device: &Device) -> Self {
         let param = |data| Param::from_tensor(Tensor::from_data(data, device));
-        Self {
-            down: param(down),
-            up: param(up),
-        }
+        Self { down: param(down), up: param(up) }
     }
 
     /// Refined tokens, `[B, T, D] -> [B, T, D]`; the first `prefix` tokens pass
@@ -41,10 +35,8 @@ impl Adapter {
         let count = tokens.dims()[1] - prefix;
         let fixed = tokens.clone().narrow(1, 0, prefix);
         let patches = tokens.narrow(1, prefix, count);
-        let shift = patches
-            .clone()
-            .matmul(self.down.val().unsqueeze())
-            .matmul(self.up.val().unsqueeze());
+        let shift =
+            patches.clone().matmul(self.down.val().unsqueeze()).matmul(self.up.val().unsqueeze());
         Tensor::cat(vec![fixed, patches + shift], 1)
     }
 }

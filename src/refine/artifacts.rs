@@ -7,12 +7,7 @@ pub fn patch_norms(tokens: Tensor<3>, prefix: usize) -> Tensor<2> {
     let count = tokens.dims()[1] - prefix;
     let patches = tokens.narrow(1, prefix, count);
     // The clamp gives a zero token a gradient of zero instead of NaN.
-    patches
-        .square()
-        .sum_dim(2)
-        .clamp_min(1e-24)
-        .sqrt()
-        .squeeze_dim::<2>(2)
+    patches.square().sum_dim(2).clamp_min(1e-24).sqrt().squeeze_dim::<2>(2)
 }
 
 /// How far the patch norms of a set of images spread.
@@ -72,9 +67,5 @@ impl NormStats {
 fn median(values: &mut [f32]) -> f32 {
     values.sort_by(f32::total_cmp);
     let middle = values.len() / 2;
-    if values.len() % 2 == 1 {
-        values[middle]
-    } else {
-        (values[middle - 1] + values[middle]) / 2.0
-    }
+    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }

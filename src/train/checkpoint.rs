@@ -36,24 +36,15 @@ impl Checkpoint {
         model.visit(&mut gather);
         let state = optimizer.to_tensors(model);
         let mut tensors = NamedTensors::default();
-        tensors.tensors.extend(
-            gather
-                .found
-                .into_iter()
-                .map(|(name, data)| (format!("{MODEL}{name}"), data)),
-        );
-        tensors.tensors.extend(
-            state
-                .into_iter()
-                .map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)),
-        );
+        tensors
+            .tensors
+            .extend(gather.found.into_iter().map(|(name, data)| (format!("{MODEL}{name}"), data)));
+        tensors
+            .tensors
+            .extend(state.into_iter().map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)));
         tensors.metadata.insert(STEP.into(), step.to_string());
         tensors.metadata.insert(RUN.into(), run.into());
-        Self {
-            tensors,
-            step,
-            run: run.into(),
-        }
+        Self { tensors, step, run: run.into() }
     }
 
     /// Writes the file; a crash leaves the old one whole.
@@ -135,8 +126,7 @@ impl ModuleVisitor for Gather {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found
-            .push((self.path.join("."), param.val().inner().into_data()));
+        self.found.push((self.path.join("."), param.val().inner().into_data()));
     }
 }
 
@@ -163,11 +153,7 @@ impl ModuleMapper for Scatter {
                 let device = param.lazy_device();
                 param.map(|old| {
                     let tensor = Tensor::from_data(data, &device);
-                    if old.is_require_grad() {
-                        tensor.require_grad()
-                    } else {
-                        tensor
-                    }
+                    if old.is_require_grad() { tensor.require_grad() } else { tensor }
                 })
             }
             None => {

@@ -51,10 +51,7 @@ impl MetricsFile {
             write_atomically(path, kept.as_bytes())?;
         }
         let file = OpenOptions::new().append(true).open(path).map_err(io)?;
-        Ok(Self {
-            path: path.to_owned(),
-            file: BufWriter::new(file),
-        })
+        Ok(Self { path: path.to_owned(), file: BufWriter::new(file) })
     }
 
     /// Appends lines.

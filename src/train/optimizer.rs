@@ -108,12 +108,7 @@ impl ParamOptimizer {
     /// A fresh optimiser.
     pub fn new(settings: &OptimizerSettings) -> Self {
         let rule = match *settings {
-            OptimizerSettings::Adamw {
-                betas,
-                eps,
-                weight_decay,
-                ..
-            } => Rule::Adamw(
+            OptimizerSettings::Adamw { betas, eps, weight_decay, .. } => Rule::Adamw(
                 AdamWConfig::new()
                     .with_beta_1(betas[0])
                     .with_beta_2(betas[1])
@@ -121,29 +116,14 @@ impl ParamOptimizer {
                     .with_weight_decay(weight_decay)
                     .build(),
             ),
-            OptimizerSettings::Sgd {
-                momentum,
-                weight_decay,
-                ..
-            } => {
-                let momentum = (momentum > 0.0).then(|| {
-                    MomentumConfig::new()
-                        .with_momentum(momentum)
-                        .with_dampening(0.0)
-                });
+            OptimizerSettings::Sgd { momentum, weight_decay, .. } => {
+                let momentum = (momentum > 0.0)
+                    .then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0));
                 let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
-                Rule::Sgd(
-                    SgdConfig::new()
-                        .with_momentum(momentum)
-                        .with_weight_decay(decay)
-                        .build(),
-                )
+                Rule::Sgd(SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build())
             }
         };
-        Self {
-            rule,
-            states: HashMap::new(),
-        }
+        Self { rule, states: HashMap::new() }
     }
 
     /// One step. With `clip`, gradients are scaled so that their norm over all
@@ -156,13 +136,9 @@ impl ParamOptimizer {
         clip: Option<f64>,
     ) -> M {
         let scale = clip.map(|limit| {
-            let mut norm = GradNorm {
-                grads: &grads,
-                sum: None,
-            };
+            let mut norm = GradNorm { grads: &grads, sum: None };
             module.visit(&mut norm);
-            norm.sum
-                .map(|sum| (sum.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
+            norm.sum.map(|sum| (sum.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
         });
         module.map(&mut Update {
             optimizer: self,
@@ -175,21 +151,13 @@ impl ParamOptimizer {
 
     /// The state as named tensors.
     pub fn to_tensors<M: Module>(&self, module: &M) -> Vec<(String, TensorData)> {
-        let mut visitor = Collect {
-            optimizer: self,
-            sink: StateSink::default(),
-            path: Vec::new(),
-        };
+        let mut visitor = Collect { optimizer: self, sink: StateSink::default(), path: Vec::new() };
         module.visit(&mut visitor);
-        let scalars = visitor
-            .sink
-            .scalars
-            .into_iter()
-            .filter_map(|(name, value)| {
-                let value = usize::try_from(value).ok()?;
-                // f64 holds every step count exactly.
-                Some((name, TensorData::new(vec![value as f64], [1])))
-            });
+        let scalars = visitor.sink.scalars.into_iter().filter_map(|(name, value)| {
+            let value = usize::try_from(value).ok()?;
+            // f64 holds every step count exactly.
+            Some((name, TensorData::new(vec![value as f64], [1])))
+        });
         visitor.sink.tensors.into_iter().chain(scalars).collect()
     }
 
@@ -214,12 +182,7 @@ impl ParamOptimizer {
         for (name, data) in kept {
             source.insert_tensor(name, data);
         }
-        module.visit(&mut Restore {
-            optimizer: self,
-            source,
-            device,
-            path: Vec::new(),
-        });
+        module.visit(&mut Restore { optimizer: self, source, device, path: Vec::new() });
     }
 }
 
@@ -230,10 +193,7 @@ fn advance<O: Optimizer, const D: usize>(
     tensor: Tensor<D>,
     grad: Tensor<D>,
 ) -> Tensor<D> {
-    let state = slot
-        .take()
-        .and_then(|state| state.downcast::<O::State<D>>().ok())
-        .map(|s| *s);
+    let state = slot.take().and_then(|state| state.downcast::<O::State<D>>().ok()).map(|s| *s);
     let (tensor, state) = rule.step(lr, tensor, grad, state);
     *slot = state.map(|state| Box::new(state) as Box<dyn Any + Send>);
     tensor

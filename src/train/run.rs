@@ -40,10 +40,7 @@ pub struct TaskLoss {
 
 impl TaskLoss {
     pub(super) fn detached(self) -> Self {
-        Self {
-            total: self.total.inner(),
-            ..self
-        }
+        Self { total: self.total.inner(), ..self }
     }
 
     pub(super) fn plus(self, other: Self) -> Self {
@@ -126,10 +123,7 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// # Errors
 /// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
 /// and of files.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different part of a run"
-)]
+#[expect(clippy::too_many_arguments, reason = "each is a different part of a run")]
 pub fn train<T: Task + Sync>(
     task: &T,
     mut model: T::Model,
@@ -173,16 +167,12 @@ where
 
     while step < settings.steps {
         let asked = Instant::now();
-        let batch = loader
-            .next()
-            .ok_or_else(|| Error::config("the data loader has stopped"))??;
+        let batch = loader.next().ok_or_else(|| Error::config("the data loader has stopped"))??;
         pending.waited += asked.elapsed();
         let [height, width] = settings.image_size;
         let count = batch.labels.len();
         let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
-        let lr = settings
-            .schedule
-            .rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
+        let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
 
         let pixels = Tensor::from_data(pixels, &plain);
         let (loss, grads) = shards.backward(task, &model, device, &pixels, &batch.labels);
@@ -217,12 +207,7 @@ where
             return Ok((model, Outcome::Interrupted(step)));
         }
     }
-    Ok((
-        model,
-        Outcome::Finished {
-            ends: first.zip(last),
-        },
-    ))
+    Ok((model, Outcome::Finished { ends: first.zip(last) }))
 }
 
 /// The first setting in which two descriptions, JSON objects, differ.
@@ -230,16 +215,8 @@ fn first_difference(old: &str, new: &str) -> String {
     fn find(old: &serde_json::Value, new: &serde_json::Value, path: String) -> Option<String> {
         if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
             return new.iter().find_map(|(key, value)| {
-                let path = if path.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{path}.{key}")
-                };
-                find(
-                    old.get(key).unwrap_or(&serde_json::Value::Null),
-                    value,
-                    path,
-                )
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                find(old.get(key).unwrap_or(&serde_json::Value::Null), value, path)
             });
         }
         (old != new).then(|| format!(" ({path} was {old}, now {new})"))
@@ -272,13 +249,7 @@ impl Default for Pending {
 
 impl Pending {
     fn push(&mut self, step: usize, epoch: f64, lr: f64, images: usize, loss: TaskLoss) {
-        let record = Record {
-            step,
-            epoch,
-            lr,
-            loss: 0.0,
-            terms: Default::default(),
-        };
+        let record = Record { step, epoch, lr, loss: 0.0, terms: Default::default() };
         let terms = loss.terms.len();
         let (names, values): (Vec<_>, Vec<_>) = loss.terms.into_iter().chain(loss.extra).unzip();
         self.steps.push((record, names, terms));

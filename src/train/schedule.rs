@@ -36,11 +36,7 @@ fn tenth() -> f64 {
 impl Default for Schedule {
     /// The paper's: 5 epochs of warm-up, cosine to 1e-4.
     fn default() -> Self {
-        Self::Cosine {
-            warmup_epochs: 5.0,
-            warmup_lr: 0.0,
-            min_lr: 1e-4,
-        }
+        Self::Cosine { warmup_epochs: 5.0, warmup_lr: 0.0, min_lr: 1e-4 }
     }
 }
 
@@ -50,11 +46,7 @@ impl Schedule {
     pub fn rate(&self, lr: f64, step: usize, total: usize, per_epoch: usize) -> f64 {
         let epoch = step as f64 / per_epoch.max(1) as f64;
         match self {
-            Self::Cosine {
-                warmup_epochs,
-                warmup_lr,
-                min_lr,
-            } => {
+            Self::Cosine { warmup_epochs, warmup_lr, min_lr } => {
                 let warmup = (warmup_epochs * per_epoch as f64).round().min(total as f64);
                 let at = step as f64;
                 if at < warmup {
@@ -64,10 +56,7 @@ impl Schedule {
                 min_lr + (lr - min_lr) * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
             }
             Self::Milestones { epochs, gamma } => {
-                let passed = epochs
-                    .iter()
-                    .filter(|&&milestone| epoch >= milestone)
-                    .count();
+                let passed = epochs.iter().filter(|&&milestone| epoch >= milestone).count();
                 lr * gamma.powi(passed as i32)
             }
             Self::Constant {} => lr,

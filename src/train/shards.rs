@@ -35,10 +35,7 @@ struct Board {
 impl Part<'_> {
     /// A batch in one part.
     pub fn whole() -> Self {
-        Self {
-            fraction: 1.0,
-            board: None,
-        }
+        Self { fraction: 1.0, board: None }
     }
 
     /// The sum of a value, `[1]`, over all parts. Every part must call this
@@ -47,12 +44,7 @@ impl Part<'_> {
         let Some(board) = self.board else {
             return value;
         };
-        let lock = || {
-            board
-                .sum
-                .lock()
-                .unwrap_or_else(|poison| poison.into_inner())
-        };
+        let lock = || board.sum.lock().unwrap_or_else(|poison| poison.into_inner());
         let device = value.device();
         let mine: f32 = value.inner().into_scalar();
         *lock() += f64::from(mine);
@@ -79,9 +71,7 @@ impl Shards {
                 .map_err(|error| Error::config(format!("cannot start a thread: {error}")))
         };
         let parts = if parts > 1 { parts } else { 0 };
-        Ok(Self {
-            pools: (0..parts).map(pool).collect::<Result<_>>()?,
-        })
+        Ok(Self { pools: (0..parts).map(pool).collect::<Result<_>>()? })
     }
 
     /// Calls `work` with each part of `count` items, at the same time.
@@ -94,10 +84,7 @@ impl Shards {
         if parts < 2 {
             return vec![work(0..count, Part::whole())];
         }
-        let board = Board {
-            barrier: Barrier::new(parts),
-            sum: Mutex::new(0.0),
-        };
+        let board = Board { barrier: Barrier::new(parts), sum: Mutex::new(0.0) };
         let bounds = |part: usize| part * count / parts..(part + 1) * count / parts;
         let (work, board) = (&work, &board);
         std::thread::scope(|scope| {
@@ -108,22 +95,12 @@ impl Shards {
                     scope.spawn(move || {
                         let range = bounds(index);
                         let fraction = range.len() as f64 / count as f64;
-                        pool.install(|| {
-                            work(
-                                range,
-                                Part {
-                                    fraction,
-                                    board: Some(board),
-                                },
-                            )
-                        })
+                        pool.install(|| work(range, Part { fraction, board: Some(board) }))
                     })
                 })
                 .collect();
             let join = |thread: std::thread::ScopedJoinHandle<'_, R>| {
-                thread
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+                thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             };
             threads.into_iter().map(join).collect()
         })
@@ -144,21 +121,14 @@ impl Shards {
         let several = self.pools.len() > 1;
         let results = self.map(labels.len(), |range, part| {
             // A copy of its own keeps the parts' graphs apart; memory is shared.
-            let model = if several {
-                model.clone().fork(device)
-            } else {
-                model.clone()
-            };
+            let model = if several { model.clone().fork(device) } else { model.clone() };
             let images = images.clone().narrow(0, range.start, range.len());
             let loss = task.loss(&model, images, &labels[range], &part);
             let grads = GradientsParams::from_grads(loss.total.backward(), &model);
             (loss.detached(), grads)
         });
         let sum = |(loss, grads): (TaskLoss, GradientsParams), (other, more)| {
-            let mut adder = Add {
-                into: grads,
-                from: more,
-            };
+            let mut adder = Add { into: grads, from: more };
             model.visit(&mut adder);
             (loss.plus(other), adder.into)
         };
@@ -175,10 +145,7 @@ struct Add {
 
 impl ModuleVisitor for Add {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let sum = match (
-            self.into.remove::<D>(param.id),
-            self.from.remove::<D>(param.id),
-        ) {
+        let sum = match (self.into.remove::<D>(param.id), self.from.remove::<D>(param.id)) {
             (Some(a), Some(b)) => a + b,
             (Some(one), None) | (None, Some(one)) => one,
             (None, None) => return,

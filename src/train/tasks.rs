@@ -27,35 +27,22 @@ impl Task for DistillTask {
         let refined = losses.views.iter().map(|view| view.refined.clone().inner());
         let prefix = self.distiller.teacher().prefix_tokens();
         let largest = refined.map(|tokens| patch_norms(tokens, prefix).max_dim(1).mean());
-        let largest = largest
-            .reduce(Tensor::max_pair)
-            .map(|norm| norm * part.fraction);
+        let largest = largest.reduce(Tensor::max_pair).map(|norm| norm * part.fraction);
 
         let kd = losses.kd * part.fraction;
         let info = losses.info * part.fraction;
         // The mean is over the whole batch's outliers, wherever they are.
-        let outliers = losses
-            .outlier
-            .into_iter()
-            .map(|term| term.sum / part.total(term.count).clamp_min(1.0));
-        let outlier = outliers
-            .reduce(|a, b| a + b)
-            .expect("there is at least one layer");
+        let outliers =
+            losses.outlier.into_iter().map(|term| term.sum / part.total(term.count).clamp_min(1.0));
+        let outlier = outliers.reduce(|a, b| a + b).expect("there is at least one layer");
         let [kd, outlier, info] = self.distiller.weigh(kd, outlier, info);
         let terms = vec![
             ("kd", kd.clone().inner()),
             ("outlier", outlier.clone().inner()),
             ("info", info.clone().inner()),
         ];
-        let extra = largest
-            .map(|norm| ("refined_norm_max", norm))
-            .into_iter()
-            .collect();
-        TaskLoss {
-            total: kd + outlier + info,
-            terms,
-            extra,
-        }
+        let extra = largest.map(|norm| ("refined_norm_max", norm)).into_iter().collect();
+        TaskLoss { total: kd + outlier + info, terms, extra }
     }
 }
 

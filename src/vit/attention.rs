@@ -37,7 +37,6 @@ impl Attention {
             [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
         let options = AttentionModuleOptions::default();
         let mixed = attention(query, key, value, None, None, options);
-        self.proj
-            .forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
+        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
     }
 }

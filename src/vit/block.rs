@@ -38,11 +38,7 @@ pub struct Block {
 impl Block {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
-        let norm = || {
-            LayerNormConfig::new(dim)
-                .with_epsilon(config.norm_eps)
-                .init(device)
-        };
+        let norm = || LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device);
         let scale = || {
             config.init_values.map(|value| LayerScale {
                 gamma: Initializer::Constant { value }.init([dim], device),

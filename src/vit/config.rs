@@ -81,7 +81,12 @@ impl VitConfig {
     pub fn validate(&self) -> Result<()> {
         let [height, width] = self.img_size;
         let patch = self.patch_size;
-        if patch == 0 || height == 0 || width == 0 || height % patch != 0 || width % patch != 0 {
+        if patch == 0
+            || height == 0
+            || width == 0
+            || !height.is_multiple_of(patch)
+            || !width.is_multiple_of(patch)
+        {
             let fit = |side: usize| side.checked_div(patch).map_or(0, |n| n.max(1) * patch);
             return Err(Error::config(format!(
                 "img_size {height}x{width} is not a multiple of patch_size {patch}: use {}x{} or another patch_size",
@@ -89,7 +94,10 @@ impl VitConfig {
                 fit(width)
             )));
         }
-        if self.num_heads == 0 || self.embed_dim == 0 || self.embed_dim % self.num_heads != 0 {
+        if self.num_heads == 0
+            || self.embed_dim == 0
+            || !self.embed_dim.is_multiple_of(self.num_heads)
+        {
             return Err(Error::config(format!(
                 "embed_dim {} is not a multiple of num_heads {}",
                 self.embed_dim, self.num_heads

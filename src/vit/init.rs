@@ -13,10 +13,7 @@ use super::Vit;
 /// The numbers come from the host, so a seed gives the same weights on every
 /// device.
 pub fn init_weights(model: Vit, seed: u64) -> Vit {
-    model.map(&mut Init {
-        rng: ChaCha8Rng::seed_from_u64(seed),
-        path: Vec::new(),
-    })
+    model.map(&mut Init { rng: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
 }
 
 struct Init {

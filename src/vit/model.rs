@@ -29,23 +29,15 @@ pub struct Vit {
 impl Vit {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
-        let positions = if config.no_embed_class {
-            config.patches()
-        } else {
-            config.tokens()
-        };
+        let positions = if config.no_embed_class { config.patches() } else { config.tokens() };
         let zeros = |rows: usize| Initializer::Zeros.init([1, rows, dim], device);
         Self {
             patch_embed: PatchEmbed::new(config, device),
             cls_token: zeros(1),
             reg_token: (config.reg_tokens > 0).then(|| zeros(config.reg_tokens)),
             pos_embed: zeros(positions),
-            blocks: (0..config.depth)
-                .map(|_| Block::new(config, device))
-                .collect(),
-            norm: LayerNormConfig::new(dim)
-                .with_epsilon(config.norm_eps)
-                .init(device),
+            blocks: (0..config.depth).map(|_| Block::new(config, device)).collect(),
+            norm: LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device),
             head: (config.num_classes > 0)
                 .then(|| LinearConfig::new(dim, config.num_classes).init(device)),
             no_embed_class: config.no_embed_class,
@@ -94,9 +86,7 @@ impl Vit {
     /// # Panics
     /// Where the range reaches past the last block.
     pub fn forward_blocks(&self, tokens: Tensor<3>, range: Range<usize>) -> Tensor<3> {
-        self.blocks[range]
-            .iter()
-            .fold(tokens, |x, block| block.forward(x))
+        self.blocks[range].iter().fold(tokens, |x, block| block.forward(x))
     }
 
     /// The tokens leaving each of the wanted blocks, `[B, T, D]` each, in the
@@ -118,25 +108,18 @@ impl Vit {
                 }
             }
         }
-        found
-            .into_iter()
-            .map(|slot| slot.expect("every layer is below depth"))
-            .collect()
+        found.into_iter().map(|slot| slot.expect("every layer is below depth")).collect()
     }
 
     /// The tokens after all blocks and the final norm: `[B, T, D]`.
     pub fn forward_features(&self, image: Tensor<4>) -> Tensor<3> {
         let tokens = self.embed(image);
-        self.norm
-            .forward(self.forward_blocks(tokens, 0..self.depth()))
+        self.norm.forward(self.forward_blocks(tokens, 0..self.depth()))
     }
 
     /// Logits `[B, classes]`; the class token `[B, D]` where there is no head.
     pub fn forward(&self, image: Tensor<4>) -> Tensor<2> {
-        let class = self
-            .forward_features(image)
-            .narrow(1, 0, 1)
-            .squeeze_dim::<2>(1);
+        let class = self.forward_features(image).narrow(1, 0, 1).squeeze_dim::<2>(1);
         match &self.head {
             Some(head) => head.forward(class),
             None => class,

@@ -32,15 +32,8 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
         .validate(false);
     let result = model
         .load_from(&mut store)
-        .map_err(|error| Error::Checkpoint {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    let missing: Vec<String> = result
-        .missing
-        .iter()
-        .map(|(name, _)| timm_name(name))
-        .collect();
+        .map_err(|error| Error::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
+    let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
     let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
     let mut report = String::new();
     list(&mut report, "missing", &missing);
@@ -49,11 +42,7 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
     if report.is_empty() {
         Ok(model)
     } else {
-        Err(Error::Mismatch {
-            path: path.to_owned(),
-            arch: arch.to_owned(),
-            report,
-        })
+        Err(Error::Mismatch { path: path.to_owned(), arch: arch.to_owned(), report })
     }
 }
 
@@ -67,12 +56,10 @@ pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
     let Some(text) = metadata.get(CONFIG_KEY) else {
         return Ok(None);
     };
-    serde_json::from_str(text)
-        .map(Some)
-        .map_err(|error| Error::Checkpoint {
-            path: path.to_owned(),
-            reason: format!("its {CONFIG_KEY} entry is damaged: {error}"),
-        })
+    serde_json::from_str(text).map(Some).map_err(|error| Error::Checkpoint {
+        path: path.to_owned(),
+        reason: format!("its {CONFIG_KEY} entry is damaged: {error}"),
+    })
 }
 
 /// burn calls a norm's parameters gamma and beta; timm, weight and bias.
@@ -86,11 +73,7 @@ fn timm_name(name: &str) -> String {
 
 fn misfit(error: &ApplyError) -> String {
     match error {
-        ApplyError::ShapeMismatch {
-            path,
-            expected,
-            found,
-        } => format!(
+        ApplyError::ShapeMismatch { path, expected, found } => format!(
             "{} is {:?}, wanted {:?} (rows and columns as in the loaded model)",
             timm_name(path),
             found.as_slice(),
@@ -106,10 +89,6 @@ fn list(report: &mut String, what: &str, names: &[String]) {
     }
     let shown = names[..names.len().min(LISTED)].join(", ");
     let more = names.len().saturating_sub(LISTED);
-    let rest = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     let _ = write!(report, "; {} {what}: {shown}{rest}", names.len());
 }

@@ -6,4 +6,4 @@ mod tensors;
 
 pub use load::{load, stored_config};
 pub use save::save;
-pub use tensors::{NamedTensors, write_atomically};
+pub use tensors::{NamedTensors, remove_unfinished, write_atomically};

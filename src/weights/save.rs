@@ -28,11 +28,6 @@ fn to_bytes(model: &Vit, arch: &str, config: &VitConfig) -> Result<Vec<u8>, Stri
         .clear_metadata()
         .metadata("format", "pt")
         .metadata(CONFIG_KEY, stored);
-    model
-        .save_into(&mut store)
-        .map_err(|error| error.to_string())?;
-    store
-        .get_bytes()
-        .map(with_sorted_header)
-        .map_err(|error| error.to_string())
+    model.save_into(&mut store).map_err(|error| error.to_string())?;
+    store.get_bytes().map(with_sorted_header).map_err(|error| error.to_string())
 }

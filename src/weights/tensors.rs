@@ -25,10 +25,7 @@ impl NamedTensors {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let damaged = |reason: String| Error::Checkpoint {
-            path: path.to_owned(),
-            reason,
-        };
+        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
         let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
@@ -43,10 +40,7 @@ impl NamedTensors {
                 TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
             tensors.insert(name, data);
         }
-        Ok(Self {
-            tensors,
-            metadata: header.metadata().clone().unwrap_or_default(),
-        })
+        Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
     }
 
     /// Reads only a file's header, checks it against the file's length, and
@@ -56,15 +50,11 @@ impl NamedTensors {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     pub fn check(path: &Path) -> Result<HashMap<String, String>> {
         let io = |error| Error::io(path, error);
-        let damaged = |reason: String| Error::Checkpoint {
-            path: path.to_owned(),
-            reason,
-        };
+        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
         let mut file = fs::File::open(path).map_err(io)?;
         let length = file.metadata().map_err(io)?.len();
         let mut size = [0; 8];
-        file.read_exact(&mut size)
-            .map_err(|_| damaged("it is too short".into()))?;
+        file.read_exact(&mut size).map_err(|_| damaged("it is too short".into()))?;
         let header_len = u64::from_le_bytes(size);
         if header_len > length.saturating_sub(8) {
             return Err(damaged("its header reaches past its end".into()));
@@ -75,9 +65,7 @@ impl NamedTensors {
             serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
         let wanted = 8 + header_len + metadata.data_len() as u64;
         if wanted != length {
-            return Err(damaged(format!(
-                "it has {length} bytes, its header says {wanted}"
-            )));
+            return Err(damaged(format!("it has {length} bytes, its header says {wanted}")));
         }
         Ok(metadata.metadata().clone().unwrap_or_default())
     }
@@ -92,11 +80,7 @@ impl NamedTensors {
             .tensors
             .iter()
             .map(|(name, data)| {
-                let dtype = if data.dtype() == DType::F64 {
-                    Dtype::F64
-                } else {
-                    Dtype::F32
-                };
+                let dtype = if data.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
                 TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
                     .map(|view| (name.as_str(), view))
             })
@@ -117,14 +101,29 @@ pub(super) fn with_sorted_header(file: Vec<u8>) -> Vec<u8> {
         let header: serde_json::Value = serde_json::from_slice(header).ok()?;
         let mut header = header.to_string();
         // Tensors stay aligned to 8 bytes.
-        header.extend(std::iter::repeat_n(
-            ' ',
-            header.len().next_multiple_of(8) - header.len(),
-        ));
+        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
         let length = (header.len() as u64).to_le_bytes();
         Some([&length, header.as_bytes(), data].concat())
     };
     sorted().unwrap_or(file)
+}
+
+/// How the names of files begin that are still being written.
+const UNFINISHED: &str = ".singer-unfinished-";
+
+/// Removes what processes that were killed while writing have left in a folder.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    let io = |error| Error::io(folder, error);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_file(entry.path()).map_err(io)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file so that at any moment either the old or the new one is there,
@@ -138,7 +137,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let write = || {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;

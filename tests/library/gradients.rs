@@ -52,11 +52,7 @@ impl ModuleVisitor for Without<'_> {
 }
 
 fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String> {
-    let mut visitor = Without {
-        grads,
-        path: Vec::new(),
-        names: Vec::new(),
-    };
+    let mut visitor = Without { grads, path: Vec::new(), names: Vec::new() };
     model.visit(&mut visitor);
     visitor.names
 }
@@ -65,9 +61,7 @@ fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String
 fn a_new_model_trains_in_every_parameter() {
     let device = Device::flex().autodiff();
     let model = model(&tiny(), 1, &device);
-    let task = PretrainTask {
-        label_smoothing: 0.1,
-    };
+    let task = PretrainTask { label_smoothing: 0.1 };
     let loss = task.loss(&model, images(3), &[0, 1, 3], &Part::whole());
     let grads = GradientsParams::from_grads(loss.total.backward(), &model);
     assert_eq!(without_gradient(&model, &grads), Vec::<String>::new());
@@ -75,36 +69,12 @@ fn a_new_model_trains_in_every_parameter() {
 
 fn distillation() -> (DistillTask, Trainee) {
     let device = Device::flex().autodiff();
-    let teacher = model(
-        &VitConfig {
-            embed_dim: 16,
-            ..tiny()
-        },
-        2,
-        &Device::flex(),
-    );
-    let student = model(
-        &VitConfig {
-            num_classes: 0,
-            ..tiny()
-        },
-        3,
-        &device,
-    );
-    let settings = Settings {
-        layers: vec![1],
-        rank: 4,
-        quantile: 0.5,
-        ..Settings::default()
-    };
+    let teacher = model(&VitConfig { embed_dim: 16, ..tiny() }, 2, &Device::flex());
+    let student = model(&VitConfig { num_classes: 0, ..tiny() }, 3, &device);
+    let settings = Settings { layers: vec![1], rank: 4, quantile: 0.5, ..Settings::default() };
     let layers = settings.resolve_layers(3).unwrap();
     let (trainee, _) = Trainee::new(student, &teacher, &layers, &settings, 4).unwrap();
-    (
-        DistillTask {
-            distiller: Distiller::new(teacher, 3, settings, &device).unwrap(),
-        },
-        trainee,
-    )
+    (DistillTask { distiller: Distiller::new(teacher, 3, settings, &device).unwrap() }, trainee)
 }
 
 #[test]
@@ -114,9 +84,7 @@ fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
     let grads = GradientsParams::from_grads(loss.total.backward(), &trainee);
     let last = task.distiller.student_layers().iter().max().unwrap();
     let after = |name: &String| {
-        let block = name
-            .strip_prefix("student.blocks.")
-            .and_then(|rest| rest.split('.').next());
+        let block = name.strip_prefix("student.blocks.").and_then(|rest| rest.split('.').next());
         block.map_or(name.starts_with("student.norm."), |block| {
             block.parse::<usize>().unwrap() > *last
         })
@@ -129,9 +97,7 @@ fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
 fn the_gradient_equals_finite_differences() {
     let device = Device::flex().autodiff();
     let config = tiny();
-    let task = PretrainTask {
-        label_smoothing: 0.0,
-    };
+    let task = PretrainTask { label_smoothing: 0.0 };
     let start = model(&config, 6, &device);
     let loss_at = |model: &Vit| -> f64 {
         task.loss(model, images(2), &[1, 2], &Part::whole())
@@ -183,15 +149,9 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let (whole, whole_grad) = run(1);
     for parts in [2, 3, 8] {
         let (total, grad) = run(parts);
-        assert!(
-            (total - whole).abs() <= 1e-5 * whole.abs(),
-            "{parts} parts: {total} for {whole}"
-        );
+        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{parts} parts: {total} for {whole}");
         let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
         let difference: Vec<f32> = grad.iter().zip(&whole_grad).map(|(a, b)| a - b).collect();
-        assert!(
-            norm(&difference) <= 1e-4 * norm(&whole_grad),
-            "{parts} parts: gradients differ"
-        );
+        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{parts} parts: gradients differ");
     }
 }

@@ -21,9 +21,7 @@ macro_rules! on_both_devices {
 }
 
 pub fn device(name: &str) -> Device {
-    singer::device::open(name)
-        .unwrap_or_else(|error| panic!("{error}"))
-        .device
+    singer::device::open(name).unwrap_or_else(|error| panic!("{error}")).device
 }
 
 pub fn folder() -> PathBuf {
@@ -41,12 +39,7 @@ pub fn cases(part: &str) -> Vec<(String, Value)> {
     let mut cases: Vec<_> = entries
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
-        .map(|path| {
-            (
-                path.file_stem().unwrap().to_string_lossy().into_owned(),
-                json(&path),
-            )
-        })
+        .map(|path| (path.file_stem().unwrap().to_string_lossy().into_owned(), json(&path)))
         .collect();
     cases.sort_by(|a, b| a.0.cmp(&b.0));
     assert!(!cases.is_empty(), "{} holds no case", folder.display());
@@ -63,11 +56,7 @@ pub struct Golden(BTreeMap<String, TensorData>);
 impl Golden {
     pub fn open(part: &str) -> Self {
         let path = folder().join(format!("{part}.safetensors"));
-        Self(
-            NamedTensors::read(&path)
-                .unwrap_or_else(|error| panic!("{error}"))
-                .tensors,
-        )
+        Self(NamedTensors::read(&path).unwrap_or_else(|error| panic!("{error}")).tensors)
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -79,9 +68,7 @@ impl Golden {
     }
 
     pub fn data(&self, name: &str) -> &TensorData {
-        self.0
-            .get(name)
-            .unwrap_or_else(|| panic!("no golden tensor {name}"))
+        self.0.get(name).unwrap_or_else(|| panic!("no golden tensor {name}"))
     }
 
     pub fn values(&self, name: &str) -> Vec<f64> {
@@ -95,26 +82,13 @@ impl Golden {
     /// Every element within `tolerance` of the golden tensor; gives the largest difference.
     pub fn assert_close<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f64) -> f64 {
         let ours = ours.into_data();
-        assert_eq!(
-            ours.shape().as_slice(),
-            self.data(name).shape().as_slice(),
-            "shape of {name}"
-        );
+        assert_eq!(ours.shape().as_slice(), self.data(name).shape().as_slice(), "shape of {name}");
         let worst = ours
             .iter::<f64>()
             .zip(self.values(name))
-            .map(|(a, b)| {
-                if (a - b).is_nan() {
-                    f64::INFINITY
-                } else {
-                    (a - b).abs()
-                }
-            })
+            .map(|(a, b)| if (a - b).is_nan() { f64::INFINITY } else { (a - b).abs() })
             .fold(0.0, f64::max);
-        assert!(
-            worst <= tolerance,
-            "{name} differs by {worst:.3e}, more than {tolerance:.0e}"
-        );
+        assert!(worst <= tolerance, "{name} differs by {worst:.3e}, more than {tolerance:.0e}");
         worst
     }
 
@@ -125,10 +99,7 @@ impl Golden {
         let difference: f64 = ours.iter().zip(&golden).map(|(a, b)| (a - b).powi(2)).sum();
         let norm: f64 = golden.iter().map(|b| b * b).sum();
         let relative = (difference / norm.max(1e-30)).sqrt();
-        assert!(
-            relative <= tolerance,
-            "{name} differs by {relative:.3e} relative"
-        );
+        assert!(relative <= tolerance, "{name} differs by {relative:.3e} relative");
     }
 }
 
@@ -138,9 +109,7 @@ pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitCo
     let embed_dim = shape("cls_token")[2];
     let patch_size = shape("patch_embed.proj.weight")[2];
     let patches = img_size.iter().product::<usize>() / patch_size.pow(2);
-    let depth = (0..)
-        .take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight")))
-        .count();
+    let depth = (0..).take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight"))).count();
     VitConfig {
         img_size,
         patch_size,
@@ -148,16 +117,8 @@ pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitCo
         depth,
         num_heads: json["num_heads"].as_u64().expect("num_heads in the JSON") as usize,
         mlp_ratio: shape("blocks.0.mlp.fc1.weight")[0] as f64 / embed_dim as f64,
-        num_classes: if weights.has("head.weight") {
-            shape("head.weight")[0]
-        } else {
-            0
-        },
-        reg_tokens: if weights.has("reg_token") {
-            shape("reg_token")[1]
-        } else {
-            0
-        },
+        num_classes: if weights.has("head.weight") { shape("head.weight")[0] } else { 0 },
+        reg_tokens: if weights.has("reg_token") { shape("reg_token")[1] } else { 0 },
         no_embed_class: shape("pos_embed")[1] == patches,
         init_values: weights.has("blocks.0.ls1.gamma").then_some(1e-6),
         norm_eps: json["norm_eps"].as_f64().unwrap_or(1e-6),
@@ -174,12 +135,8 @@ pub fn by_timm_name<M: Module>(
     module: &M,
     grads: Option<&GradientsParams>,
 ) -> BTreeMap<String, Vec<f64>> {
-    let mut visitor = ByName {
-        grads,
-        found: BTreeMap::new(),
-        path: Vec::new(),
-        linear: Vec::new(),
-    };
+    let mut visitor =
+        ByName { grads, found: BTreeMap::new(), path: Vec::new(), linear: Vec::new() };
     module.visit(&mut visitor);
     visitor.found
 }
@@ -211,17 +168,8 @@ impl ModuleVisitor for ByName<'_> {
         if D == 2 && self.linear.last() == Some(&true) {
             value = value.swap_dims(0, 1);
         }
-        let name = self
-            .path
-            .join(".")
-            .replace(".gamma", ".weight")
-            .replace(".beta", ".bias");
-        let name = if name.contains("ls") {
-            name.replace(".weight", ".gamma")
-        } else {
-            name
-        };
-        self.found
-            .insert(name, value.into_data().iter::<f64>().collect());
+        let name = self.path.join(".").replace(".gamma", ".weight").replace(".beta", ".bias");
+        let name = if name.contains("ls") { name.replace(".weight", ".gamma") } else { name };
+        self.found.insert(name, value.into_data().iter::<f64>().collect());
     }
 }

@@ -8,12 +8,7 @@ use crate::golden::{folder, json};
 fn layers_map_as_in_the_reference() {
     let cases = json(&folder().join("mapping.json"));
     let numbers = |value: &serde_json::Value| -> Vec<usize> {
-        value
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|n| n.as_u64().unwrap() as usize)
-            .collect()
+        value.as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect()
     };
     for case in cases.as_array().unwrap() {
         let layers = numbers(&case["layers"]);
@@ -32,30 +27,19 @@ fn layers_map_as_in_the_reference() {
                 .map(|(&l, &m)| (l as f64 / teacher as f64 - place(m)).abs())
                 .sum()
         };
-        assert!(
-            (cost(&ours) - cost(&golden)).abs() < 1e-9,
-            "{case}: {ours:?} costs more"
-        );
+        assert!((cost(&ours) - cost(&golden)).abs() < 1e-9, "{case}: {ours:?} costs more");
         let mut distinct = ours.clone();
         distinct.sort_unstable();
         distinct.dedup();
-        assert_eq!(
-            distinct.len(),
-            ours.len(),
-            "{case}: {ours:?} uses a block twice"
-        );
+        assert_eq!(distinct.len(), ours.len(), "{case}: {ours:?} uses a block twice");
     }
 }
 
 fn quantiles_equal_pytorch(device: &Device) {
     let cases = json(&folder().join("quantile.json"));
     for case in cases.as_array().unwrap() {
-        let values: Vec<f32> = case["values"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|v| v.as_f64().unwrap() as f32)
-            .collect();
+        let values: Vec<f32> =
+            case["values"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
         let count = values.len();
         let row = Tensor::<2>::from_data(TensorData::new(values, [1, count]), device);
         let ours: f32 = quantile(row, case["q"].as_f64().unwrap()).into_scalar();

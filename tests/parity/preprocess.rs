@@ -21,22 +21,11 @@ fn crops_of_jpegs_equal_pillow_to_one_grey_level() {
         let ours = eval_crop(&decoded, &EvalTransform { size, resize });
 
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
-        let tensor = expected
-            .tensor(name)
-            .or_else(|_| expected.tensor(stem))
-            .unwrap();
+        let tensor = expected.tensor(name).or_else(|_| expected.tensor(stem)).unwrap();
         assert_eq!(tensor.shape(), [size[0], size[1], 3], "{name}");
-        let close = ours
-            .as_raw()
-            .iter()
-            .zip(tensor.data())
-            .filter(|(a, b)| a.abs_diff(**b) <= 1)
-            .count();
+        let close =
+            ours.as_raw().iter().zip(tensor.data()).filter(|(a, b)| a.abs_diff(**b) <= 1).count();
         let share = close as f64 / tensor.data().len() as f64;
-        assert!(
-            share >= 0.999,
-            "{name}: only {:.3} % within one grey level",
-            share * 100.0
-        );
+        assert!(share >= 0.999, "{name}: only {:.3} % within one grey level", share * 100.0);
     }
 }

@@ -35,11 +35,7 @@ pub fn settings(json: &Value, losses: LossForm) -> Settings {
         rank: json["rank"].as_u64().unwrap() as usize,
         quantile: json["quantile"].as_f64().unwrap(),
         losses,
-        weights: Weights {
-            kd: weight("kd"),
-            outlier: weight("outlier"),
-            info: weight("info"),
-        },
+        weights: Weights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") },
         ..Settings::default()
     }
 }
@@ -71,35 +67,19 @@ pub fn trainee(
             linear
         })
         .collect();
-    Trainee {
-        student,
-        adapters,
-        projections,
-    }
+    Trainee { student, adapters, projections }
 }
 
 fn losses_and_gradients_equal_the_reference_form(device: &Device) {
     for (name, json) in cases("singer") {
-        check_case(
-            &format!("singer/{name}"),
-            &json,
-            &json,
-            LossForm::Reference,
-            device,
-        );
+        check_case(&format!("singer/{name}"), &json, &json, LossForm::Reference, device);
     }
 }
 
 fn losses_and_gradients_equal_the_paper_form(device: &Device) {
     let (_, shapes) = cases("singer").swap_remove(0);
     for (name, json) in cases("singer/paper") {
-        check_case(
-            &format!("singer/paper/{name}"),
-            &json,
-            &shapes,
-            LossForm::Paper,
-            device,
-        );
+        check_case(&format!("singer/paper/{name}"), &json, &shapes, LossForm::Paper, device);
     }
 }
 
@@ -111,16 +91,8 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     let depth = student.depth();
     let distiller = Distiller::new(teacher, depth, settings, device).unwrap();
     let layers = distiller.layers().to_vec();
-    let mapped: Vec<Value> = distiller
-        .student_layers()
-        .iter()
-        .map(|&l| l.into())
-        .collect();
-    assert_eq!(
-        json["student_layers"].as_array().unwrap(),
-        &mapped,
-        "{part}: mapping"
-    );
+    let mapped: Vec<Value> = distiller.student_layers().iter().map(|&l| l.into()).collect();
+    assert_eq!(json["student_layers"].as_array().unwrap(), &mapped, "{part}: mapping");
     let trainee = trainee(student, &layers, &golden, "", device);
 
     let pass = distiller.teacher_pass(image.clone());
@@ -136,21 +108,9 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     }
     let losses = distiller.losses(&trainee, image, pass);
     for (layer, view) in layers.iter().zip(&losses.views) {
-        golden.assert_close(
-            &format!("refined.{layer}"),
-            view.refined.clone().inner(),
-            1e-4,
-        );
-        golden.assert_close(
-            &format!("student.{layer}"),
-            view.student.clone().inner(),
-            1e-4,
-        );
-        golden.assert_close(
-            &format!("projected.{layer}"),
-            view.projected.clone().inner(),
-            1e-4,
-        );
+        golden.assert_close(&format!("refined.{layer}"), view.refined.clone().inner(), 1e-4);
+        golden.assert_close(&format!("student.{layer}"), view.student.clone().inner(), 1e-4);
+        golden.assert_close(&format!("projected.{layer}"), view.projected.clone().inner(), 1e-4);
         let threshold = view.threshold.clone().inner().squeeze_dim::<1>(1);
         golden.assert_close(&format!("quantile.{layer}"), threshold, 1e-4);
         let name = format!("next_refined.{layer}");
@@ -161,10 +121,7 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     let outlier = losses.outlier_sum();
     let terms = distiller.weigh(losses.kd, outlier, losses.info);
     let total = terms.iter().cloned().reduce(|a, b| a + b).unwrap();
-    let named = ["loss_kd", "loss_outlier", "loss_info"]
-        .iter()
-        .zip(terms)
-        .map(|(n, t)| (*n, t));
+    let named = ["loss_kd", "loss_outlier", "loss_info"].iter().zip(terms).map(|(n, t)| (*n, t));
     for (name, value) in named.chain([("total", total.clone())]) {
         let value: f64 = value.inner().into_scalar::<f32>().into();
         golden.assert_relative(&format!("loss.{name}"), &[value], 1e-4);
@@ -175,30 +132,17 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     let mut compared = 0;
     for name in golden.names().filter(|name| name.starts_with("grad.")) {
         let wanted = our_name(name.trim_start_matches("grad."), &layers);
-        let grad = ours
-            .get(&wanted)
-            .unwrap_or_else(|| panic!("{part}: no gradient for {wanted}"));
+        let grad = ours.get(&wanted).unwrap_or_else(|| panic!("{part}: no gradient for {wanted}"));
         if let Some(third) = name.contains("qkv.bias").then(|| grad.len() / 3) {
             // The K third is zero in exact arithmetic: only its size can be checked.
             let scale = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
-            let noise = grad[third..2 * third]
-                .iter()
-                .map(|g| g * g)
-                .sum::<f64>()
-                .sqrt();
-            assert!(
-                noise <= 1e-4 * scale,
-                "{part}: {name} has {noise:.1e} in its K third"
-            );
+            let noise = grad[third..2 * third].iter().map(|g| g * g).sum::<f64>().sqrt();
+            assert!(noise <= 1e-4 * scale, "{part}: {name} has {noise:.1e} in its K third");
         }
         golden.assert_relative(name, grad, 1e-3);
         compared += 1;
     }
-    assert_eq!(
-        compared,
-        ours.len(),
-        "{part}: the reference has gradients for other parameters"
-    );
+    assert_eq!(compared, ours.len(), "{part}: the reference has gradients for other parameters");
 }
 
 /// `adapter.17.down` to `adapters.0.down`: by place instead of by layer.
@@ -207,11 +151,7 @@ pub fn our_name(name: &str, layers: &[usize]) -> String {
     match (parts.next(), parts.next(), parts.next()) {
         (Some(kind @ ("adapter" | "proj")), Some(layer), Some(rest)) => {
             let place = layers.iter().position(|l| l.to_string() == layer).unwrap();
-            let kind = if kind == "adapter" {
-                "adapters"
-            } else {
-                "projections"
-            };
+            let kind = if kind == "adapter" { "adapters" } else { "projections" };
             format!("{kind}.{place}.{rest}")
         }
         _ => name.to_owned(),
@@ -226,21 +166,14 @@ fn select(teacher: &Vit, layer: usize, kind: BasisKind, json: &Value) -> Basis {
         threshold: json["null_threshold"].as_f64().unwrap_or(0.05),
         seed: 0,
     };
-    Basis::select(
-        linearise(&teacher.blocks[reader]).as_ref(),
-        &selection,
-        reader,
-    )
-    .unwrap()
+    Basis::select(linearise(&teacher.blocks[reader]).as_ref(), &selection, reader).unwrap()
 }
 
 /// N N^T, row-major.
 fn projector(basis: &Basis) -> Vec<f64> {
     let product = &basis.vectors * basis.vectors.transpose();
     let dim = product.nrows();
-    (0..dim * dim)
-        .map(|i| product[(i / dim, i % dim)])
-        .collect()
+    (0..dim * dim).map(|i| product[(i / dim, i % dim)]).collect()
 }
 
 #[test]
@@ -271,15 +204,9 @@ fn the_spectrum_and_the_threshold_basis_equal_the_reference_form() {
             let layer = layer.as_u64().unwrap() as usize;
             let basis = select(&teacher, layer, BasisKind::Threshold, &json);
             golden.assert_relative(&format!("spectrum.{layer}"), &basis.spectrum, 1e-5);
-            let below = json["singular_values_below"][layer.to_string()]
-                .as_u64()
-                .unwrap() as usize;
+            let below = json["singular_values_below"][layer.to_string()].as_u64().unwrap() as usize;
             let found = basis.vectors.ncols() - basis.random_columns;
-            assert_eq!(
-                found,
-                below.min(basis.vectors.ncols()),
-                "{name} layer {layer}"
-            );
+            assert_eq!(found, below.min(basis.vectors.ncols()), "{name} layer {layer}");
             let name = format!("adapter.{layer}.down");
             if golden.has(&name) && basis.random_columns == 0 {
                 let down = golden.values(&name);
@@ -287,18 +214,13 @@ fn the_spectrum_and_the_threshold_basis_equal_the_reference_form() {
                 let mut theirs = vec![0.0; dim * dim];
                 for i in 0..dim {
                     for j in 0..dim {
-                        theirs[i * dim + j] = (0..rank)
-                            .map(|k| down[i * rank + k] * down[j * rank + k])
-                            .sum();
+                        theirs[i * dim + j] =
+                            (0..rank).map(|k| down[i * rank + k] * down[j * rank + k]).sum();
                     }
                 }
                 let ours = projector(&basis);
-                let difference = ours
-                    .iter()
-                    .zip(&theirs)
-                    .map(|(a, b)| (a - b).powi(2))
-                    .sum::<f64>()
-                    .sqrt();
+                let difference =
+                    ours.iter().zip(&theirs).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
                 assert!(
                     difference <= 1e-4 * (rank as f64).sqrt(),
                     "{name}: projectors differ by {difference:.1e}"

@@ -11,20 +11,12 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
     let device = &device.clone().autodiff();
     let pairs = cases("singer");
     for (name, run) in cases("train") {
-        let json = &pairs
-            .iter()
-            .find(|(case, _)| *case == run["case"])
-            .expect("the run's case")
-            .1;
+        let json = &pairs.iter().find(|(case, _)| *case == run["case"]).expect("the run's case").1;
         let golden = Golden::open(&format!("train/{name}"));
         let (teacher, student, image) = models(json, device);
-        let distiller = Distiller::new(
-            teacher,
-            student.depth(),
-            settings(json, LossForm::Reference),
-            device,
-        )
-        .unwrap();
+        let distiller =
+            Distiller::new(teacher, student.depth(), settings(json, LossForm::Reference), device)
+                .unwrap();
         let layers = distiller.layers().to_vec();
         let mut model = trainee(student, &layers, &golden, "init.", device);
 
@@ -33,10 +25,7 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
         let lr = number("lr");
         let mut optimizer = ParamOptimizer::new(&OptimizerSettings::Adamw {
             lr,
-            betas: [
-                betas[0].as_f64().unwrap() as f32,
-                betas[1].as_f64().unwrap() as f32,
-            ],
+            betas: [betas[0].as_f64().unwrap() as f32, betas[1].as_f64().unwrap() as f32],
             eps: number("eps") as f32,
             weight_decay: number("weight_decay") as f32,
         });
@@ -49,10 +38,7 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
                 let ours: f64 = value.clone().inner().into_scalar::<f32>().into();
                 let golden = wanted[term].as_f64().unwrap();
                 let relative = (ours - golden).abs() / golden.abs();
-                assert!(
-                    relative <= 1e-3,
-                    "step {step}: {term} is {ours}, wanted {golden}"
-                );
+                assert!(relative <= 1e-3, "step {step}: {term} is {ours}, wanted {golden}");
             }
             let total = terms.into_iter().reduce(|a, b| a + b).unwrap();
             let grads = GradientsParams::from_grads(total.backward(), &model);
@@ -70,17 +56,10 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
                 value.drain(third..2 * third);
                 wanted.drain(third..2 * third);
             }
-            let difference: f64 = value
-                .iter()
-                .zip(&wanted)
-                .map(|(a, b)| (a - b).powi(2))
-                .sum();
+            let difference: f64 = value.iter().zip(&wanted).map(|(a, b)| (a - b).powi(2)).sum();
             let norm: f64 = wanted.iter().map(|b| b * b).sum();
             let relative = (difference / norm.max(1e-30)).sqrt();
-            assert!(
-                relative <= 2e-3,
-                "{name} differs by {relative:.1e} relative after training"
-            );
+            assert!(relative <= 2e-3, "{name} differs by {relative:.1e} relative after training");
         }
     }
 }

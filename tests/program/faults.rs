@@ -13,25 +13,16 @@ fn a_damaged_teacher_is_named_with_the_mend() {
     let file = folder.path().join("damaged.safetensors");
 
     fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
-    fail_with(
-        &mut distill(&file, &out, 2),
-        &["damaged.safetensors", "its header says"],
-    );
+    fail_with(&mut distill(&file, &out, 2), &["damaged.safetensors", "its header says"]);
     fs::write(&file, b"not a tensor in sight").unwrap();
     fail_with(
         &mut distill(&file, &out, 2),
         &["damaged.safetensors", "not a readable safetensors file"],
     );
     fs::write(&file, b"").unwrap();
-    fail_with(
-        &mut distill(&file, &out, 2),
-        &["damaged.safetensors", "too short"],
-    );
+    fail_with(&mut distill(&file, &out, 2), &["damaged.safetensors", "too short"]);
     fs::remove_file(&file).unwrap();
-    fail_with(
-        &mut distill(&file, &out, 2),
-        &["damaged.safetensors", "No such file"],
-    );
+    fail_with(&mut distill(&file, &out, 2), &["damaged.safetensors", "No such file"]);
     assert!(!out.exists(), "a refused run leaves nothing behind");
 }
 
@@ -41,10 +32,7 @@ fn another_architecture_is_reported_by_tensor_names() {
     let out = folder.path().join("run");
     let mut command = distill(&teacher, &out, 2);
     command.args(["--set", "teacher.depth=4", "--set", "teacher.embed_dim=32"]);
-    fail_with(
-        &mut command,
-        &["missing: blocks.3.", "mis-shaped", "vit_tiny_patch16_224"],
-    );
+    fail_with(&mut command, &["missing: blocks.3.", "mis-shaped", "vit_tiny_patch16_224"]);
     let mut command = distill(&teacher, &out, 2);
     command.args(["--set", "teacher.depth=2"]);
     fail_with(&mut command, &["unexpected: blocks.2."]);
@@ -58,35 +46,17 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
     let cases: [(&[&str], &[&str]); 11] = [
-        (
-            &["--set", "singer.rnak=3"],
-            &["unknown key `rnak`", "did you mean `rank`"],
-        ),
-        (
-            &["--set", "sinegr.rank=3"],
-            &["unknown key `sinegr`", "did you mean `singer`"],
-        ),
+        (&["--set", "singer.rnak=3"], &["unknown key `rnak`", "did you mean `rank`"]),
+        (&["--set", "sinegr.rank=3"], &["unknown key `sinegr`", "did you mean `singer`"]),
         (&["--losses", "papr"], &["did you mean `paper`"]),
         (&["--set", "train.batch=many"], &["invalid type"]),
         (&["--rank", "17"], &["singer.rank is 17", "width 16"]),
         (&["--layers", "7"], &["layer 7", "0 to 2"]),
         (&["--quantile", "1.5"], &["singer.quantile is 1.5"]),
-        (
-            &["--set", "student.img_size=18"],
-            &["18x18", "patch_size 4", "16x16"],
-        ),
-        (
-            &["--set", "student.depth=1"],
-            &["2 teacher layers", "the student has 1"],
-        ),
-        (
-            &["--device", "gpu:99"],
-            &["device gpu:99", "singer devices"],
-        ),
-        (
-            &["--device", "toaster"],
-            &["device toaster", "auto, cpu, gpu"],
-        ),
+        (&["--set", "student.img_size=18"], &["18x18", "patch_size 4", "16x16"]),
+        (&["--set", "student.depth=1"], &["2 teacher layers", "the student has 1"]),
+        (&["--device", "gpu:99"], &["device gpu:99", "singer devices"]),
+        (&["--device", "toaster"], &["device toaster", "auto, cpu, gpu"]),
     ];
     for (args, parts) in cases {
         fail_with(distill(&teacher, &out, 2).args(args), parts);
@@ -108,15 +78,7 @@ fn write_images(root: &Path, classes: usize, each: usize) {
 fn pretrain(data: &Path, out: &Path) -> std::process::Command {
     let mut command = singer();
     command
-        .args([
-            "pretrain",
-            "--model",
-            "vit_tiny_patch16_224",
-            "--batch",
-            "4",
-            "--steps",
-            "4",
-        ])
+        .args(["pretrain", "--model", "vit_tiny_patch16_224", "--batch", "4", "--steps", "4"])
         .args(["--device", "cpu", "--data"])
         .arg(data)
         .arg("--out")
@@ -133,15 +95,9 @@ fn folders_without_images_or_classes_are_named() {
     fs::create_dir(&data).unwrap();
     fail_with(&mut pretrain(&data, &out), &["data", "holds no .jpg"]);
     write_images(&data, 1, 4);
-    fail_with(
-        &mut pretrain(&data, &out),
-        &["1 class folder", "at least two"],
-    );
+    fail_with(&mut pretrain(&data, &out), &["1 class folder", "at least two"]);
     fs::write(folder.path().join("x.zip"), b"PK nonsense").unwrap();
-    fail_with(
-        &mut pretrain(&folder.path().join("x.zip"), &out),
-        &["x.zip", "not a readable zip"],
-    );
+    fail_with(&mut pretrain(&folder.path().join("x.zip"), &out), &["x.zip", "not a readable zip"]);
     assert!(!out.exists());
 }
 
@@ -156,17 +112,9 @@ fn unreadable_images_are_skipped_counted_and_fatal_above_a_share() {
     fs::write(data.join("c1/9.jpg"), b"not a picture").unwrap();
 
     let mut tolerant = pretrain(&data, &out);
-    let outcome = succeed(tolerant.args([
-        "--set",
-        "data.max_unreadable=0.2",
-        "--set",
-        "train.log_every=1",
-    ]));
-    assert!(
-        outcome.stdout.contains("2 unreadable images skipped"),
-        "{}",
-        outcome.stdout
-    );
+    let outcome =
+        succeed(tolerant.args(["--set", "data.max_unreadable=0.2", "--set", "train.log_every=1"]));
+    assert!(outcome.stdout.contains("2 unreadable images skipped"), "{}", outcome.stdout);
 
     let strict = folder.path().join("strict");
     let mut command = pretrain(&data, &strict);
@@ -179,12 +127,7 @@ fn a_loss_that_is_not_finite_stops_with_step_and_term_and_keeps_the_last_checkpo
     let out = folder.path().join("run");
     let mut command = distill(&teacher, &out, 30);
     command.args(["--set", "train.checkpoint_every=1", "--lr", "1e30"]);
-    command.args([
-        "--set",
-        "schedule.name=milestones",
-        "--set",
-        "schedule.epochs=[]",
-    ]);
+    command.args(["--set", "schedule.name=milestones", "--set", "schedule.epochs=[]"]);
     fail_with(&mut command, &["step ", "loss is", "last good checkpoint"]);
     let good = metrics(&out).len();
     assert!(out.join("checkpoint.safetensors").exists() && good >= 1);
@@ -197,10 +140,7 @@ fn a_run_is_not_overwritten() {
     let out = folder.path().join("run");
     succeed(&mut distill(&teacher, &out, 2));
     let before = fs::read(out.join("student.safetensors")).unwrap();
-    fail_with(
-        &mut distill(&teacher, &out, 3),
-        &["already holds a run", "--resume"],
-    );
+    fail_with(&mut distill(&teacher, &out, 3), &["already holds a run", "--resume"]);
     assert!(before == fs::read(out.join("student.safetensors")).unwrap());
 }
 
@@ -208,9 +148,5 @@ fn a_run_is_not_overwritten() {
 fn wrong_arguments_exit_with_two() {
     let outcome = run(singer().args(["distil"]));
     assert_eq!(outcome.code, Some(2));
-    assert!(
-        outcome.stderr.contains("distill"),
-        "suggests the command: {}",
-        outcome.stderr
-    );
+    assert!(outcome.stderr.contains("distill"), "suggests the command: {}", outcome.stderr);
 }

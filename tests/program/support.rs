@@ -5,16 +5,10 @@ use tempfile::TempDir;
 
 /// Arguments that make a model of a few thousand parameters, by role.
 pub fn tiny(role: &str) -> Vec<String> {
-    [
-        "img_size=16",
-        "patch_size=4",
-        "embed_dim=16",
-        "depth=3",
-        "num_heads=2",
-    ]
-    .iter()
-    .flat_map(|setting| ["--set".to_owned(), format!("{role}.{setting}")])
-    .collect()
+    ["img_size=16", "patch_size=4", "embed_dim=16", "depth=3", "num_heads=2"]
+        .iter()
+        .flat_map(|setting| ["--set".to_owned(), format!("{role}.{setting}")])
+        .collect()
 }
 
 pub fn singer() -> Command {
@@ -28,11 +22,7 @@ pub struct Outcome {
 }
 
 pub fn run(command: &mut Command) -> Outcome {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command.output().unwrap();
+    let Output { status, stdout, stderr } = command.output().unwrap();
     Outcome {
         code: status.code(),
         stdout: String::from_utf8_lossy(&stdout).into_owned(),
@@ -42,31 +32,16 @@ pub fn run(command: &mut Command) -> Outcome {
 
 pub fn succeed(command: &mut Command) -> Outcome {
     let outcome = run(command);
-    assert_eq!(
-        outcome.code,
-        Some(0),
-        "stdout: {}\nstderr: {}",
-        outcome.stdout,
-        outcome.stderr
-    );
+    assert_eq!(outcome.code, Some(0), "stdout: {}\nstderr: {}", outcome.stdout, outcome.stderr);
     outcome
 }
 
 /// Fails with one line on stderr that contains all of `parts`.
 pub fn fail_with(command: &mut Command, parts: &[&str]) -> Outcome {
     let outcome = run(command);
-    assert_eq!(
-        outcome.code,
-        Some(1),
-        "stdout: {}\nstderr: {}",
-        outcome.stdout,
-        outcome.stderr
-    );
-    let lines: Vec<&str> = outcome
-        .stderr
-        .lines()
-        .filter(|line| !line.contains("XDG_RUNTIME_DIR"))
-        .collect();
+    assert_eq!(outcome.code, Some(1), "stdout: {}\nstderr: {}", outcome.stdout, outcome.stderr);
+    let lines: Vec<&str> =
+        outcome.stderr.lines().filter(|line| !line.contains("XDG_RUNTIME_DIR")).collect();
     assert_eq!(lines.len(), 1, "more than one line: {}", outcome.stderr);
     for part in parts {
         assert!(lines[0].contains(part), "{:?} lacks {part:?}", lines[0]);
@@ -81,13 +56,7 @@ pub fn teacher() -> (TempDir, PathBuf) {
     let out = folder.path().join("teacher");
     succeed(
         singer()
-            .args([
-                "pretrain",
-                "--model",
-                "vit_tiny_patch16_224",
-                "--data",
-                "scenes:32",
-            ])
+            .args(["pretrain", "--model", "vit_tiny_patch16_224", "--data", "scenes:32"])
             .args(["--batch", "8", "--steps", "2", "--device", "cpu", "--out"])
             .arg(&out)
             .args(tiny("model")),
@@ -100,30 +69,11 @@ pub fn teacher() -> (TempDir, PathBuf) {
 pub fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
     let mut command = singer();
     command
-        .args([
-            "distill",
-            "--student",
-            "vit_tiny_patch16_224",
-            "--data",
-            "scenes:64",
-        ])
-        .args([
-            "--set",
-            "singer.layers=[1]",
-            "--set",
-            "singer.rank=4",
-            "--set",
-            "device=cpu",
-        ])
+        .args(["distill", "--student", "vit_tiny_patch16_224", "--data", "scenes:64"])
+        .args(["--set", "singer.layers=[1]", "--set", "singer.rank=4", "--set", "device=cpu"])
         .args(["--set", "train.batch=8"])
         .args(["--set", "student.embed_dim=8", "--set", "student.depth=3"])
-        .args([
-            "--set",
-            "student.num_heads=2",
-            "--set",
-            "train.threads=2",
-            "--steps",
-        ])
+        .args(["--set", "student.num_heads=2", "--set", "train.threads=2", "--steps"])
         .arg(steps.to_string())
         .arg("--teacher")
         .arg(teacher)
@@ -134,7 +84,5 @@ pub fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
 
 pub fn metrics(out: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

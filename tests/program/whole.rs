@@ -10,27 +10,17 @@ fn distill_writes_student_adapters_metrics_and_run() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
     let outcome = succeed(&mut distill(&teacher, &out, 12));
-    assert!(
-        outcome.stdout.contains("largest over median patch norm"),
-        "{}",
-        outcome.stdout
-    );
+    assert!(outcome.stdout.contains("largest over median patch norm"), "{}", outcome.stdout);
 
     let records = metrics(&out);
     assert_eq!(records.len(), 12);
     for record in &records {
         for term in ["kd", "outlier", "info", "loss"] {
-            assert!(
-                record[term].as_f64().unwrap().is_finite(),
-                "{term} in {record}"
-            );
+            assert!(record[term].as_f64().unwrap().is_finite(), "{term} in {record}");
         }
     }
     let kd = |record: &serde_json::Value| record["kd"].as_f64().unwrap();
-    assert!(
-        kd(&records[11]) < kd(&records[0]),
-        "12 steps lower the distillation loss"
-    );
+    assert!(kd(&records[11]) < kd(&records[0]), "12 steps lower the distillation loss");
 
     let student = NamedTensors::read(&out.join("student.safetensors")).unwrap();
     let shape = |name: &str| student.tensors[name].shape().to_vec();
@@ -60,11 +50,7 @@ fn images_come_from_folders_and_from_zips_alike() {
         let path = folder.path().join("set").join(&name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         scene.image.save(&path).unwrap();
-        zip.start_file(
-            format!("set/{name}"),
-            zip::write::SimpleFileOptions::default(),
-        )
-        .unwrap();
+        zip.start_file(format!("set/{name}"), zip::write::SimpleFileOptions::default()).unwrap();
         std::io::Write::write_all(&mut zip, &fs::read(&path).unwrap()).unwrap();
     }
     zip.finish().unwrap();
@@ -72,13 +58,7 @@ fn images_come_from_folders_and_from_zips_alike() {
         let out = folder.path().join(out);
         succeed(
             singer()
-                .args([
-                    "pretrain",
-                    "--model",
-                    "vit_tiny_patch16_224",
-                    "--batch",
-                    "4",
-                ])
+                .args(["pretrain", "--model", "vit_tiny_patch16_224", "--batch", "4"])
                 .args(["--steps", "3", "--device", "cpu", "--data"])
                 .arg(data)
                 .arg("--out")
@@ -89,10 +69,7 @@ fn images_come_from_folders_and_from_zips_alike() {
     };
     let from_folder = train(&folder.path().join("set"), "a");
     assert!(from_folder == train(&zip_path, "b"), "the zip's root");
-    assert!(
-        from_folder == train(&zip_path.join("set"), "c"),
-        "a folder inside the zip"
-    );
+    assert!(from_folder == train(&zip_path.join("set"), "c"), "a folder inside the zip");
 }
 
 #[test]
@@ -101,14 +78,7 @@ fn the_reference_form_and_sgd_train_too() {
     let out = folder.path().join("run");
     succeed(
         distill(&teacher, &out, 4)
-            .args([
-                "--losses",
-                "reference",
-                "--basis",
-                "threshold",
-                "--clip",
-                "1",
-            ])
+            .args(["--losses", "reference", "--basis", "threshold", "--clip", "1"])
             .args([
                 "--set",
                 "optimizer.name=sgd",
@@ -117,22 +87,12 @@ fn the_reference_form_and_sgd_train_too() {
                 "--lr",
                 "0.01",
             ])
-            .args([
-                "--set",
-                "schedule.name=milestones",
-                "--set",
-                "schedule.epochs=[0.25]",
-            ]),
+            .args(["--set", "schedule.name=milestones", "--set", "schedule.epochs=[0.25]"]),
     );
-    let rates: Vec<f64> = metrics(&out)
-        .iter()
-        .map(|record| record["lr"].as_f64().unwrap())
-        .collect();
+    let rates: Vec<f64> =
+        metrics(&out).iter().map(|record| record["lr"].as_f64().unwrap()).collect();
     assert_eq!(rates.len(), 4);
-    assert!(
-        (rates[0] - 0.01).abs() < 1e-12 && (rates[3] - 0.001).abs() < 1e-12,
-        "{rates:?}"
-    );
+    assert!((rates[0] - 0.01).abs() < 1e-12 && (rates[3] - 0.001).abs() < 1e-12, "{rates:?}");
 }
 
 #[test]
@@ -141,19 +101,11 @@ fn nullspace_devices_and_evaluate_print_json() {
     let json = |command: &mut std::process::Command| -> serde_json::Value {
         serde_json::from_str(&succeed(command).stdout).unwrap()
     };
-    let layers = json(
-        singer()
-            .arg("nullspace")
-            .arg(&teacher)
-            .args(["--rank", "4", "--json"]),
-    );
+    let layers = json(singer().arg("nullspace").arg(&teacher).args(["--rank", "4", "--json"]));
     for layer in layers.as_array().unwrap() {
         let spectrum = layer["spectrum"].as_array().unwrap();
         let residual = layer["residual"].as_f64().unwrap();
-        assert!(
-            (residual - spectrum[12].as_f64().unwrap()).abs() < 1e-9,
-            "{layer}"
-        );
+        assert!((residual - spectrum[12].as_f64().unwrap()).abs() < 1e-9, "{layer}");
     }
     let devices = json(singer().args(["devices", "--json"]));
     assert_eq!(devices.as_array().unwrap().last().unwrap()["choice"], "cpu");

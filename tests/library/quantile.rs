@@ -1,0 +1,48 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use singer::loss::{outlier, quantile};
+
+fn sorted_quantile(row: &[f32], q: f64) -> f64 {
+    let mut sorted: Vec<f64> = row.iter().map(|&value| value.into()).collect();
+    sorted.sort_by(f64::total_cmp);
+    let rank = q * (row.len() - 1) as f64;
+    let low = sorted[rank.floor() as usize];
+    low + (sorted[rank.ceil() as usize] - low) * rank.fract()
+}
+
+#[test]
+fn quantiles_equal_those_of_a_sorted_row_also_with_ties_and_many_rows() {
+    let device = Device::flex();
+    let mut rng = ChaCha8Rng::seed_from_u64(1);
+    for (rows, count) in [(1, 1), (3, 2), (5, 17), (2, 196), (40, 700), (1, 1369)] {
+        for q in [0.0, 0.03, 0.5, 0.97, 1.0] {
+            // Few distinct values, so that there are ties.
+            let values: Vec<f32> =
+                (0..rows * count).map(|_| rng.random_range(0..40) as f32 * 0.37).collect();
+            let tensor =
+                Tensor::<2>::from_data(TensorData::new(values.clone(), [rows, count]), &device);
+            let ours = quantile(tensor, q).into_data();
+            for (row, ours) in values.chunks(count).zip(ours.iter::<f64>()) {
+                let expected = sorted_quantile(row, q);
+                assert!(
+                    (ours - expected).abs() <= 1e-5 * expected.max(1.0),
+                    "{count} values, q {q}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn the_outlier_loss_is_zero_and_has_no_nan_where_nothing_stands_out() {
+    let device = Device::flex().autodiff();
+    for tokens in [2, 5] {
+        let zeros = Tensor::<3>::zeros([2, tokens, 4], &device).require_grad();
+        let loss = outlier(zeros.clone(), 1, 0.97).mean();
+        let grads = loss.backward();
+        assert_eq!(loss.into_scalar::<f32>(), 0.0);
+        let grad = zeros.grad(&grads).unwrap().into_data();
+        assert!(grad.iter::<f32>().all(|value| value == 0.0));
+    }
+}

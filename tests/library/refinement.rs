@@ -1,0 +1,50 @@
+use burn::tensor::{Device, Distribution, Tensor};
+use faer::Mat;
+use singer::nullspace::{Basis, BasisKind, Selection};
+use singer::refine::{Adapter, NormStats, patch_norms};
+
+fn adapter(dim: usize, rank: usize, device: &Device) -> Adapter {
+    let matrix =
+        Mat::from_fn(dim, dim, |i, j| ((i * 7 + j * 3) % 11) as f64 - 5.0 + f64::from(i == j));
+    let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
+    Adapter::from_basis(&Basis::select(matrix.as_ref(), &selection, 0).unwrap(), device)
+}
+
+fn largest(tensor: Tensor<3>) -> f32 {
+    tensor.abs().max().into_scalar()
+}
+
+#[test]
+fn a_new_adapter_doubles_the_nullspace_component_of_patches_and_leaves_the_prefix_alone() {
+    let device = Device::flex();
+    device.seed(1);
+    for (tokens, prefix, dim, rank) in [(2, 1, 3, 1), (6, 5, 9, 9), (50, 1, 16, 4)] {
+        let features =
+            Tensor::<3>::random([2, tokens, dim], Distribution::Normal(0.0, 3.0), &device);
+        let adapter = adapter(dim, rank, &device);
+        let refined = adapter.forward(features.clone(), prefix);
+        let fixed = |t: &Tensor<3>| t.clone().narrow(1, 0, prefix);
+        assert_eq!(largest(fixed(&refined) - fixed(&features)), 0.0);
+
+        let basis = adapter.down.val().unsqueeze::<3>();
+        let patches = |t: &Tensor<3>| t.clone().narrow(1, prefix, tokens - prefix);
+        let before = patches(&features).matmul(basis.clone());
+        let after = patches(&refined).matmul(basis);
+        assert!(largest(after - before.clone() * 2.0) <= 1e-4 * largest(before));
+    }
+}
+
+#[test]
+fn norms_skip_the_prefix_and_their_summary_counts_outliers() {
+    let device = Device::flex();
+    // Class token of norm 100, patches of norm 1, 1, 1 and 5.
+    let rows = [[100.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [3.0, 4.0]];
+    let tokens = Tensor::<2>::from_data(rows, &device).unsqueeze::<3>();
+    let mut stats = NormStats::default();
+    stats.add(patch_norms(tokens, 1));
+    let summary = stats.summary().unwrap();
+    assert!((summary.median - 1.0).abs() < 1e-6 && (summary.max - 5.0).abs() < 1e-6);
+    assert!((summary.max_over_median - 5.0).abs() < 1e-5);
+    assert_eq!((summary.outlier_share, summary.patches), (0.25, 4));
+    assert!(NormStats::default().summary().is_none());
+}
