@@ -25,8 +25,9 @@ const TEACHER: &[u8] = include_bytes!("../../assets/demo-teacher.safetensors");
 const PLANTED: usize = 3;
 /// Scenes that neither teacher nor student has seen.
 const UNSEEN: &str = "scenes:20000-20256";
-/// Scenes in the figure.
+/// Scenes in the figure: those with the largest norms of the first few.
 const SHOWN: usize = 5;
+const CANDIDATES: usize = 64;
 
 pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let out = &args.out;
@@ -101,9 +102,9 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
 
     let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
     let normalise = session::normalise(&DataConfig::default(), &shape.arch);
-    let pictures = shown(&images)?;
-    let batch = tensor(&pictures, normalise, &device);
     let prefix = teacher.prefix_tokens();
+    let pictures = most_affected(&teacher, &images, normalise, &device)?;
+    let batch = tensor(&pictures, normalise, &device);
     let raw = teacher.intermediate(batch.clone(), &[last]).remove(0);
     let refined = adapter.forward(raw.clone(), prefix);
     let mapped = *report.student_layers.last().unwrap_or(&(student.depth() - 1));
@@ -132,8 +133,21 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     figure::write(path, &columns, shape.config.grid(), &rows)
 }
 
-fn shown(images: &SharedImages) -> Result<Vec<image::RgbImage>> {
-    (0..SHOWN).map(|index| images.read(index)).collect()
+/// The scenes in which the teacher's largest patch norm is largest.
+fn most_affected(
+    teacher: &Vit,
+    images: &SharedImages,
+    normalise: Normalise,
+    device: &Device,
+) -> Result<Vec<image::RgbImage>> {
+    let candidates = (0..CANDIDATES).map(|index| images.read(index));
+    let candidates = candidates.collect::<Result<Vec<_>>>()?;
+    let batch = tensor(&candidates, normalise, device);
+    let tokens = teacher.intermediate(batch, &[teacher.depth() - 1]).remove(0);
+    let largest = patch_norms(tokens, teacher.prefix_tokens()).max_dim(1).into_data();
+    let mut ranked: Vec<(f32, image::RgbImage)> = largest.iter::<f32>().zip(candidates).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+    Ok(ranked.into_iter().take(SHOWN).map(|(_, image)| image).collect())
 }
 
 fn tensor(pictures: &[image::RgbImage], normalise: Normalise, device: &Device) -> Tensor<4> {

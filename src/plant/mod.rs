@@ -83,6 +83,9 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
 
     let direction = ridge_direction(&samples);
     let scores: Vec<f64> = samples.project(&direction).collect();
+    if scores.len() < 2 {
+        return Err(Error::config("planting needs images with at least two patches in all"));
+    }
     let low = samples.low_information();
     let mut sorted = scores.clone();
     sorted.sort_by(f64::total_cmp);

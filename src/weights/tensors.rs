@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
@@ -137,7 +137,11 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         _ => Path::new("."),
     };
     let write = || {
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+        let mut builder = tempfile::Builder::new();
+        // Readable as any new file is; temporary ones are private by default.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.prefix(UNFINISHED).tempfile_in(folder)?;
         file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path)?;
@@ -146,5 +150,14 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::File::open(folder)?.sync_all()?;
         Ok(())
     };
-    write().map_err(|error: std::io::Error| Error::io(path, error))
+    write().map_err(|error: std::io::Error| match error.kind() {
+        ErrorKind::StorageFull => Error::io(
+            path,
+            std::io::Error::new(
+                ErrorKind::StorageFull,
+                "the disk is full; free some space (a run goes on with --resume)",
+            ),
+        ),
+        _ => Error::io(path, error),
+    })
 }
