@@ -136,7 +136,7 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     for name in golden.names().filter(|name| name.starts_with("grad.")) {
         let wanted = our_name(name.trim_start_matches("grad."), &layers);
         let grad = ours.get(&wanted).unwrap_or_else(|| panic!("{part}: no gradient for {wanted}"));
-        if let Some(third) = name.contains("qkv.bias").then(|| grad.len() / 3) {
+        if let Some(third) = name.contains("qkv.bias").then_some(grad.len() / 3) {
             // The K third is zero in exact arithmetic: only its size can be checked.
             let scale = grad.iter().map(|g| g * g).sum::<f64>().sqrt();
             let noise = grad[third..2 * third].iter().map(|g| g * g).sum::<f64>().sqrt();
