@@ -9,14 +9,13 @@ use serde_json::json;
 
 use super::args::DistillArgs;
 use super::config::{self, DistillConfig, Override, Precision, Side};
-use super::console::Console;
 use super::models::{self, Resolved};
 use super::run_folder::RunFolder;
 use super::session;
 use crate::distill::{BasisReport, Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, distilled_norms};
-use crate::train::{DistillTask, Outcome, Record, RunSettings, train};
+use crate::train::{DistillTask, Record, RunSettings};
 use crate::vit::Vit;
 use crate::weights::NamedTensors;
 use crate::{device, weights};
@@ -146,28 +145,9 @@ pub(super) fn distill(
     let norms_at_start = norms(&model)?;
     folder.record("norms_at_start", &norms_at_start)?;
 
-    let console = Console::new();
-    let (trained, outcome) = train(
-        &task,
-        model,
-        &training,
-        images,
-        transform,
-        normalise,
-        &settings,
-        stop,
-        &mut |progress| console.report(&progress),
-    )?;
-    console.finish();
-    let ends = match outcome {
-        Outcome::Interrupted(step) => {
-            println!(
-                "stopped after step {step} of {steps}; go on with the same command and --resume"
-            );
-            return Ok(None);
-        }
-        Outcome::Finished { ends } => ends,
-    };
+    let feed = (images, transform, normalise);
+    let done = session::train_shown(&task, model, &training, feed, &settings, stop)?;
+    let Some((trained, ends)) = done else { return Ok(None) };
     let trained_norms = norms(&trained)?;
     let trained = trained.valid();
     save_parts(&trained, &task.distiller, &folder)?;

@@ -6,12 +6,11 @@ use serde_json::json;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override, PretrainConfig};
-use super::console::Console;
 use super::models::{self, Resolved};
 use super::run_folder::RunFolder;
 use super::session;
 use crate::error::{Error, Result};
-use crate::train::{Outcome, PretrainTask, RunSettings, train};
+use crate::train::{PretrainTask, RunSettings};
 use crate::{device, eval, weights};
 
 /// Name of the trained model in a run's folder.
@@ -89,23 +88,9 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         parts,
     };
     let task = PretrainTask { label_smoothing: config.label_smoothing };
-    let console = Console::new();
-    let (trained, outcome) = train(
-        &task,
-        start,
-        &training,
-        images,
-        transform,
-        normalise,
-        &settings,
-        stop,
-        &mut |progress| console.report(&progress),
-    )?;
-    console.finish();
-    if let Outcome::Interrupted(step) = outcome {
-        println!("stopped after step {step} of {steps}; go on with the same command and --resume");
-        return Ok(ExitCode::from(130));
-    }
+    let feed = (images, transform, normalise);
+    let done = session::train_shown(&task, start, &training, feed, &settings, stop)?;
+    let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
     let trained = trained.valid();
     let file = folder.path.join(MODEL);
     weights::save(&trained, &model.arch, &model.config, &file)?;

@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::tensor::Device;
+
 use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
+use super::console::Console;
 use crate::data::{
     EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages,
     TrainTransform, Transform,
@@ -13,6 +16,7 @@ use crate::data::{
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
+use crate::train::{Outcome, Progress, Record, RunSettings, Task, train};
 use crate::vit::{VitConfig, preset};
 
 /// Seed of the procedural scenes, the same for everybody.
@@ -187,4 +191,37 @@ pub(super) fn parts(threads: Option<usize>, opened: &OpenDevice) -> usize {
         return 1;
     }
     threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
+}
+
+/// A trained model with the first and last step's records, where this process
+/// did any; none where Ctrl-C stopped it.
+pub(super) type Trained<M> = Option<(M, Option<(Record, Record)>)>;
+
+/// Trains with progress on the console; says how to go on after Ctrl-C.
+pub(super) fn train_shown<T: Task + Sync>(
+    task: &T,
+    model: T::Model,
+    device: &Device,
+    (images, transform, normalise): (SharedImages, Transform, Normalise),
+    settings: &RunSettings,
+    stop: &AtomicBool,
+) -> Result<Trained<T::Model>>
+where
+    T::Model: Sync,
+{
+    let console = Console::new();
+    let mut report = |progress: Progress<'_>| console.report(&progress);
+    let (model, outcome) =
+        train(task, model, device, images, transform, normalise, settings, stop, &mut report)?;
+    console.finish();
+    match outcome {
+        Outcome::Finished { ends } => Ok(Some((model, ends))),
+        Outcome::Interrupted(step) => {
+            let steps = settings.steps;
+            println!(
+                "stopped after step {step} of {steps}; go on with the same command and --resume"
+            );
+            Ok(None)
+        }
+    }
 }

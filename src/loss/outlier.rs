@@ -11,6 +11,8 @@ pub struct OutlierTerm {
     pub sum: Tensor<1>,
     /// Number of those patches, `[1]`.
     pub count: Tensor<1>,
+    /// The patch norms, outside the graph's gradient, `[B, P]`.
+    pub norms: Tensor<2>,
     /// q of each image, `[B, 1]`.
     pub threshold: Tensor<2>,
 }
@@ -28,7 +30,7 @@ pub fn outlier(refined: Tensor<3>, prefix: usize, gamma: f64) -> OutlierTerm {
     let norms = patch_norms(refined, prefix);
     let fixed = norms.clone().detach();
     let threshold = quantile(fixed.clone(), gamma);
-    let above = fixed.greater(threshold.clone().expand(norms.dims())).float();
+    let above = fixed.clone().greater(threshold.clone().expand(norms.dims())).float();
     let excess = (norms - threshold.clone()) * above.clone();
-    OutlierTerm { sum: excess.square().sum(), count: above.sum(), threshold }
+    OutlierTerm { sum: excess.square().sum(), count: above.sum(), norms: fixed, threshold }
 }

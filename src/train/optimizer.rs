@@ -199,18 +199,6 @@ fn advance<O: Optimizer, const D: usize>(
     tensor
 }
 
-macro_rules! track_path {
-    () => {
-        fn enter_module(&mut self, name: &str, _container: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _name: &str, _container: &str) {
-            self.path.pop();
-        }
-    };
-}
-
 struct GradNorm<'a> {
     grads: &'a GradientsParams,
     sum: Option<Tensor<1>>,

@@ -3,7 +3,6 @@ use burn::tensor::{Int, Tensor, TensorData};
 
 use super::{Part, Task, TaskLoss};
 use crate::distill::{Distiller, Trainee};
-use crate::refine::patch_norms;
 use crate::vit::Vit;
 
 /// SiNGER's distillation.
@@ -24,9 +23,8 @@ impl Task for DistillTask {
     ) -> TaskLoss {
         let pass = self.distiller.teacher_pass(images.clone());
         let losses = self.distiller.losses(model, images, pass);
-        let refined = losses.views.iter().map(|view| view.refined.clone().inner());
-        let prefix = self.distiller.teacher().prefix_tokens();
-        let largest = refined.map(|tokens| patch_norms(tokens, prefix).max_dim(1).mean());
+        let norms = losses.outlier.iter().map(|term| term.norms.clone().inner());
+        let largest = norms.map(|norms| norms.max_dim(1).mean());
         let largest = largest.reduce(Tensor::max_pair).map(|norm| norm * part.fraction);
 
         let kd = losses.kd * part.fraction;
