@@ -17,6 +17,8 @@
 //! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
 //! - [`weights`]: timm-named safetensors in and out.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`maps`]: norm and similarity maps of features, and their pictures.
+//! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
 //! - [`device`]: which GPU, or the CPU.
@@ -33,7 +35,9 @@ pub mod device;
 pub mod distill;
 pub mod error;
 pub mod eval;
+pub mod inspect;
 pub mod loss;
+pub mod maps;
 pub mod nullspace;
 pub mod plant;
 pub mod refine;
