@@ -8,6 +8,7 @@ use burn::tensor::{Device, DeviceKind, FloatDType};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
+use crate::gpu::Gpu;
 
 /// An adapter that the system offers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +38,8 @@ pub struct OpenDevice {
     pub name: String,
     /// Whether it is the CPU backend.
     pub is_cpu: bool,
+    /// The same GPU for our own shaders; none on the CPU backend.
+    pub gpu: Option<Gpu>,
 }
 
 /// The graphics APIs with full compute, best first.
@@ -83,6 +86,7 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
         device: Device::flex(),
         name: format!("CPU, {} threads", rayon::current_num_threads()),
         is_cpu: true,
+        gpu: None,
     };
     if wanted == "cpu" {
         return Ok(cpu());
@@ -134,25 +138,29 @@ fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
         _ => DeviceKind::DefaultDevice,
     };
     // burn refuses to start the same adapter twice in a process.
-    static STARTED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
+    static STARTED: Mutex<BTreeMap<String, (Device, Gpu)>> = Mutex::new(BTreeMap::new());
     let mut started = STARTED.lock().unwrap_or_else(|poison| poison.into_inner());
-    let device = match started.get(&report.choice) {
-        Some(device) => device.clone(),
+    let (device, gpu) = match started.get(&report.choice) {
+        Some(both) => both.clone(),
         None => {
             let api = match report.api.as_str() {
                 "Metal" => WgpuBackend::Metal,
                 "DX12" => WgpuBackend::Dx12,
                 _ => WgpuBackend::Vulkan,
             };
-            let device =
-                Device::wgpu_options().device_kind(kind).graphics_api(api).init().map_err(
-                    |error| Error::Device { wanted: wanted.into(), reason: error.to_string() },
-                )?;
-            started.insert(report.choice.clone(), device.clone());
-            device
+            let failed = |reason: String| Error::Device { wanted: wanted.into(), reason };
+            let (device, setup) = Device::wgpu_options()
+                .device_kind(kind)
+                .graphics_api(api)
+                .init_with_setup()
+                .map_err(|error| failed(error.to_string()))?;
+            let gpu = Gpu::new(setup.device, setup.queue)?;
+            started.insert(report.choice.clone(), (device.clone(), gpu.clone()));
+            (device, gpu)
         }
     };
-    Ok(OpenDevice { device, name: format!("{} ({})", report.name, report.api), is_cpu: false })
+    let name = format!("{} ({})", report.name, report.api);
+    Ok(OpenDevice { device, name, is_cpu: false, gpu: Some(gpu) })
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {

@@ -66,6 +66,28 @@ pub enum Error {
         /// Why not, and the mend.
         reason: String,
     },
+    /// A tensor or an adapter is beyond what a shader can work with.
+    #[error("{what}: needs {needed}, but the device allows {limit}; {mend}")]
+    GpuLimit {
+        /// The tensor, or the device's limit.
+        what: String,
+        /// What the work needs, in bytes or in the limit's own unit.
+        needed: u64,
+        /// What the device allows.
+        limit: u64,
+        /// What the user can do.
+        mend: &'static str,
+    },
+    /// The GPU refused or lost the work.
+    #[error(
+        "the GPU failed at {doing}: {reason}; try --device cpu, fewer images or a newer driver"
+    )]
+    Gpu {
+        /// The shader or the copy.
+        doing: String,
+        /// The driver's reason.
+        reason: String,
+    },
     /// The singular value decomposition did not converge.
     #[error(
         "the singular value decomposition of block {0} failed: its weights hold NaN or infinite values"

@@ -21,6 +21,7 @@
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
+//! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
 //!
 //! Training needs an autodiff device for what is trained
@@ -35,6 +36,7 @@ pub mod device;
 pub mod distill;
 pub mod error;
 pub mod eval;
+pub mod gpu;
 pub mod inspect;
 pub mod loss;
 pub mod maps;

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Devices(DevicesArgs),
     /// Time a training step, the teacher and the nullspace (prints JSON)
     Bench(BenchArgs),
+    /// Time each WGSL shader against the device's copy bandwidth (prints JSON)
+    BenchShaders(BenchShadersArgs),
 }
 
 /// Options of both training commands; each overrides the config file.
@@ -218,6 +220,34 @@ pub(super) struct BenchArgs {
     pub(super) runs: usize,
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct BenchShadersArgs {
+    /// Images in the batch, B
+    #[arg(long, default_value_t = 64)]
+    pub(super) images: usize,
+    /// Tokens of an image, T
+    #[arg(long, default_value_t = 1374)]
+    pub(super) tokens: usize,
+    /// Width of a token, D
+    #[arg(long, default_value_t = 1024)]
+    pub(super) dim: usize,
+    /// Class and register tokens before the patches
+    #[arg(long, default_value_t = 5)]
+    pub(super) prefix: usize,
+    /// Rank of the adapter, at most 256
+    #[arg(long, default_value_t = 64)]
+    pub(super) rank: usize,
+    /// Counted runs
+    #[arg(long, default_value_t = 7)]
+    pub(super) runs: usize,
+    /// Times that a run repeats the work before it waits
+    #[arg(long, default_value_t = 10)]
+    pub(super) repeats: usize,
+    /// gpu, gpu:N or software
+    #[arg(long, default_value = "gpu")]
     pub(super) device: String,
 }
 

@@ -114,7 +114,7 @@ fn speed(seconds: &[f64], batch: usize) -> Value {
     })
 }
 
-fn median(values: &[f64]) -> f64 {
+pub(super) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted[sorted.len() / 2]

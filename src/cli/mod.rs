@@ -2,6 +2,7 @@
 
 mod args;
 mod bench;
+mod bench_shaders;
 mod config;
 mod console;
 mod demo;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Plant(args) => plant::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::BenchShaders(args) => bench_shaders::run(&args),
     };
     match outcome {
         Ok(code) => code,

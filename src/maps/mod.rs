@@ -2,14 +2,21 @@
 //! whichever device the tokens are.
 
 mod colouring;
+mod lending;
 
 use burn::tensor::{Int, Tensor, TensorData};
 use image::RgbaImage;
 
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
+use crate::gpu::{
+    self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
+    Tokens,
+};
 use crate::loss::{gram, quantile};
-use crate::refine::patch_norms;
+use crate::refine::{low_rank_refine, patch_norms};
+
+use lending::{Lent, lend, output, run};
 
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
 
@@ -24,23 +31,37 @@ pub struct Outliers {
     pub count: Tensor<2>,
 }
 
-/// The operations on feature maps of one device.
+/// The operations on feature maps of one device: the WGSL of `shaders/` on a GPU,
+/// burn's operations on the CPU backend.
 ///
-/// Every method takes tokens outside any autodiff graph.
+/// Every method takes tokens outside any autodiff graph. On a GPU the shaders run
+/// on burn's own buffers and queue. What burn was asked for before on the calling
+/// thread is submitted first, and what it is asked for later sees the results, so
+/// there is nothing to wait for; tensors that another thread is still computing
+/// need `device.sync()` on that thread first.
 #[derive(Debug, Clone)]
-pub struct FeatureMaps {}
+pub struct FeatureMaps {
+    gpu: Option<Gpu>,
+}
 
 impl FeatureMaps {
     /// For tensors of this device.
-    pub fn new(_opened: &OpenDevice) -> Self {
-        Self {}
+    pub fn new(opened: &OpenDevice) -> Self {
+        Self { gpu: opened.gpu.clone() }
     }
 
     /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
     /// tokens (class, registers) are left out.
     pub fn norms(&self, tokens: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
-        check_prefix(&tokens, prefix)?;
-        Ok(patch_norms(tokens, prefix))
+        let patches = patches_of(&tokens, prefix)?;
+        let Some(gpu) = &self.gpu else {
+            return Ok(patch_norms(tokens, prefix));
+        };
+        let device = tokens.device();
+        let (result, out) = output([tokens.dims()[0], patches], &device)?;
+        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        run(gpu, &device, |recording| PatchNorm::record(recording, &tokens, &out.slice))?;
+        Ok(result)
     }
 
     /// The `q`-quantile of each image's norms `[B, P]`, and what exceeds it.
@@ -49,14 +70,31 @@ impl FeatureMaps {
             return Err(Error::config(format!("the quantile is {q}; it must lie between 0 and 1")));
         }
         let shape = norms.dims();
-        let threshold = quantile(norms.clone(), q);
-        let mask = norms.greater(threshold.clone().expand(shape)).float();
-        let count = mask.clone().sum_dim(1);
+        let Some(gpu) = &self.gpu else {
+            let threshold = quantile(norms.clone(), q);
+            let mask = norms.greater(threshold.clone().expand(shape)).float();
+            let count = mask.clone().sum_dim(1);
+            return Ok(Outliers { threshold, mask, count });
+        };
+        let device = norms.device();
+        let (threshold, thresholds) = output([shape[0], 1], &device)?;
+        let (mask, masks) = output(shape, &device)?;
+        let (count, counts) = output([shape[0], 1], &device)?;
+        let norms = lend(norms)?;
+        let slices = gpu::Outliers {
+            thresholds: thresholds.slice.clone(),
+            mask: masks.slice.clone(),
+            counts: counts.slice.clone(),
+        };
+        run(gpu, &device, |recording| {
+            NormQuantile::record(recording, &norms.slice, shape, q, &slices)
+        })?;
         Ok(Outliers { threshold, mask, count })
     }
 
     /// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]`
-    /// to `[B, T, D]`; the first `prefix` tokens pass unchanged.
+    /// to `[B, T, D]`; the first `prefix` tokens pass unchanged. The shader takes
+    /// ranks up to 256, beyond which burn's operations do the work.
     pub fn refine(
         &self,
         tokens: Tensor<3>,
@@ -64,72 +102,128 @@ impl FeatureMaps {
         up: Tensor<2>,
         prefix: usize,
     ) -> Result<Tensor<3>> {
-        check_prefix(&tokens, prefix)?;
-        let count = tokens.dims()[1] - prefix;
-        let fixed = tokens.clone().narrow(1, 0, prefix);
-        let patches = tokens.narrow(1, prefix, count);
-        let shift = patches.clone().matmul(down.unsqueeze()).matmul(up.unsqueeze());
-        Ok(Tensor::cat(vec![fixed, patches + shift], 1))
+        patches_of(&tokens, prefix)?;
+        let (shape, rank) = (tokens.dims(), down.dims()[1]);
+        if down.dims()[0] != shape[2] || up.dims() != [rank, shape[2]] {
+            return Err(Error::config(format!(
+                "an adapter of {:?} and {:?} does not fit tokens of width {}",
+                down.dims(),
+                up.dims(),
+                shape[2]
+            )));
+        }
+        let gpu = self.gpu.as_ref().filter(|_| (1..=LowRankRefine::MAX_RANK).contains(&rank));
+        let Some(gpu) = gpu else {
+            return Ok(low_rank_refine(tokens, down, up, prefix));
+        };
+        let device = tokens.device();
+        let (result, out) = output(shape, &device)?;
+        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        let (down, up) = (lend(down)?, lend(up)?);
+        run(gpu, &device, |recording| {
+            let (down, up) = (&down.slice, &up.slice);
+            LowRankRefine::record(recording, &tokens, down, up, rank, &out.slice)
+        })?;
+        Ok(result)
     }
 
     /// Cosine similarity of every patch to the `marked` one of its image (one
-    /// index a image, from 0): `[B, T, D] -> [B, P]`.
+    /// index an image, from 0): `[B, T, D] -> [B, P]`; 0 where either is zero.
     pub fn cosine_to(
         &self,
         tokens: Tensor<3>,
         marked: &[usize],
         prefix: usize,
     ) -> Result<Tensor<2>> {
-        check_prefix(&tokens, prefix)?;
-        let [batch, count, dim] = tokens.dims();
-        let patches = count - prefix;
+        let patches = patches_of(&tokens, prefix)?;
+        let [batch, _, dim] = tokens.dims();
         if marked.len() != batch || marked.iter().any(|&index| index >= patches) {
             return Err(Error::config(format!(
                 "marked patches {marked:?} do not fit {batch} images of {patches} patches"
             )));
         }
-        let index: Vec<i32> = marked.iter().map(|&index| (index + prefix) as i32).collect();
-        let index = TensorData::new(index, [batch, 1, 1]);
-        let index = Tensor::<3, Int>::from_data(index, &tokens.device()).expand([batch, 1, dim]);
-        let chosen = tokens.clone().gather(1, index);
-        let tokens = tokens.narrow(1, prefix, patches);
-        Ok(cosine(tokens, chosen.expand([batch, patches, dim])))
+        let device = tokens.device();
+        let Some(gpu) = &self.gpu else {
+            let index: Vec<i32> = marked.iter().map(|&index| (index + prefix) as i32).collect();
+            let index = Tensor::<3, Int>::from_data(TensorData::new(index, [batch, 1, 1]), &device);
+            let chosen = tokens.clone().gather(1, index.expand([batch, 1, dim]));
+            let tokens = tokens.narrow(1, prefix, patches);
+            return Ok(cosine(tokens, chosen.expand([batch, patches, dim])));
+        };
+        let marked: Vec<u32> = marked.iter().map(|&index| index as u32).collect();
+        let marked = gpu.upload("marked patches", &marked)?;
+        let (result, out) = output([batch, patches], &device)?;
+        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        run(gpu, &device, |recording| {
+            CosineMap::to_marked(recording, &tokens, &marked, &out.slice)
+        })?;
+        Ok(result)
     }
 
     /// Cosine similarity patch by patch of two feature maps: `[B, T, D]` and
-    /// `[B, T', D]` to `[B, P]`, with the number of prefix tokens of each.
+    /// `[B, T', D]` to `[B, P]`, with the number of prefix tokens of each; 0 where
+    /// either is zero.
     pub fn cosine_between(
         &self,
         a: Tensor<3>,
         b: Tensor<3>,
         prefix: [usize; 2],
     ) -> Result<Tensor<2>> {
-        check_prefix(&a, prefix[0])?;
-        check_prefix(&b, prefix[1])?;
-        let ([batch_a, tokens_a, dim_a], [batch_b, tokens_b, dim_b]) = (a.dims(), b.dims());
-        let patches = [tokens_a - prefix[0], tokens_b - prefix[1]];
-        if (batch_a, dim_a, patches[0]) != (batch_b, dim_b, patches[1]) {
+        let patches = [patches_of(&a, prefix[0])?, patches_of(&b, prefix[1])?];
+        let ([batch, _, dim], [batch_b, _, dim_b]) = (a.dims(), b.dims());
+        if (batch, dim, patches[0]) != (batch_b, dim_b, patches[1]) {
             return Err(Error::config(format!(
-                "cannot compare {batch_a}x{}x{dim_a} patches with {batch_b}x{}x{dim_b}",
+                "cannot compare {batch}x{}x{dim} patches with {batch_b}x{}x{dim_b}",
                 patches[0], patches[1]
             )));
         }
-        let a = a.narrow(1, prefix[0], patches[0]);
-        Ok(cosine(a, b.narrow(1, prefix[1], patches[1])))
+        let Some(gpu) = &self.gpu else {
+            let a = a.narrow(1, prefix[0], patches[0]);
+            return Ok(cosine(a, b.narrow(1, prefix[1], patches[1])));
+        };
+        let device = a.device();
+        let (result, out) = output([batch, patches[0]], &device)?;
+        let (_lent_a, a) = lend_tokens(a, prefix[0])?;
+        let (_lent_b, b) = lend_tokens(b, prefix[1])?;
+        run(gpu, &device, |recording| CosineMap::between(recording, &a, &b, &out.slice))?;
+        Ok(result)
     }
 
     /// Gram matrix of the patch tokens scaled to unit length, `[B, T, D] -> [B, P, P]`.
     pub fn gram(&self, tokens: Tensor<3>, prefix: usize) -> Result<Tensor<3>> {
-        check_prefix(&tokens, prefix)?;
-        Ok(gram(tokens, prefix))
+        let patches = patches_of(&tokens, prefix)?;
+        let Some(gpu) = &self.gpu else {
+            return Ok(gram(tokens, prefix));
+        };
+        let device = tokens.device();
+        let (result, out) = output([tokens.dims()[0], patches, patches], &device)?;
+        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        run(gpu, &device, |recording| GramMatrix::record(recording, &tokens, &out.slice))?;
+        Ok(result)
     }
 
     /// Mean squared difference of two Gram matrices, image by image:
-    /// `[B, T, D]` twice to `[B, 1]`.
+    /// `[B, T, D]` twice to `[B, 1]`. On a GPU neither matrix is stored.
     pub fn gram_distance(&self, a: Tensor<3>, b: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
-        let difference = (self.gram(a, prefix)? - self.gram(b, prefix)?).square();
-        let batch = difference.dims()[0];
-        Ok(difference.mean_dim(2).mean_dim(1).reshape([batch, 1]))
+        patches_of(&a, prefix)?;
+        if a.dims() != b.dims() {
+            return Err(Error::config(format!(
+                "cannot compare Gram matrices of {:?} and {:?} tokens",
+                a.dims(),
+                b.dims()
+            )));
+        }
+        let batch = a.dims()[0];
+        let Some(gpu) = &self.gpu else {
+            let difference = (gram(a, prefix) - gram(b, prefix)).square();
+            return Ok(difference.mean_dim(2).mean_dim(1).reshape([batch, 1]));
+        };
+        let device = a.device();
+        let (result, out) = output([batch, 1], &device)?;
+        let (_lent_a, a) = lend_tokens(a, prefix)?;
+        let (_lent_b, b) = lend_tokens(b, prefix)?;
+        run(gpu, &device, |recording| GramMatrix::distance(recording, &a, &b, &out.slice))?;
+        Ok(result)
     }
 
     /// A map `[h, w]` as a picture of `size` `[H, W]` pixels, over an image of
@@ -148,19 +242,69 @@ impl FeatureMaps {
                 "cannot draw a map of {grid:?} patches at {size:?} pixels"
             )));
         }
-        let values: Vec<f32> = map.into_data().iter::<f32>().collect();
-        Ok(draw(&values, grid, size, colouring, under))
+        match &self.gpu {
+            Some(gpu) => paint(gpu, map, size, colouring, under),
+            None => {
+                let values: Vec<f32> = map.into_data().iter::<f32>().collect();
+                Ok(draw(&values, grid, size, colouring, under))
+            }
+        }
     }
 }
 
-fn check_prefix(tokens: &Tensor<3>, prefix: usize) -> Result<()> {
-    let count = tokens.dims()[1];
-    if prefix >= count {
+/// [`draw`] by the shader.
+fn paint(
+    gpu: &Gpu,
+    map: Tensor<2>,
+    size: [usize; 2],
+    colouring: &Colouring,
+    under: Option<&RgbaImage>,
+) -> Result<RgbaImage> {
+    let drawing = Drawing {
+        grid: map.dims(),
+        size,
+        row_stride: size[1],
+        bilinear: colouring.upsampling == Upsampling::Bilinear,
+        opacity: colouring.opacity,
+    };
+    let device = map.device();
+    let values = lend(map)?;
+    let table = gpu.upload("colours", &colouring.palette.table())?;
+    let range = match colouring.range {
+        ColourRange::Fixed(low, high) => gpu.upload("range", &[low, high])?,
+        ColourRange::Automatic => gpu.allocate("range", 2)?,
+    };
+    let pixels = gpu.allocate("picture", size[0] * size[1])?;
+    let under = under.map(|image| gpu.upload("image", image.as_raw())).transpose()?;
+    run(gpu, &device, |recording| {
+        if colouring.range == ColourRange::Automatic {
+            ColorMap::extent(recording, &values.slice, &drawing, &range)?;
+        }
+        let (looks, under) = ([&table, &range], under.as_ref());
+        ColorMap::record(recording, &values.slice, &drawing, looks, under, &pixels)
+    })?;
+    let bytes: Vec<u8> = gpu.read(&pixels)?;
+    Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+}
+
+/// The tokens as the shaders take them; keep the first part until the work is
+/// submitted.
+fn lend_tokens(tokens: Tensor<3>, prefix: usize) -> Result<(Lent, Tokens)> {
+    let [images, count, dim] = tokens.dims();
+    let lent = lend(tokens)?;
+    let tokens = Tokens { slice: lent.slice.clone(), images, tokens: count, dim, prefix };
+    Ok((lent, tokens))
+}
+
+/// P, which must not be 0.
+fn patches_of(tokens: &Tensor<3>, prefix: usize) -> Result<usize> {
+    let [batch, count, dim] = tokens.dims();
+    if prefix >= count || batch == 0 || dim == 0 {
         return Err(Error::config(format!(
-            "{prefix} prefix tokens leave no patch of {count} tokens"
+            "{prefix} prefix tokens leave no patch of {batch}x{count}x{dim} tokens"
         )));
     }
-    Ok(())
+    Ok(count - prefix)
 }
 
 /// Along the last dimension; 0 where either vector is zero.

@@ -32,11 +32,23 @@ impl Adapter {
     /// Refined tokens, `[B, T, D] -> [B, T, D]`; the first `prefix` tokens pass
     /// unchanged.
     pub fn forward(&self, tokens: Tensor<3>, prefix: usize) -> Tensor<3> {
-        let count = tokens.dims()[1] - prefix;
-        let fixed = tokens.clone().narrow(1, 0, prefix);
-        let patches = tokens.narrow(1, prefix, count);
-        let shift =
-            patches.clone().matmul(self.down.val().unsqueeze()).matmul(self.up.val().unsqueeze());
-        Tensor::cat(vec![fixed, patches + shift], 1)
+        low_rank_refine(tokens, self.down.val(), self.up.val(), prefix)
     }
+}
+
+/// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]` to
+/// `[B, T, D]`; the first `prefix` tokens pass unchanged.
+pub fn low_rank_refine(
+    tokens: Tensor<3>,
+    down: Tensor<2>,
+    up: Tensor<2>,
+    prefix: usize,
+) -> Tensor<3> {
+    let count = tokens.dims()[1] - prefix;
+    let patches = tokens.clone().narrow(1, prefix, count);
+    let shift = patches.clone().matmul(down.unsqueeze()).matmul(up.unsqueeze());
+    if prefix == 0 {
+        return patches + shift;
+    }
+    Tensor::cat(vec![tokens.narrow(1, 0, prefix), patches + shift], 1)
 }

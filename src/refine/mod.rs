@@ -3,5 +3,5 @@
 mod adapter;
 mod artifacts;
 
-pub use adapter::Adapter;
+pub use adapter::{Adapter, low_rank_refine};
 pub use artifacts::{NormStats, NormSummary, patch_norms};

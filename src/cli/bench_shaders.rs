@@ -1,0 +1,215 @@
+//! `singer bench-shaders`: measures each shader, and prints JSON.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use burn::tensor::{Device, Distribution, Tensor};
+use serde_json::{Value, json};
+
+use super::args::BenchShadersArgs;
+use super::bench::median;
+use crate::device;
+use crate::error::{Error, Result};
+use crate::gpu::{
+    ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers,
+    PatchNorm, Recording, Slice, Tokens,
+};
+use crate::maps::{FeatureMaps, Palette};
+use crate::refine::Adapter;
+
+pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
+    let opened = device::open(&args.device)?;
+    let Some(gpu) = &opened.gpu else {
+        return Err(Error::config(
+            "the shaders need a GPU: use --device gpu, or --device software for a software rasteriser",
+        ));
+    };
+    let least = [args.images, args.tokens, args.dim, args.runs, args.repeats];
+    if least.contains(&0) || args.prefix >= args.tokens {
+        return Err(Error::config(
+            "--images, --tokens, --dim, --runs and --repeats must be at least 1, --prefix below --tokens",
+        ));
+    }
+    let bench = Bench { gpu, runs: args.runs, repeats: args.repeats };
+    let copy = bench.copy_rate(args.images * args.tokens * args.dim)?;
+    let shaders = bench.shaders(args, copy)?;
+    let report = json!({
+        "device": opened.name,
+        "tokens": [args.images, args.tokens, args.dim],
+        "prefix": args.prefix,
+        "rank": args.rank,
+        "runs": args.runs,
+        "copy_gb_per_s": copy / 1e9,
+        "shaders": shaders,
+        "refine_against_burn": against_burn(args, &opened.device, &FeatureMaps::new(&opened))?,
+    });
+    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Bench<'a> {
+    gpu: &'a Gpu,
+    runs: usize,
+    repeats: usize,
+}
+
+impl Bench<'_> {
+    /// Bytes a second, read and written, of plain copies.
+    fn copy_rate(&self, elements: usize) -> Result<f64> {
+        let (from, to) = (self.gpu.allocate("from", elements)?, self.gpu.allocate("to", elements)?);
+        let once = || -> Result<f64> {
+            let start = Instant::now();
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            for _ in 0..self.repeats {
+                encoder.copy_buffer_to_buffer(&from.buffer, 0, &to.buffer, 0, from.size);
+            }
+            self.gpu.queue().submit([encoder.finish()]);
+            self.gpu.wait()?;
+            Ok(start.elapsed().as_secs_f64() / self.repeats as f64)
+        };
+        once()?;
+        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
+        Ok(2.0 * from.size as f64 / median(&seconds))
+    }
+
+    /// Median seconds of one piece of work, by the device's clock where it has one.
+    fn time(&self, work: impl Fn(&mut Recording) -> Result<()>) -> Result<f64> {
+        let once = || -> Result<f64> {
+            let mut recording = self.gpu.record();
+            for _ in 0..self.repeats {
+                work(&mut recording)?;
+            }
+            let start = Instant::now();
+            let on_device = recording.submit_timed()?;
+            let waited = start.elapsed().as_secs_f64();
+            Ok(on_device.unwrap_or(waited) / self.repeats as f64)
+        };
+        once()?;
+        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
+        Ok(median(&seconds))
+    }
+
+    fn shaders(&self, args: &BenchShadersArgs, copy: f64) -> Result<Vec<Value>> {
+        let gpu = self.gpu;
+        let BenchShadersArgs { images, tokens: count, dim, prefix, rank, .. } = *args;
+        let patches = count - prefix;
+        let norms = gpu.allocate("norms", images * patches)?;
+        let mut rows = Vec::new();
+        let mut add = |name: &str, bytes: usize, flops: usize, seconds: f64| {
+            let rate = bytes as f64 / seconds;
+            rows.push(json!({
+                "name": name,
+                "median_s": seconds,
+                "mib_moved": bytes as f64 / f64::from(1 << 20),
+                "gb_per_s": rate / 1e9,
+                "share_of_copy": rate / copy,
+                "gflop_per_s": flops as f64 / seconds / 1e9,
+            }));
+        };
+
+        let all = images * count * dim;
+        let read = images * patches * dim;
+        let values: Vec<f32> = (0..count * dim).map(|i| (i % 251) as f32 / 251.0 - 0.4).collect();
+        let make = || -> Result<Tokens> {
+            let slice = gpu.allocate("tokens", all)?;
+            for image in 0..images {
+                let (at, bytes) = ((image * count * dim * 4) as u64, bytemuck::cast_slice(&values));
+                gpu.queue().write_buffer(&slice.buffer, at, bytes);
+            }
+            Ok(Tokens { slice, images, tokens: count, dim, prefix })
+        };
+        let tokens = make()?;
+        let seconds = self.time(|recording| PatchNorm::record(recording, &tokens, &norms))?;
+        add("patch_norm", 4 * (read + images * patches), 2 * read, seconds);
+
+        let outliers = Outliers {
+            thresholds: gpu.allocate("thresholds", images)?,
+            mask: gpu.allocate("mask", images * patches)?,
+            counts: gpu.allocate("counts", images)?,
+        };
+        let shape = [images, patches];
+        let seconds =
+            self.time(|recording| NormQuantile::record(recording, &norms, shape, 0.97, &outliers))?;
+        add("norm_quantile", 4 * 2 * images * patches, 0, seconds);
+
+        let marked = gpu.upload("marked", &vec![(patches / 2) as u32; images])?;
+        let seconds =
+            self.time(|recording| CosineMap::to_marked(recording, &tokens, &marked, &norms))?;
+        add("cosine_map (to a patch)", 4 * (read + images * patches), 6 * read, seconds);
+
+        let other = make()?;
+        let seconds =
+            self.time(|recording| CosineMap::between(recording, &tokens, &other, &norms))?;
+        add("cosine_map (between maps)", 4 * (2 * read + images * patches), 6 * read, seconds);
+
+        let weights = gpu.upload("adapter", &vec![0.01_f32; dim * rank])?;
+        let seconds = self.time(|recording| {
+            LowRankRefine::record(recording, &tokens, &weights, &weights, rank, &other.slice)
+        })?;
+        let flops = 4 * images * count * dim * rank;
+        add("low_rank_refine", 4 * (2 * all + 2 * dim * rank), flops, seconds);
+
+        let gram_flops = images * patches * (patches + 1) * dim;
+        let distances = gpu.allocate("distances", images)?;
+        let seconds =
+            self.time(|recording| GramMatrix::distance(recording, &tokens, &other, &distances))?;
+        add("gram (distance)", 4 * 2 * read, 2 * gram_flops, seconds);
+        drop(other);
+        let matrix = gpu.allocate("gram", images * patches * patches)?;
+        let seconds = self.time(|recording| GramMatrix::record(recording, &tokens, &matrix))?;
+        add("gram (matrix)", 4 * (read + images * patches * patches), gram_flops, seconds);
+        drop(matrix);
+
+        let seconds = self.colormap(patches, &norms)?;
+        add("colormap (1024 x 1024)", 4 * (1 << 20), 0, seconds);
+        Ok(rows)
+    }
+
+    fn colormap(&self, patches: usize, norms: &Slice) -> Result<f64> {
+        let gpu = self.gpu;
+        let table = gpu.upload("colours", &Palette::Inferno.table())?;
+        let range = gpu.allocate("range", 2)?;
+        let pixels = gpu.allocate("pixels", 1 << 20)?;
+        let drawing = Drawing {
+            grid: [1, patches],
+            size: [1024, 1024],
+            row_stride: 1024,
+            bilinear: true,
+            opacity: 1.0,
+        };
+        self.time(|recording| {
+            ColorMap::extent(recording, norms, &drawing, &range)?;
+            ColorMap::record(recording, norms, &drawing, [&table, &range], None, &pixels)
+        })
+    }
+}
+
+/// The shader against the burn operations that it replaces, both from tensor to
+/// tensor, waiting for the device.
+fn against_burn(args: &BenchShadersArgs, device: &Device, maps: &FeatureMaps) -> Result<Value> {
+    let noise = Distribution::Normal(0.0, 1.0);
+    let tokens = Tensor::<3>::random([args.images, args.tokens, args.dim], noise, device);
+    let down = Tensor::<2>::random([args.dim, args.rank], noise, device);
+    let adapter =
+        Adapter::from_data(down.clone().into_data(), down.transpose().into_data(), device);
+    let time = |work: &dyn Fn() -> Result<Tensor<3>>| -> Result<f64> {
+        let mut seconds = Vec::new();
+        for run in 0..=args.runs {
+            let start = Instant::now();
+            let done = work()?;
+            device.sync().map_err(|error| Error::Gpu {
+                doing: "refining".into(),
+                reason: error.to_string(),
+            })?;
+            drop(done);
+            if run > 0 {
+                seconds.push(start.elapsed().as_secs_f64());
+            }
+        }
+        Ok(median(&seconds))
+    };
+    let burn = time(&|| Ok(adapter.forward(tokens.clone(), args.prefix)))?;
+    let (down, up) = (adapter.down.val(), adapter.up.val());
+    let shader = time(&|| maps.refine(tokens.clone(), down.clone(), up.clone(), args.prefix))?;
+    Ok(json!({ "burn_s": burn, "shader_s": shader, "burn_over_shader": burn / shader }))
+}

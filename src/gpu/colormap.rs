@@ -1,0 +1,100 @@
+use bytemuck::NoUninit;
+
+use super::context::Stage;
+use super::{Recording, Slice};
+use crate::error::{Error, Result};
+
+const SOURCE: &str = include_str!("../../shaders/colormap.wgsl");
+static EXTENT: Stage = Stage { label: "colormap.extent", source: SOURCE, entry: "extent" };
+static PLAIN: Stage = Stage { label: "colormap.colormap", source: SOURCE, entry: "colormap" };
+static OVER: Stage =
+    Stage { label: "colormap.colormap_over", source: SOURCE, entry: "colormap_over" };
+/// Side of the square of pixels that a workgroup takes.
+const SQUARE: usize = 16;
+
+/// Mirrors `Params` of shaders/colormap.wgsl.
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    columns: u32,
+    height: u32,
+    width: u32,
+    row_stride: u32,
+    bilinear: u32,
+    opacity: f32,
+}
+
+/// How [`ColorMap`] draws.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Drawing {
+    /// Patches along height and width.
+    pub grid: [usize; 2],
+    /// Pixels along height and width.
+    pub size: [usize; 2],
+    /// Pixels from one row of the output to the next, at least the width.
+    pub row_stride: usize,
+    /// Between patch centres instead of the nearest one's value.
+    pub bilinear: bool,
+    /// Share of the map over the image under it, 0 to 1.
+    pub opacity: f32,
+}
+
+/// A scalar map as RGBA pixels: `shaders/colormap.wgsl`.
+#[derive(Debug, Clone, Copy)]
+pub struct ColorMap;
+
+impl ColorMap {
+    /// Writes the least and the largest finite value of a map to `range`, `[2]`.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device refuses the work.
+    pub fn extent(
+        recording: &mut Recording,
+        values: &Slice,
+        drawing: &Drawing,
+        range: &Slice,
+    ) -> Result<()> {
+        let params = params(drawing)?;
+        recording.dispatch(&EXTENT, &params, &[(1, values), (3, range)], [1, 1, 1])
+    }
+
+    /// Values `[h, w]` by a table of 256 colours and a range `[2]` to RGBA pixels
+    /// `[H, row_stride]`, over the pixels `[H, W]` of `under` where given.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an empty map or picture.
+    pub fn record(
+        recording: &mut Recording,
+        values: &Slice,
+        drawing: &Drawing,
+        [table, range]: [&Slice; 2],
+        under: Option<&Slice>,
+        out: &Slice,
+    ) -> Result<()> {
+        let params = params(drawing)?;
+        let [height, width] = drawing.size.map(|pixels| pixels.div_ceil(SQUARE) as u32);
+        let mut slices = vec![(1, values), (2, table), (3, range), (5, out)];
+        slices.extend(under.map(|under| (4, under)));
+        let stage = if under.is_some() { &OVER } else { &PLAIN };
+        recording.dispatch(stage, &params, &slices, [width, height, 1])
+    }
+}
+
+fn params(drawing: &Drawing) -> Result<Params> {
+    let Drawing { grid, size, row_stride, .. } = *drawing;
+    if grid.contains(&0) || size.contains(&0) || row_stride < size[1] {
+        return Err(Error::config(format!(
+            "cannot draw a map of {grid:?} patches at {size:?} pixels, {row_stride} to a row"
+        )));
+    }
+    Ok(Params {
+        rows: grid[0] as u32,
+        columns: grid[1] as u32,
+        height: size[0] as u32,
+        width: size[1] as u32,
+        row_stride: row_stride as u32,
+        bilinear: u32::from(drawing.bilinear),
+        opacity: drawing.opacity.clamp(0.0, 1.0),
+    })
+}

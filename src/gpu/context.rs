@@ -1,0 +1,166 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use crate::error::{Error, Result};
+
+/// What the shaders use of WebGPU's default limits.
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16 << 10;
+const STORAGE_BUFFERS: u32 = 8;
+
+/// An entry point of one of the shaders.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// `file.entry_point`, unique.
+    pub(super) label: &'static str,
+    pub(super) source: &'static str,
+    pub(super) entry: &'static str,
+}
+
+/// A wgpu device and queue with the pipelines made on them so far.
+///
+/// Cloning is cheap and shares the pipelines.
+#[derive(Clone)]
+pub struct Gpu {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    limits: wgpu::Limits,
+    pipelines: Mutex<HashMap<&'static str, wgpu::ComputePipeline>>,
+}
+
+impl fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gpu").field("device", &self.inner.device).finish_non_exhaustive()
+    }
+}
+
+impl Gpu {
+    /// Works on a device that someone else made.
+    ///
+    /// # Errors
+    /// [`Error::GpuLimit`] where the device allows less than WebGPU's default
+    /// limits for a workgroup.
+    pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
+        let limits = device.limits();
+        let needs = [
+            ("invocations a workgroup", INVOCATIONS, limits.max_compute_invocations_per_workgroup),
+            (
+                "workgroup memory in bytes",
+                WORKGROUP_BYTES,
+                limits.max_compute_workgroup_storage_size,
+            ),
+            (
+                "storage buffers a shader",
+                STORAGE_BUFFERS,
+                limits.max_storage_buffers_per_shader_stage,
+            ),
+        ];
+        for (what, needed, limit) in needs {
+            if limit < needed {
+                return Err(Error::GpuLimit {
+                    what: what.into(),
+                    needed: needed.into(),
+                    limit: limit.into(),
+                    mend: "use another device (`singer devices` lists them) or --device cpu",
+                });
+            }
+        }
+        let pipelines = Mutex::default();
+        Ok(Self { inner: Arc::new(Inner { device, queue, limits, pipelines }) })
+    }
+
+    /// The device.
+    pub fn device(&self) -> &wgpu::Device {
+        &self.inner.device
+    }
+
+    /// The queue of the device.
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.inner.queue
+    }
+
+    /// The device's limits.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.inner.limits
+    }
+
+    /// How many pipelines have been made.
+    pub fn pipelines(&self) -> usize {
+        self.inner.pipelines.lock().unwrap_or_else(|poison| poison.into_inner()).len()
+    }
+
+    /// The pipeline of a stage, made at its first use.
+    pub(super) fn pipeline(&self, stage: &'static Stage) -> Result<wgpu::ComputePipeline> {
+        let mut pipelines =
+            self.inner.pipelines.lock().unwrap_or_else(|poison| poison.into_inner());
+        if let Some(pipeline) = pipelines.get(stage.label) {
+            return Ok(pipeline.clone());
+        }
+        let pipeline = self.checked(stage.label, || {
+            let module = self.inner.device.create_shader_module(wgpu::ShaderModuleDescriptor {
+                label: Some(stage.label),
+                source: wgpu::ShaderSource::Wgsl(stage.source.into()),
+            });
+            self.inner.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label: Some(stage.label),
+                layout: None,
+                module: &module,
+                entry_point: Some(stage.entry),
+                compilation_options: wgpu::PipelineCompilationOptions::default(),
+                cache: None,
+            })
+        })?;
+        pipelines.insert(stage.label, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    /// Runs `work` and turns what the device reports of it into an error.
+    ///
+    /// In a browser errors arrive later, at the handler of whoever made the
+    /// device, as waiting for them would block the page.
+    pub(super) fn checked<R>(&self, doing: &str, work: impl FnOnce() -> R) -> Result<R> {
+        use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
+        let scopes = [OutOfMemory, Validation, Internal]
+            .map(|filter| self.inner.device.push_error_scope(filter));
+        let result = work();
+        let [memory, validation, internal] = scopes;
+        let internal = internal.pop();
+        let validation = validation.pop();
+        let memory = memory.pop();
+        if cfg!(target_family = "wasm") {
+            return Ok(result);
+        }
+        let found = pollster::block_on(async { (internal.await, validation.await, memory.await) });
+        match found.2.or(found.0).or(found.1) {
+            None => Ok(result),
+            Some(wgpu::Error::OutOfMemory { .. }) => {
+                Err(Error::Gpu { doing: doing.into(), reason: "it is out of memory".into() })
+            }
+            Some(error) => Err(Error::Gpu { doing: doing.into(), reason: one_line(&error) }),
+        }
+    }
+
+    /// Waits until everything submitted so far is done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost or does not answer for ten minutes.
+    pub fn wait(&self) -> Result<()> {
+        let wait = wgpu::PollType::Wait {
+            submission_index: None,
+            timeout: Some(std::time::Duration::from_secs(600)),
+        };
+        let done = self.checked("waiting", || self.inner.device.poll(wait))?;
+        done.map(drop)
+            .map_err(|error| Error::Gpu { doing: "waiting".into(), reason: error.to_string() })
+    }
+}
+
+/// wgpu's errors are several lines with an indented cause.
+fn one_line(error: &wgpu::Error) -> String {
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,67 @@
+use bytemuck::NoUninit;
+
+use super::context::Stage;
+use super::{Recording, Slice};
+use crate::error::{Error, Result};
+
+static STAGE: Stage = Stage {
+    label: "norm_quantile.norm_quantile",
+    source: include_str!("../../shaders/norm_quantile.wgsl"),
+    entry: "norm_quantile",
+};
+
+/// Mirrors `Params` of shaders/norm_quantile.wgsl.
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Params {
+    images: u32,
+    patches: u32,
+    rank: u32,
+    weight: f32,
+}
+
+/// Where the results of [`NormQuantile`] go.
+#[derive(Debug, Clone)]
+pub struct Outliers {
+    /// The quantile of each image, `[B]`.
+    pub thresholds: Slice,
+    /// 1 where the norm is above it, else 0, `[B, P]`.
+    pub mask: Slice,
+    /// How many are above it, `[B]`.
+    pub counts: Slice,
+}
+
+/// Quantile of patch norms and outliers: `shaders/norm_quantile.wgsl`.
+#[derive(Debug, Clone, Copy)]
+pub struct NormQuantile;
+
+impl NormQuantile {
+    /// Of norms `[images, patches]`, none of them negative. A NaN counts as larger
+    /// than every number.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for `q` outside 0 to 1 or no patch.
+    pub fn record(
+        recording: &mut Recording,
+        norms: &Slice,
+        [images, patches]: [usize; 2],
+        q: f64,
+        out: &Outliers,
+    ) -> Result<()> {
+        if !(0.0..=1.0).contains(&q) || patches == 0 {
+            return Err(Error::config(format!(
+                "there is no {q}-quantile of {patches} patches; it must lie between 0 and 1"
+            )));
+        }
+        let gpu = recording.gpu();
+        let position = q * (patches - 1) as f64;
+        let params = Params {
+            images: images as u32,
+            patches: patches as u32,
+            rank: position.floor() as u32,
+            weight: position.fract() as f32,
+        };
+        let slices = [(1, norms), (2, &out.thresholds), (3, &out.mask), (4, &out.counts)];
+        recording.dispatch(&STAGE, &params, &slices, gpu.spread(images))
+    }
+}

@@ -1,0 +1,176 @@
+use super::context::Stage;
+use super::{Gpu, Slice};
+use crate::error::{Error, Result};
+
+/// Dispatches that are submitted together, in the order in which they were added.
+/// What one writes, the next can read.
+#[must_use = "a recording does nothing until submitted"]
+pub struct Recording<'a> {
+    gpu: &'a Gpu,
+    copies: Vec<(Slice, Slice)>,
+    dispatches: Vec<Dispatch>,
+}
+
+struct Dispatch {
+    label: &'static str,
+    pipeline: wgpu::ComputePipeline,
+    bindings: wgpu::BindGroup,
+    groups: [u32; 3],
+}
+
+impl Gpu {
+    /// Starts a recording.
+    pub fn record(&self) -> Recording<'_> {
+        Recording { gpu: self, copies: Vec::new(), dispatches: Vec::new() }
+    }
+}
+
+impl<'a> Recording<'a> {
+    /// The device that it is for.
+    pub fn gpu(&self) -> &'a Gpu {
+        self.gpu
+    }
+
+    /// Adds one dispatch: its parameters are binding 0, `slices` the others.
+    pub(super) fn dispatch(
+        &mut self,
+        stage: &'static Stage,
+        params: &impl bytemuck::NoUninit,
+        slices: &[(u32, &Slice)],
+        groups: [u32; 3],
+    ) -> Result<()> {
+        let device = self.gpu.device();
+        let pipeline = self.gpu.pipeline(stage)?;
+        let limit = self.gpu.limits().max_storage_buffer_binding_size;
+        let mut bound: Vec<(u32, Slice)> = Vec::with_capacity(slices.len());
+        for &(binding, slice) in slices {
+            if slice.size > limit {
+                return Err(too_large(stage.label, slice.size, limit));
+            }
+            // WebGPU refuses two writable bindings of the same bytes, and all of
+            // ours count as writable.
+            let twice = bound.iter().any(|(_, other)| other.overlaps(slice));
+            let slice = if twice {
+                let copy = self.gpu.allocate(stage.label, (slice.size / 4) as usize)?;
+                self.copies.push((slice.clone(), copy.clone()));
+                copy
+            } else {
+                slice.clone()
+            };
+            bound.push((binding, slice));
+        }
+        let bindings = self.gpu.checked(stage.label, || {
+            // A uniform's size is a multiple of 16.
+            let mut bytes = bytemuck::bytes_of(params).to_vec();
+            bytes.resize(bytes.len().next_multiple_of(16), 0);
+            let params = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some(stage.label),
+                size: bytes.len() as u64,
+                usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            self.gpu.queue().write_buffer(&params, 0, &bytes);
+            let mut entries =
+                vec![wgpu::BindGroupEntry { binding: 0, resource: params.as_entire_binding() }];
+            entries.extend(bound.iter().map(|(binding, slice)| wgpu::BindGroupEntry {
+                binding: *binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: &slice.buffer,
+                    offset: slice.offset,
+                    size: wgpu::BufferSize::new(slice.size),
+                }),
+            }));
+            device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(stage.label),
+                layout: &pipeline.get_bind_group_layout(0),
+                entries: &entries,
+            })
+        })?;
+        self.dispatches.push(Dispatch { label: stage.label, pipeline, bindings, groups });
+        Ok(())
+    }
+
+    /// Submits the work; it runs after everything submitted before.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost or out of memory.
+    pub fn submit(self) -> Result<()> {
+        self.encode(None)
+    }
+
+    /// Submits the work, waits for it and gives the seconds that the device spent
+    /// on it; none where the device cannot tell.
+    ///
+    /// # Errors
+    /// As [`Recording::submit`].
+    pub fn submit_timed(self) -> Result<Option<f64>> {
+        let gpu = self.gpu;
+        let device = gpu.device();
+        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+            self.submit()?;
+            gpu.wait()?;
+            return Ok(None);
+        }
+        let queries = gpu.checked("timestamps", || {
+            device.create_query_set(&wgpu::QuerySetDescriptor {
+                label: Some("singer.time"),
+                ty: wgpu::QueryType::Timestamp,
+                count: 2,
+            })
+        })?;
+        self.encode(Some(&queries))?;
+        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
+        let ticks = gpu.checked("timestamps", || {
+            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
+                label: Some("singer.time"),
+                size: 16,
+                usage,
+                mapped_at_creation: false,
+            });
+            let mut encoder = device.create_command_encoder(&Default::default());
+            encoder.resolve_query_set(&queries, 0..2, &buffer, 0);
+            gpu.queue().submit([encoder.finish()]);
+            buffer
+        })?;
+        let ticks: Vec<u64> = gpu.read(&Slice { buffer: ticks, offset: 0, size: 16 })?;
+        let period = f64::from(gpu.queue().get_timestamp_period());
+        Ok(Some(ticks[1].saturating_sub(ticks[0]) as f64 * period * 1e-9))
+    }
+
+    fn encode(self, queries: Option<&wgpu::QuerySet>) -> Result<()> {
+        let label = self.dispatches.last().map_or("nothing", |dispatch| dispatch.label);
+        let gpu = self.gpu;
+        gpu.checked(label, || {
+            let mut encoder = gpu.device().create_command_encoder(&Default::default());
+            for (from, to) in &self.copies {
+                let (at, to_at) = (from.offset, to.offset);
+                encoder.copy_buffer_to_buffer(&from.buffer, at, &to.buffer, to_at, from.size);
+            }
+            let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
+                label: Some(label),
+                timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
+                    query_set,
+                    beginning_of_pass_write_index: Some(0),
+                    end_of_pass_write_index: Some(1),
+                }),
+            });
+            for dispatch in &self.dispatches {
+                pass.set_pipeline(&dispatch.pipeline);
+                pass.set_bind_group(0, &dispatch.bindings, &[]);
+                let [x, y, z] = dispatch.groups;
+                pass.dispatch_workgroups(x, y, z);
+            }
+            drop(pass);
+            gpu.queue().submit([encoder.finish()]);
+        })
+    }
+}
+
+pub(super) fn too_large(what: &str, needed: u64, limit: u64) -> Error {
+    Error::GpuLimit {
+        what: format!("{what}, one binding (bytes)"),
+        needed,
+        limit,
+        mend: "use fewer or smaller images, or --device cpu",
+    }
+}

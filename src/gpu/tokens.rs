@@ -1,0 +1,95 @@
+use std::ops::Range;
+
+use super::recording::too_large;
+use super::{Gpu, Slice};
+use crate::error::{Error, Result};
+
+/// A batch of tokens `[B, T, D]`, contiguous f32, of which the first `prefix` of
+/// an image (class, registers) are no patches.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tokens {
+    /// The values.
+    pub slice: Slice,
+    /// B.
+    pub images: usize,
+    /// T.
+    pub tokens: usize,
+    /// D.
+    pub dim: usize,
+    /// Class and register tokens.
+    pub prefix: usize,
+}
+
+impl Tokens {
+    /// P.
+    pub fn patches(&self) -> usize {
+        self.tokens - self.prefix
+    }
+
+    /// Elements of one image.
+    pub(super) fn image_elements(&self) -> usize {
+        self.tokens * self.dim
+    }
+
+    pub(super) fn check(&self, what: &str) -> Result<()> {
+        let needed = 4 * (self.images * self.image_elements()) as u64;
+        if self.prefix >= self.tokens || self.dim == 0 || self.images == 0 {
+            return Err(Error::config(format!("{what}: the tokens hold no patch")));
+        }
+        if self.slice.size < needed {
+            return Err(Error::config(format!(
+                "{what}: {} bytes are too few for {}x{}x{} tokens",
+                self.slice.size, self.images, self.tokens, self.dim
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Part of a slice that fits one binding, and where its content begins.
+pub(super) struct Window {
+    pub(super) slice: Slice,
+    /// Elements before the content, as bindings begin at aligned offsets.
+    pub(super) base: u32,
+}
+
+impl Gpu {
+    /// The elements `range` of a slice as a binding.
+    pub(super) fn window(&self, slice: &Slice, range: Range<usize>) -> Window {
+        let alignment = u64::from(self.limits().min_storage_buffer_offset_alignment);
+        let first = slice.offset + 4 * range.start as u64;
+        let offset = first - first % alignment;
+        let size = 4 * range.len() as u64 + (first - offset);
+        let base = ((first - offset) / 4) as u32;
+        Window { slice: Slice { buffer: slice.buffer.clone(), offset, size }, base }
+    }
+
+    /// Splits a batch into ranges of images whose tensors, of so many elements an
+    /// image each, fit one binding.
+    pub(super) fn groups_of_images(
+        &self,
+        what: &str,
+        images: usize,
+        elements: &[usize],
+    ) -> Result<Vec<Range<usize>>> {
+        let limits = self.limits();
+        let alignment = u64::from(limits.min_storage_buffer_offset_alignment);
+        // Shaders count elements in 32 bits.
+        let limit = limits.max_storage_buffer_binding_size.min(1 << 33);
+        let largest = 4 * elements.iter().copied().max().unwrap_or(1) as u64;
+        let at_once = (limit.saturating_sub(alignment) / largest) as usize;
+        if at_once == 0 {
+            return Err(too_large(what, largest, limit));
+        }
+        let starts = (0..images).step_by(at_once);
+        Ok(starts.map(|start| start..(start + at_once).min(images)).collect())
+    }
+
+    /// Workgroups for so many pieces of work, spread over two dimensions where one
+    /// does not hold them.
+    pub(super) fn spread(&self, pieces: usize) -> [u32; 3] {
+        let limit = self.limits().max_compute_workgroups_per_dimension as usize;
+        let x = pieces.clamp(1, limit);
+        [x as u32, pieces.div_ceil(x).max(1) as u32, 1]
+    }
+}

@@ -1,0 +1,90 @@
+use std::path::Path;
+
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+use naga::{AddressSpace, Module};
+
+/// WebGPU's default limits.
+const INVOCATIONS: u32 = 256;
+const WORKGROUP_BYTES: u32 = 16_384;
+const STORAGE_BUFFERS: usize = 8;
+
+fn shaders() -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let mut found: Vec<(String, String)> = std::fs::read_dir(folder)
+        .expect("shaders/ exists")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|end| end == "wgsl"))
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, std::fs::read_to_string(&path).expect("a readable shader"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn parse(name: &str, source: &str) -> Module {
+    naga::front::wgsl::parse_str(source)
+        .unwrap_or_else(|error| panic!("{name}: {}", error.emit_to_string(source)))
+}
+
+#[test]
+fn there_is_a_shader_for_each_operation() {
+    let names: Vec<String> = shaders().into_iter().map(|(name, _)| name).collect();
+    let expected =
+        ["colormap", "cosine_map", "gram", "low_rank_refine", "norm_quantile", "patch_norm"];
+    assert_eq!(names, expected);
+}
+
+#[test]
+fn every_shader_is_valid_without_any_optional_capability() {
+    for (name, source) in shaders() {
+        let module = parse(&name, &source);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        if let Err(error) = validator.validate(&module) {
+            panic!("{name}: {}", error.emit_to_string(&source));
+        }
+    }
+}
+
+#[test]
+fn every_shader_keeps_within_webgpus_default_limits() {
+    for (name, source) in shaders() {
+        let module = parse(&name, &source);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::empty());
+        let info = validator.validate(&module).expect("checked by another test");
+        for (index, entry) in module.entry_points.iter().enumerate() {
+            let which = format!("{name}.{}", entry.name);
+            let invocations: u32 = entry.workgroup_size.iter().product();
+            assert!(invocations <= INVOCATIONS, "{which}: {invocations} invocations");
+            let uses = info.get_entry_point(index);
+            let used =
+                module.global_variables.iter().filter(|(handle, _)| !uses[*handle].is_empty());
+            let (mut bytes, mut buffers) = (0, 0);
+            for (_, variable) in used {
+                match variable.space {
+                    AddressSpace::WorkGroup => {
+                        bytes += module.types[variable.ty].inner.size(module.to_ctx());
+                    }
+                    AddressSpace::Storage { .. } => buffers += 1,
+                    _ => {}
+                }
+            }
+            assert!(bytes <= WORKGROUP_BYTES, "{which}: {bytes} bytes of workgroup memory");
+            assert!(buffers <= STORAGE_BUFFERS, "{which}: {buffers} storage buffers");
+        }
+    }
+}
+
+#[test]
+fn every_shader_says_what_goes_in_and_comes_out() {
+    for (name, source) in shaders() {
+        let header: Vec<&str> = source.lines().take_while(|line| line.starts_with("//")).collect();
+        let header = header.join("\n");
+        assert!(header.starts_with(&format!("// {name}:")), "{name}: no title");
+        for part in ["Input:", "Output:", "[B, ", " = "] {
+            let fits = header.contains(part) || (name == "colormap" && part == "[B, ");
+            assert!(fits, "{name}: the header lacks {part}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, StandardNormal};
+use singer::device::{self, OpenDevice};
+use singer::maps::FeatureMaps;
+
+/// The software rasteriser. Its absence is a failure, not a reason to skip.
+pub fn software() -> (OpenDevice, FeatureMaps) {
+    let opened = device::open("software").expect("software Vulkan must be installed");
+    let maps = FeatureMaps::new(&opened);
+    (opened, maps)
+}
+
+/// A batch of tokens on the host.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub values: Vec<f32>,
+    pub images: usize,
+    pub tokens: usize,
+    pub dim: usize,
+    pub prefix: usize,
+}
+
+impl Batch {
+    pub fn new([images, tokens, dim, prefix]: [usize; 4], seed: u64) -> Self {
+        let values = normal(images * tokens * dim, seed);
+        Self { values, images, tokens, dim, prefix }
+    }
+
+    /// Scales every seventh patch to a norm of about `norm` and zeroes every
+    /// eleventh.
+    pub fn with_extremes(mut self, norm: f32) -> Self {
+        let typical = (self.dim as f32).sqrt();
+        for (index, token) in self.values.chunks_mut(self.dim).enumerate() {
+            let factor = match index {
+                _ if index % 11 == 3 => 0.0,
+                _ if index % 7 == 2 => norm / typical,
+                _ => 1.0,
+            };
+            token.iter_mut().for_each(|value| *value *= factor);
+        }
+        self
+    }
+
+    pub fn patches(&self) -> usize {
+        self.tokens - self.prefix
+    }
+
+    pub fn tensor(&self, device: &Device) -> Tensor<3> {
+        let shape = [self.images, self.tokens, self.dim];
+        Tensor::from_data(TensorData::new(self.values.clone(), shape), device)
+    }
+
+    /// One patch token.
+    pub fn patch(&self, image: usize, patch: usize) -> &[f32] {
+        let start = (image * self.tokens + self.prefix + patch) * self.dim;
+        &self.values[start..start + self.dim]
+    }
+}
+
+pub fn normal(count: usize, seed: u64) -> Vec<f32> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
+}
+
+pub fn pick(below: usize, seed: u64) -> usize {
+    ChaCha8Rng::seed_from_u64(seed).random_range(0..below)
+}
+
+pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+/// The largest difference over the largest magnitude of `wanted`.
+pub fn relative(found: &[f32], wanted: &[f64]) -> f64 {
+    assert_eq!(found.len(), wanted.len());
+    let scale = wanted.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
+    let worst = found.iter().zip(wanted).fold(0.0_f64, |most, (&found, &wanted)| {
+        let difference = (f64::from(found) - wanted).abs();
+        if difference.is_nan() { f64::INFINITY } else { most.max(difference) }
+    });
+    worst / scale.max(1e-30)
+}
+
+#[track_caller]
+pub fn assert_close(what: &str, found: &[f32], wanted: &[f64], tolerance: f64) {
+    let worst = relative(found, wanted);
+    assert!(worst <= tolerance, "{what}: off by {worst:.2e} of the largest, above {tolerance:.0e}");
+}
+
+pub fn widened(values: &[f32]) -> Vec<f64> {
+    values.iter().map(|&value| f64::from(value)).collect()
+}
