@@ -6,6 +6,8 @@ mod data;
 mod gradients;
 #[path = "library/nullspace.rs"]
 mod nullspace;
+#[path = "library/positions.rs"]
+mod positions;
 #[path = "library/quantile.rs"]
 mod quantile;
 #[path = "library/refinement.rs"]
