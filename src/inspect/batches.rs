@@ -1,0 +1,81 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Picture;
+use crate::data::Normalise;
+use crate::error::{Error, Result};
+
+/// Pictures of one grid.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    /// Patches along height and width.
+    pub(super) grid: [usize; 2],
+    /// Each with its place in the whole set.
+    pub(super) pictures: Vec<(usize, &'a Picture)>,
+}
+
+impl Batch<'_> {
+    /// As a model takes them, `[B, 3, H, W]`.
+    pub(super) fn tensor(&self, normalise: Normalise, device: &Device) -> Tensor<4> {
+        let mut pixels = Vec::new();
+        let [mut height, mut width] = [0, 0];
+        for (_, picture) in &self.pictures {
+            [height, width] = sides(picture);
+            normalise.append(&picture.image, &mut pixels);
+        }
+        let shape = [self.pictures.len(), 3, height, width];
+        Tensor::from_data(TensorData::new(pixels, shape), device)
+    }
+}
+
+/// Height and width in pixels.
+pub(super) fn sides(picture: &Picture) -> [usize; 2] {
+    [picture.image.height() as usize, picture.image.width() as usize]
+}
+
+/// Batches of at most `most` pictures, each of one grid; of equal grids, in the
+/// order of the set.
+///
+/// # Errors
+/// [`Error::Config`] for a picture that is not made of whole patches, one in
+/// which `mark` is no patch, and for no picture at all.
+pub(super) fn batches(
+    pictures: &[Picture],
+    patch: usize,
+    mark: Option<[usize; 2]>,
+    most: usize,
+) -> Result<Vec<Batch<'_>>> {
+    let mut by_grid: BTreeMap<[usize; 2], Vec<(usize, &Picture)>> = BTreeMap::new();
+    for (index, picture) in pictures.iter().enumerate() {
+        let [height, width] = sides(picture);
+        let grid = [height / patch, width / patch];
+        if grid.contains(&0) || grid.map(|side| side * patch) != [height, width] {
+            return Err(Error::config(format!(
+                "{}: {height}x{width} pixels are not whole patches of {patch}",
+                picture.name
+            )));
+        }
+        if let Some([row, col]) = mark
+            && (row >= grid[0] || col >= grid[1])
+        {
+            return Err(Error::config(format!(
+                "{}: the marked patch {row},{col} lies outside its {}x{} patches; rows are 0 to {} and columns 0 to {}",
+                picture.name,
+                grid[0],
+                grid[1],
+                grid[0] - 1,
+                grid[1] - 1
+            )));
+        }
+        by_grid.entry(grid).or_default().push((index, picture));
+    }
+    if by_grid.is_empty() {
+        return Err(Error::config("there is no image to look at"));
+    }
+    let batches = by_grid.into_iter().flat_map(|(grid, pictures)| {
+        let parts: Vec<_> = pictures.chunks(most).map(<[_]>::to_vec).collect();
+        parts.into_iter().map(move |pictures| Batch { grid, pictures })
+    });
+    Ok(batches.collect())
+}
