@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::Picture;
+use super::{Picture, Settings};
 use crate::data::Normalise;
 use crate::error::{Error, Result};
 
@@ -34,17 +34,16 @@ pub(super) fn sides(picture: &Picture) -> [usize; 2] {
     [picture.image.height() as usize, picture.image.width() as usize]
 }
 
-/// Batches of at most `most` pictures, each of one grid; of equal grids, in the
-/// order of the set.
+/// Batches of pictures, each of one grid; of equal grids, in the order of the
+/// set.
 ///
 /// # Errors
-/// [`Error::Config`] for a picture that is not made of whole patches, one in
-/// which `mark` is no patch, and for no picture at all.
+/// [`Error::Config`] for a picture that is not made of whole patches, one
+/// without the patch that is to be marked, and for no picture at all.
 pub(super) fn batches(
     pictures: &[Picture],
     patch: usize,
-    mark: Option<[usize; 2]>,
-    most: usize,
+    settings: &Settings,
 ) -> Result<Vec<Batch<'_>>> {
     let mut by_grid: BTreeMap<[usize; 2], Vec<(usize, &Picture)>> = BTreeMap::new();
     for (index, picture) in pictures.iter().enumerate() {
@@ -56,7 +55,7 @@ pub(super) fn batches(
                 picture.name
             )));
         }
-        if let Some([row, col]) = mark
+        if let Some([row, col]) = settings.mark
             && (row >= grid[0] || col >= grid[1])
         {
             return Err(Error::config(format!(
@@ -74,7 +73,7 @@ pub(super) fn batches(
         return Err(Error::config("there is no image to look at"));
     }
     let batches = by_grid.into_iter().flat_map(|(grid, pictures)| {
-        let parts: Vec<_> = pictures.chunks(most).map(<[_]>::to_vec).collect();
+        let parts: Vec<_> = pictures.chunks(settings.batch).map(<[_]>::to_vec).collect();
         parts.into_iter().map(move |pictures| Batch { grid, pictures })
     });
     Ok(batches.collect())

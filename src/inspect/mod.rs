@@ -29,6 +29,7 @@ use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::refine::TrainingFree;
+use batches::batches;
 use norms::NormTable;
 use pass::Pass;
 
@@ -45,9 +46,9 @@ pub fn inspect(
     opened: &OpenDevice,
     maps: &FeatureMaps,
 ) -> Result<Findings> {
-    subjects.check(settings)?;
+    subjects.check(settings, pictures)?;
     let patch = subjects.teacher.config.patch_size;
-    let batches = batches::batches(pictures, patch, settings.mark, settings.batch)?;
+    let batches = batches(pictures, patch, settings)?;
     let bases = settings.layers.iter().map(|&layer| reader(subjects, settings, layer));
     let bases = bases.collect::<Result<Vec<_>>>()?;
     let form =

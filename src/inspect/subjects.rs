@@ -2,6 +2,7 @@ use burn::nn::Linear;
 use image::RgbImage;
 
 use super::Settings;
+use super::batches::batches;
 use crate::data::Normalise;
 use crate::distill::map_layers;
 use crate::error::{Error, Result};
@@ -74,10 +75,14 @@ pub struct Picture {
 }
 
 impl Subjects {
-    /// Rejects what cannot be looked into together.
-    pub(super) fn check(&self, settings: &Settings) -> Result<()> {
+    /// Rejects what cannot be looked into together, before the work is done.
+    ///
+    /// # Errors
+    /// [`Error::Config`] with the mend.
+    pub fn check(&self, settings: &Settings, pictures: &[Picture]) -> Result<()> {
         let Model { config, vit, .. } = &self.teacher;
         settings.check(vit.depth(), vit.embed_dim())?;
+        batches(pictures, config.patch_size, settings)?;
         if let Some(student) = &self.student
             && student.config.patch_size != config.patch_size
         {
