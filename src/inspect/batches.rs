@@ -40,12 +40,12 @@ pub(super) fn sides(picture: &Picture) -> [usize; 2] {
 /// # Errors
 /// [`Error::Config`] for a picture that is not made of whole patches, one
 /// without the patch that is to be marked, and for no picture at all.
-pub(super) fn batches(
-    pictures: &[Picture],
+pub(super) fn batches<'a>(
+    pictures: &'a [Picture],
     patch: usize,
     settings: &Settings,
-) -> Result<Vec<Batch<'_>>> {
-    let mut by_grid: BTreeMap<[usize; 2], Vec<(usize, &Picture)>> = BTreeMap::new();
+) -> Result<Vec<Batch<'a>>> {
+    let mut by_grid: BTreeMap<[usize; 2], Vec<(usize, &'a Picture)>> = BTreeMap::new();
     for (index, picture) in pictures.iter().enumerate() {
         let [height, width] = sides(picture);
         let grid = [height / patch, width / patch];
