@@ -4,6 +4,8 @@
 mod data;
 #[path = "library/gradients.rs"]
 mod gradients;
+#[path = "library/inspect.rs"]
+mod inspect;
 #[path = "library/nullspace.rs"]
 mod nullspace;
 #[path = "library/positions.rs"]

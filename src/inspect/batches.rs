@@ -6,6 +6,10 @@ use super::{Picture, Settings};
 use crate::data::Normalise;
 use crate::error::{Error, Result};
 
+/// Most patches of an image. Attention holds their square for each head, which
+/// is 4 GiB for a ViT-L.
+pub const MOST_PATCHES: usize = 1 << 13;
+
 /// Pictures of one grid.
 #[derive(Debug)]
 pub(super) struct Batch<'a> {
@@ -38,8 +42,9 @@ pub(super) fn sides(picture: &Picture) -> [usize; 2] {
 /// set.
 ///
 /// # Errors
-/// [`Error::Config`] for a picture that is not made of whole patches, one
-/// without the patch that is to be marked, and for no picture at all.
+/// [`Error::Config`] for a picture that is not made of whole patches or of more
+/// than [`MOST_PATCHES`], one without the patch that is to be marked, and for no
+/// picture at all.
 pub(super) fn batches<'a>(
     pictures: &'a [Picture],
     patch: usize,
@@ -53,6 +58,12 @@ pub(super) fn batches<'a>(
             return Err(Error::config(format!(
                 "{}: {height}x{width} pixels are not whole patches of {patch}",
                 picture.name
+            )));
+        }
+        if grid[0] * grid[1] > MOST_PATCHES {
+            return Err(Error::config(format!(
+                "{}: {}x{} patches are more than {MOST_PATCHES}; make the image smaller",
+                picture.name, grid[0], grid[1]
             )));
         }
         if let Some([row, col]) = settings.mark
@@ -73,7 +84,9 @@ pub(super) fn batches<'a>(
         return Err(Error::config("there is no image to look at"));
     }
     let batches = by_grid.into_iter().flat_map(|(grid, pictures)| {
-        let parts: Vec<_> = pictures.chunks(settings.batch).map(<[_]>::to_vec).collect();
+        // As many as hold no more attention than one of the largest images.
+        let most = (MOST_PATCHES / (grid[0] * grid[1])).pow(2);
+        let parts: Vec<_> = pictures.chunks(settings.batch.min(most)).map(<[_]>::to_vec).collect();
         parts.into_iter().map(move |pictures| Batch { grid, pictures })
     });
     Ok(batches.collect())

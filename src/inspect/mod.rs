@@ -15,6 +15,7 @@ mod settings;
 mod statistics;
 mod subjects;
 
+pub use batches::MOST_PATCHES;
 pub use controls::{clipped, masked};
 pub use findings::{
     BlockDrift, DepthRow, DepthSeries, Findings, Histogram, ImageFindings, Injection,

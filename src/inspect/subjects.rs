@@ -83,6 +83,7 @@ impl Subjects {
         let Model { config, vit, .. } = &self.teacher;
         settings.check(vit.depth(), vit.embed_dim())?;
         batches(pictures, config.patch_size, settings)?;
+        self.student_layers(&settings.layers)?;
         if let Some(student) = &self.student
             && student.config.patch_size != config.patch_size
         {
@@ -179,6 +180,12 @@ impl Subjects {
         }
         if settings.inject && self.teacher.vit.head.is_none() {
             notes.push("The teacher has no head, so there are no logits to compare.".into());
+        }
+        if settings.inject && settings.layers.last() == Some(&(self.teacher.vit.depth() - 1)) {
+            notes.push(
+                "No block follows the last layer, so patches put back there cannot reach the class token or the logits."
+                    .into(),
+            );
         }
         notes
     }

@@ -5,11 +5,7 @@ use super::args::Size;
 use crate::cli::session;
 use crate::data::{SharedImages, eval_crop, whole_patches};
 use crate::error::{Error, Result};
-use crate::inspect::Picture;
-
-/// More patches than this in one image are refused: attention holds their
-/// square, which is about 4 GiB for a ViT-L.
-const MOST_PATCHES: usize = 1 << 13;
+use crate::inspect::{MOST_PATCHES, Picture};
 
 /// How images become pictures.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +68,7 @@ fn frame(set: &SharedImages, index: usize, framing: Framing) -> Result<image::Rg
     let size = [image.height() as usize, image.width() as usize];
     let transform = whole_patches(size, short, patch).ok_or_else(|| {
         unusable(format!(
-            "{}x{} pixels are less than one patch of {patch}x{patch}; give --size",
+            "{}x{} pixels leave no patch of {patch}x{patch}; give --size {patch} or more",
             size[1], size[0]
         ))
     })?;

@@ -23,13 +23,13 @@ impl Run {
     /// Reads a run's `run.json`.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("run.json");
-        let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
         let unusable = |reason: &str| {
             Error::data(
                 &path,
                 format!("{reason}; give the folder of a finished `singer distill` run"),
             )
         };
+        let text = std::fs::read_to_string(&path).map_err(|error| unusable(&error.to_string()))?;
         let mut run: Value = serde_json::from_str(&text)
             .map_err(|error| unusable(&format!("it is damaged ({error})")))?;
         if run["command"] != "distill" {
