@@ -206,7 +206,9 @@ fn sums_over_the_set_agree_with_the_maps() {
     assert_eq!(methods, [0, 2].map(|layer| each.map(|method| (layer, method))).concat());
     for injection in &findings.injections {
         assert_eq!(injection.blocks.len(), 3 - injection.layer);
-        assert!(injection.blocks[0].relative_change > 0.0 && injection.patch_cosine < 1.0);
+        assert!(injection.blocks[0].relative_change > 0.0);
+        // The final norm takes a mere change of scale back.
+        assert!(injection.method == "clipped" || injection.patch_cosine < 0.9999);
         let logits = injection.logits.as_ref().unwrap();
         assert!(logits.kl >= 0.0 && (injection.layer == 2 || logits.kl > 0.0));
     }
