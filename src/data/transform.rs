@@ -141,7 +141,7 @@ pub fn whole_patches(
     let shorter = height.min(width);
     let resize = short.unwrap_or(shorter);
     // As `eval_crop` scales.
-    let scaled = |side: usize| if shorter == 0 { 0 } else { resize * side / shorter };
+    let scaled = |side: usize| (resize * side).checked_div(shorter).unwrap_or(0);
     let size = [height, width].map(|side| scaled(side).checked_div(patch).unwrap_or(0) * patch);
     (!size.contains(&0)).then_some(EvalTransform { size, resize })
 }

@@ -42,9 +42,10 @@ pub fn inject(
     let (mut unchanged, mut replaced) = (unchanged, replaced);
     for block in layer..teacher.depth() {
         if block > layer {
-            let step = |tokens| teacher.forward_blocks(tokens, block..block + 1);
-            unchanged = step(unchanged);
-            replaced = replaced.into_iter().map(step).collect();
+            unchanged = teacher.forward_blocks(unchanged, block..block + 1);
+            for tokens in &mut replaced {
+                *tokens = teacher.forward_blocks(tokens.clone(), block..block + 1);
+            }
         }
         for (drift, tokens) in drifts.iter_mut().zip(&replaced) {
             let cosines = cosines(maps, &unchanged, tokens, prefix)?;
