@@ -4,8 +4,12 @@
 mod data;
 #[path = "library/gradients.rs"]
 mod gradients;
+#[path = "library/inspect.rs"]
+mod inspect;
 #[path = "library/nullspace.rs"]
 mod nullspace;
+#[path = "library/positions.rs"]
+mod positions;
 #[path = "library/quantile.rs"]
 mod quantile;
 #[path = "library/refinement.rs"]

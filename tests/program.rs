@@ -3,6 +3,8 @@
 
 #[path = "program/faults.rs"]
 mod faults;
+#[path = "program/inspect.rs"]
+mod inspect;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/support.rs"]

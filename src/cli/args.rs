@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::inspect::InspectArgs;
+
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
 /// Large ViTs grow high-norm artifact tokens, and feature distillation copies
@@ -29,6 +31,8 @@ pub(super) enum Command {
     Pretrain(PretrainArgs),
     /// Measure a model: head accuracy, nearest neighbours, patch norms
     Evaluate(EvaluateArgs),
+    /// Look into a teacher and its student on images: norms, similarity, drift
+    Inspect(InspectArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model

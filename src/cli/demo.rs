@@ -10,14 +10,15 @@ use super::config::{DataConfig, DeviceName, DistillConfig, ModelSpec, TrainConfi
 use super::distill::{Report, STUDENT, distill};
 use super::figure::{self, Row};
 use super::models;
+use super::parts_file::PartsFile;
 use super::session;
 use crate::data::{Normalise, SharedImages};
 use crate::distill::Settings;
 use crate::error::{Error, Result};
-use crate::refine::{Adapter, patch_norms};
+use crate::refine::patch_norms;
 use crate::train::Schedule;
 use crate::vit::Vit;
-use crate::weights::{self, NamedTensors, write_atomically};
+use crate::weights::{self, write_atomically};
 
 /// A ViT of 1.2 M parameters; `assets/README.md` says how it was made.
 const TEACHER: &[u8] = include_bytes!("../../assets/demo-teacher.safetensors");
@@ -98,7 +99,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let (teacher, shape) = open(teacher_file)?;
     let (student, _) = open(&report.folder.join(STUDENT))?;
     let last = teacher.depth() - 1;
-    let adapter = adapter(&report.folder.join("singer.safetensors"), last, &device)?;
+    let adapter = PartsFile::open(&report.folder)?.adapter(last, &device)?;
 
     let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
     let normalise = session::normalise(&DataConfig::default(), &shape.arch);
@@ -158,17 +159,4 @@ fn tensor(pictures: &[image::RgbImage], normalise: Normalise, device: &Device) -
         normalise.append(picture, &mut pixels);
     }
     Tensor::from_data(TensorData::new(pixels, [pictures.len(), 3, height, width]), device)
-}
-
-/// The adapter of one layer from a run's file of adapters and projections.
-fn adapter(path: &Path, layer: usize, device: &Device) -> Result<Adapter> {
-    let mut file = NamedTensors::read(path)?;
-    let mut take = |part: &str| {
-        let name = format!("adapter.{layer}.{part}");
-        file.tensors.remove(&name).ok_or_else(|| Error::Checkpoint {
-            path: path.to_owned(),
-            reason: format!("it has no {name}"),
-        })
-    };
-    Ok(Adapter::from_data(take("down")?, take("up")?, device))
 }

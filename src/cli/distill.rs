@@ -10,6 +10,7 @@ use serde_json::json;
 use super::args::DistillArgs;
 use super::config::{self, DistillConfig, Override, Precision, Side};
 use super::models::{self, Resolved};
+use super::parts_file;
 use super::run_folder::RunFolder;
 use super::session;
 use crate::distill::{BasisReport, Distiller, Settings, Trainee};
@@ -17,13 +18,10 @@ use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, distilled_norms};
 use crate::train::{DistillTask, Record, RunSettings};
 use crate::vit::Vit;
-use crate::weights::NamedTensors;
 use crate::{device, weights};
 
 /// Name of the student in a run's folder.
 pub(super) const STUDENT: &str = "student.safetensors";
-/// Name of the file of adapters and projections.
-const PARTS: &str = "singer.safetensors";
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -150,7 +148,7 @@ pub(super) fn distill(
     let Some((trained, ends)) = done else { return Ok(None) };
     let trained_norms = norms(&trained)?;
     let trained = trained.valid();
-    save_parts(&trained, &task.distiller, &folder)?;
+    parts_file::save(&trained, &task.distiller, &folder.path)?;
     let file = folder.path.join(STUDENT);
     weights::save(&trained.student, &student_shape.arch, &student_shape.config, &file)?;
     let (first, last) = ends.unzip();
@@ -217,29 +215,6 @@ fn announce(
             );
         }
     }
-}
-
-/// Adapters and projections, by teacher layer.
-fn save_parts(model: &Trainee, distiller: &Distiller, folder: &RunFolder) -> Result<()> {
-    let mut file = NamedTensors::default();
-    for ((layer, adapter), projection) in
-        distiller.layers().iter().zip(&model.adapters).zip(&model.projections)
-    {
-        let mut add = |name: String, data| file.tensors.insert(name, data);
-        add(format!("adapter.{layer}.down"), adapter.down.val().into_data());
-        add(format!("adapter.{layer}.up"), adapter.up.val().into_data());
-        // PyTorch's layout, `[out, in]`.
-        let weight = projection.weight.val().transpose().into_data();
-        add(format!("proj.{layer}.weight"), weight);
-        if let Some(bias) = &projection.bias {
-            add(format!("proj.{layer}.bias"), bias.val().into_data());
-        }
-    }
-    let layers = serde_json::to_string(distiller.layers()).unwrap_or_default();
-    let student_layers = serde_json::to_string(distiller.student_layers()).unwrap_or_default();
-    file.metadata.insert("layers".into(), layers);
-    file.metadata.insert("student_layers".into(), student_layers);
-    file.write(&folder.path.join(PARTS))
 }
 
 fn print_report(report: &Report, student: &str) {

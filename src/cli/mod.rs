@@ -10,8 +10,10 @@ mod devices;
 mod distill;
 mod evaluate;
 mod figure;
+mod inspect;
 mod models;
 mod nullspace;
+mod parts_file;
 mod plant;
 mod pretrain;
 mod run_folder;
@@ -32,6 +34,7 @@ pub fn main() -> ExitCode {
         Command::Distill(args) => distill::run(args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
         Command::Devices(args) => devices::run(&args),

@@ -10,8 +10,8 @@ use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
-    EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages,
-    TrainTransform, Transform,
+    EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Scenes,
+    SharedImages, TrainTransform, Transform,
 };
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
@@ -45,13 +45,27 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
 
 /// Opens a data set: a path, `scenes:N` or `scenes:A-B`.
 pub(super) fn images(place: &str, side: usize) -> Result<SharedImages> {
-    let Some(numbers) = place.strip_prefix("scenes:") else {
-        return Ok(Arc::new(FileSet::open(Path::new(place))?));
-    };
+    match scenes(place, side)? {
+        Some(scenes) => Ok(Arc::new(scenes)),
+        None => Ok(Arc::new(FileSet::open(Path::new(place))?)),
+    }
+}
+
+/// Opens images that need no classes: a file too, or a folder of any layout.
+pub(super) fn pictures(place: &str, side: usize) -> Result<SharedImages> {
+    match scenes(place, side)? {
+        Some(scenes) => Ok(Arc::new(scenes)),
+        None => Ok(Arc::new(PictureSet::open(Path::new(place))?)),
+    }
+}
+
+/// The scenes that `scenes:N` or `scenes:A-B` names; none for any other place.
+fn scenes(place: &str, side: usize) -> Result<Option<Scenes>> {
+    let Some(numbers) = place.strip_prefix("scenes:") else { return Ok(None) };
     let (from, to) = numbers.split_once('-').unwrap_or(("0", numbers));
     match (from.parse(), to.parse()) {
         (Ok(from), Ok(to)) if from < to => {
-            Ok(Arc::new(Scenes::new(SCENES_SEED, from..to, side as u32)))
+            Ok(Some(Scenes::new(SCENES_SEED, from..to, side as u32)))
         }
         _ => Err(Error::config(format!(
             "{place}: write scenes:N for the first N procedural scenes, or scenes:A-B for those from A to below B"

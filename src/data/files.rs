@@ -1,12 +1,9 @@
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use image::RgbImage;
-use zip::ZipArchive;
 
+use super::store::Store;
 use super::{ImageSet, decode};
 use crate::error::{Error, Result};
 
@@ -19,16 +16,6 @@ pub struct FileSet {
     files: Vec<(String, usize)>,
 }
 
-#[derive(Debug)]
-enum Store {
-    Folder,
-    /// Open archives, one for each thread that reads at the same time.
-    Zip {
-        archive: PathBuf,
-        open: Mutex<Vec<ZipArchive<fs::File>>>,
-    },
-}
-
 impl FileSet {
     /// Opens a tree. A path may lead into a zip file
     /// (`cifar10.zip/cifar10/train`). Folders that hold nothing but one other
@@ -38,25 +25,7 @@ impl FileSet {
     /// [`Error::Io`] where the path cannot be read; [`Error::Data`] where there
     /// are no images or fewer than two classes.
     pub fn open(path: &Path) -> Result<Self> {
-        let (store, names) = match split_zip(path) {
-            Some((archive, inner)) => {
-                let zip = open_zip(&archive)?;
-                let prefix = if inner.is_empty() { inner } else { format!("{inner}/") };
-                let names = zip
-                    .file_names()
-                    .flatten()
-                    .filter_map(|name| name.strip_prefix(prefix.as_str()).map(str::to_owned))
-                    .collect();
-                (Store::Zip { archive, open: Mutex::new(vec![zip]) }, names)
-            }
-            None => {
-                let mut names = Vec::new();
-                walk(path, String::new(), &mut names)?;
-                (Store::Folder, names)
-            }
-        };
-        let mut images: Vec<String> = names.into_iter().filter(|name| is_image(name)).collect();
-        images.sort();
+        let (store, images) = Store::open(path)?;
         let skipped = shared_folders(&images);
         let root = path.join(&skipped);
         if images.is_empty() {
@@ -89,33 +58,7 @@ impl FileSet {
             .collect();
         Ok(Self { root, store, classes, files })
     }
-
-    fn bytes(&self, name: &str) -> Result<Vec<u8>> {
-        let path = self.root.join(name);
-        let Store::Zip { archive, open } = &self.store else {
-            return fs::read(&path).map_err(|error| Error::io(&path, error));
-        };
-        let inner =
-            path.strip_prefix(archive).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-        let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
-        let mut zip = match free {
-            Some(zip) => zip,
-            None => open_zip(archive)?,
-        };
-        let damaged = |reason: String| Error::data(&path, format!("unreadable image ({reason})"));
-        let mut bytes = Cursor::new(Vec::new());
-        let found =
-            zip.by_name(&inner).map_err(|error| damaged(error.to_string())).and_then(|mut file| {
-                std::io::copy(&mut file.by_ref().take(MAX_FILE), &mut bytes)
-                    .map_err(|error| damaged(error.to_string()))
-            });
-        open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
-        found.map(|_| bytes.into_inner())
-    }
 }
-
-/// No single image file is larger; stops a zip bomb.
-const MAX_FILE: u64 = 256 << 20;
 
 impl ImageSet for FileSet {
     fn len(&self) -> usize {
@@ -135,47 +78,9 @@ impl ImageSet for FileSet {
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {
-        let name = &self.files[index].0;
-        decode(&self.bytes(name)?, &self.root.join(name))
+        let path = self.root.join(&self.files[index].0);
+        decode(&self.store.bytes(&path)?, &path)
     }
-}
-
-fn is_image(name: &str) -> bool {
-    let hidden = name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
-    let extension = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
-    !hidden && ["jpg", "jpeg", "png"].iter().any(|known| extension == *known)
-}
-
-/// The path of a zip file and the path inside it.
-fn split_zip(path: &Path) -> Option<(PathBuf, String)> {
-    path.ancestors()
-        .find(|part| {
-            part.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) && part.is_file()
-        })
-        .map(|archive| {
-            let inner = path.strip_prefix(archive).unwrap_or(Path::new(""));
-            (archive.to_owned(), inner.to_string_lossy().replace('\\', "/"))
-        })
-}
-
-fn open_zip(path: &Path) -> Result<ZipArchive<fs::File>> {
-    let file = fs::File::open(path).map_err(|error| Error::io(path, error))?;
-    ZipArchive::new(file)
-        .map_err(|error| Error::data(path, format!("not a readable zip file ({error})")))
-}
-
-fn walk(folder: &Path, prefix: String, names: &mut Vec<String>) -> Result<()> {
-    let io = |error| Error::io(folder, error);
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            walk(&entry.path(), format!("{name}/"), names)?;
-        } else {
-            names.push(name);
-        }
-    }
-    Ok(())
 }
 
 /// The folders that every image shares, where each has no sibling.

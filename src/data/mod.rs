@@ -4,14 +4,19 @@
 mod decode;
 mod files;
 mod loader;
+mod pictures;
 mod scenes;
+mod store;
 mod transform;
 
 pub use decode::decode;
 pub use files::FileSet;
 pub use loader::{Batch, Loader, LoaderSettings, Order};
+pub use pictures::PictureSet;
 pub use scenes::{Scene, Scenes, render};
-pub use transform::{EvalTransform, Normalise, TrainTransform, Transform, eval_crop};
+pub use transform::{
+    EvalTransform, Normalise, TrainTransform, Transform, eval_crop, whole_patches,
+};
 
 use std::sync::Arc;
 

@@ -127,6 +127,25 @@ pub fn eval_crop(image: &RgbImage, transform: &EvalTransform) -> RgbImage {
     })
 }
 
+/// The transform that scales an image of `size` `[H, W]` so that its shorter
+/// side is `short` pixels (none: as it is) and keeps the largest centre crop of
+/// whole square patches; none where that is less than one patch.
+///
+/// Only the size is looked at, so what an image would cost is known before it is
+/// resized.
+pub fn whole_patches(
+    [height, width]: [usize; 2],
+    short: Option<usize>,
+    patch: usize,
+) -> Option<EvalTransform> {
+    let shorter = height.min(width);
+    let resize = short.unwrap_or(shorter);
+    // As `eval_crop` scales.
+    let scaled = |side: usize| (resize * side).checked_div(shorter).unwrap_or(0);
+    let size = [height, width].map(|side| scaled(side).checked_div(patch).unwrap_or(0) * patch);
+    (!size.contains(&0)).then_some(EvalTransform { size, resize })
+}
+
 /// Resizes a window (left, top, width, height) to `[h, w]` with Pillow's
 /// antialiased bicubic filter on 8-bit values.
 ///

@@ -11,6 +11,7 @@ mod init;
 mod mlp;
 mod model;
 mod patch_embed;
+mod positions;
 mod presets;
 
 pub use attention::Attention;
@@ -20,4 +21,5 @@ pub use init::init_weights;
 pub use mlp::Mlp;
 pub use model::Vit;
 pub use patch_embed::{PatchEmbed, PatchProjection};
+pub use positions::resample_positions;
 pub use presets::{Preset, nearest_name, preset, presets};

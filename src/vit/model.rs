@@ -23,7 +23,7 @@ pub struct Vit {
     pub norm: LayerNorm,
     /// On the class token, where the model has classes.
     pub head: Option<Linear>,
-    no_embed_class: bool,
+    pub(super) no_embed_class: bool,
 }
 
 impl Vit {

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use singer::data::{
-    EvalTransform, Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform,
-    Transform, eval_crop, render,
+    EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Scenes,
+    SharedImages, TrainTransform, Transform, eval_crop, render, whole_patches,
 };
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
@@ -77,4 +77,54 @@ fn scenes_repeat_by_seed_and_their_labels_agree() {
         };
         assert!(nearest(true) <= 3.5, "the class is that of the nearest shape");
     }
+}
+
+#[test]
+fn crops_are_the_largest_of_whole_patches() {
+    let plan = |size, short, patch| whole_patches(size, short, patch).map(|t| (t.size, t.resize));
+    assert_eq!(plan([360, 480], Some(64), 4), Some(([64, 84], 64)));
+    assert_eq!(plan([480, 360], Some(70), 16), Some(([80, 64], 70)));
+    assert_eq!(plan([33, 50], None, 16), Some(([32, 48], 33)));
+    assert_eq!(plan([15, 500], None, 16), None);
+    assert_eq!(plan([15, 500], Some(16), 16), Some(([16, 528], 16)));
+    assert_eq!(plan([0, 0], Some(16), 16), None);
+
+    // As large as it is: the centre, pixel by pixel.
+    let image = RgbImage::from_fn(50, 33, |x, y| image::Rgb([x as u8, y as u8, 7]));
+    let crop = eval_crop(&image, &whole_patches([33, 50], None, 16).unwrap());
+    assert_eq!(crop.get_pixel(0, 0).0, [1, 0, 7]);
+    assert_eq!(crop.get_pixel(47, 31).0, [48, 31, 7]);
+}
+
+#[test]
+fn pictures_are_found_in_files_folders_and_zips_of_any_nesting() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("set");
+    let zip_path = folder.path().join("set.zip");
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&zip_path).unwrap());
+    for (index, name) in ["b/deep/1.png", "0.png", "b/2.jpg"].iter().enumerate() {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        render(1, index, 24).image.save(&path).unwrap();
+        zip.start_file(format!("in/{name}"), zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &std::fs::read(&path).unwrap()).unwrap();
+    }
+    zip.finish().unwrap();
+    std::fs::write(root.join("notes.txt"), "no image").unwrap();
+    std::fs::copy(root.join("0.png"), root.join("unnamed")).unwrap();
+
+    let read = |path: &std::path::Path| -> Vec<RgbImage> {
+        let set = PictureSet::open(path).unwrap();
+        (0..set.len()).map(|index| set.read(index).unwrap()).collect()
+    };
+    let all = read(&root);
+    assert_eq!(all.len(), 3);
+    assert_eq!(all, read(&zip_path));
+    assert_eq!(all, read(&zip_path.join("in")));
+    assert_eq!(all[1..], read(&zip_path.join("in/b")));
+    assert_eq!(all[..1], read(&zip_path.join("in/0.png")));
+    assert_eq!(all[..1], read(&root.join("0.png")));
+    assert_eq!(all[..1], read(&root.join("unnamed")), "a file that is named is taken as it is");
+    assert!(PictureSet::open(&folder.path().join("none")).is_err());
+    assert!(PictureSet::open(&zip_path.join("in/none")).is_err());
 }

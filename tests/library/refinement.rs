@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Distribution, Tensor};
 use faer::Mat;
 use singer::nullspace::{Basis, BasisKind, Selection};
-use singer::refine::{Adapter, NormStats, patch_norms};
+use singer::refine::{Adapter, NormStats, TrainingFree, patch_norms};
 
 fn adapter(dim: usize, rank: usize, device: &Device) -> Adapter {
     let matrix =
@@ -47,4 +47,39 @@ fn norms_skip_the_prefix_and_their_summary_counts_outliers() {
     assert!((summary.max_over_median - 5.0).abs() < 1e-5);
     assert_eq!((summary.outlier_share, summary.patches), (0.25, 4));
     assert!(NormStats::default().summary().is_none());
+}
+
+#[test]
+fn the_closed_form_takes_a_share_of_the_nullspace_component_from_outliers_alone() {
+    let device = Device::flex();
+    device.seed(6);
+    let matrix = Mat::from_fn(7, 7, |i, j| ((i * 5 + j * 3) % 7) as f64 + f64::from(i == j));
+    let selection = Selection { kind: BasisKind::Smallest, rank: 3, threshold: 0.0, seed: 0 };
+    let basis = Basis::select(matrix.as_ref(), &selection, 0).unwrap();
+    let vectors = Adapter::from_basis(&basis, &device).down.val().unsqueeze::<3>();
+    let tokens = Tensor::<3>::random([2, 6, 7], Distribution::Normal(0.0, 3.0), &device);
+    let outliers = [[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]];
+    let mask = Tensor::<2>::from_data(outliers, &device);
+    for share in [0.0, 0.5, 1.0] {
+        let refined =
+            TrainingFree::new(&basis, share, &device).forward(tokens.clone(), mask.clone(), 2);
+        let row = |t: &Tensor<3>, image: usize, token: usize| {
+            t.clone().narrow(0, image, 1).narrow(1, token, 1)
+        };
+        for (image, outliers) in outliers.iter().enumerate() {
+            for token in 0..6 {
+                let (before, after) = (row(&tokens, image, token), row(&refined, image, token));
+                if token < 2 || outliers[token - 2] == 0.0 {
+                    assert_eq!(largest(after - before), 0.0);
+                    continue;
+                }
+                let inside = |t: Tensor<3>| t.matmul(vectors.clone());
+                let kept = inside(before.clone()) * (1.0 - share);
+                assert!(largest(inside(after.clone()) - kept) < 1e-5);
+                let shift = after - before;
+                let back = inside(shift.clone()).matmul(vectors.clone().swap_dims(1, 2));
+                assert!(largest(shift - back) < 1e-5, "only inside the nullspace");
+            }
+        }
+    }
 }

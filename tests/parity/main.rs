@@ -4,6 +4,7 @@
 #[macro_use]
 mod golden;
 mod mapping;
+mod positions;
 mod preprocess;
 mod singer;
 mod training;

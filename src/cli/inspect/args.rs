@@ -1,0 +1,104 @@
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::Args as ClapArgs;
+
+#[derive(Debug, ClapArgs)]
+pub(in crate::cli) struct InspectArgs {
+    /// Images of any size: files, folders, zips (`x.zip/inner/folder`), or
+    /// `scenes:N` for N procedural scenes
+    #[arg(required = true, value_name = "IMAGES")]
+    pub(super) images: Vec<String>,
+    /// The teacher's weights; by default those of the run
+    #[arg(long, value_name = "FILE", required_unless_present = "run")]
+    pub(super) teacher: Option<PathBuf>,
+    /// The student's weights; by default those of the run
+    #[arg(long, value_name = "FILE")]
+    pub(super) student: Option<PathBuf>,
+    /// Folder of a `singer distill` run: its adapters refine the teacher
+    #[arg(long, value_name = "DIR")]
+    pub(super) run: Option<PathBuf>,
+    /// The teacher's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) teacher_arch: Option<String>,
+    /// The student's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) student_arch: Option<String>,
+    /// Teacher layers, from 0; by default the run's, else one at 17/24 of the
+    /// depth and the last
+    #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
+    pub(super) layers: Option<Vec<usize>>,
+    /// Quantile of an image's norms above which a norm is an outlier; by default
+    /// the run's, else 0.97
+    #[arg(long, value_name = "Q")]
+    pub(super) quantile: Option<f64>,
+    /// The patch that others are compared with, from 0; by default the one with
+    /// the teacher's largest norm
+    #[arg(long, value_name = "ROW,COL")]
+    pub(super) mark: Option<Mark>,
+    /// Length of the shorter side in pixels, or `original` to leave images as
+    /// large as they are; by default the teacher's
+    #[arg(long, value_name = "N|original")]
+    pub(super) size: Option<Size>,
+    /// Most images to take, evenly spread
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub(super) limit: usize,
+    /// Put changed features back into the teacher and follow them to its answer
+    #[arg(long)]
+    pub(super) inject: bool,
+    /// Also refine without training: take this share of the outliers' nullspace
+    /// component away
+    #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "1")]
+    pub(super) training_free: Option<f64>,
+    /// Rank of the nullspace basis; by default the run's, else 64
+    #[arg(long, value_name = "R")]
+    pub(super) rank: Option<usize>,
+    /// Images in a batch
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    pub(super) batch: usize,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    /// Folder for everything that the inspection writes
+    #[arg(short, long, value_name = "DIR", default_value = "singer-inspect")]
+    pub(super) out: PathBuf,
+}
+
+/// Row and column of a patch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Mark(pub(super) [usize; 2]);
+
+impl FromStr for Mark {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "write the patch's row and column, from 0: 3,5".to_owned();
+        let (row, col) = text.split_once(',').ok_or_else(wrong)?;
+        let number = |text: &str| text.trim().parse().map_err(|_| wrong());
+        Ok(Self([number(row)?, number(col)?]))
+    }
+}
+
+/// How large an image is made.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Size {
+    /// Its shorter side has this many pixels.
+    Shorter(usize),
+    /// As large as it is.
+    Original,
+}
+
+/// No side is made longer.
+const LARGEST: usize = 1 << 14;
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.parse() {
+            Ok(side) if (1..=LARGEST).contains(&side) => Ok(Self::Shorter(side)),
+            _ if text == "original" => Ok(Self::Original),
+            _ => Err(format!("write a number of pixels, 1 to {LARGEST}, or `original`")),
+        }
+    }
+}

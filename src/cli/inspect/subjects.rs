@@ -1,0 +1,142 @@
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use serde_json::Value;
+
+use super::args::InspectArgs;
+use crate::cli::config::{DataConfig, DistillConfig, ModelSpec};
+use crate::cli::distill::STUDENT;
+use crate::cli::models::{self, Resolved};
+use crate::cli::parts_file::PartsFile;
+use crate::cli::session;
+use crate::error::{Error, Result};
+use crate::inspect::{LayerParts, Model, Subjects};
+use crate::weights;
+
+/// What a `singer distill` run was set to do.
+pub(super) struct Run {
+    pub(super) folder: PathBuf,
+    pub(super) config: DistillConfig,
+}
+
+impl Run {
+    /// Reads a run's `run.json`.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let path = folder.join("run.json");
+        let unusable = |reason: &str| {
+            Error::data(
+                &path,
+                format!("{reason}; give the folder of a finished `singer distill` run"),
+            )
+        };
+        let text = std::fs::read_to_string(&path).map_err(|error| unusable(&error.to_string()))?;
+        let mut run: Value = serde_json::from_str(&text)
+            .map_err(|error| unusable(&format!("it is damaged ({error})")))?;
+        if run["command"] != "distill" {
+            return Err(unusable("it is not a distillation's"));
+        }
+        let config = serde_json::from_value(run["config"].take())
+            .map_err(|error| unusable(&format!("its config is damaged ({error})")))?;
+        if !folder.join(STUDENT).exists() {
+            return Err(unusable("the run has no student yet"));
+        }
+        Ok(Self { folder: folder.to_owned(), config })
+    }
+}
+
+/// The shapes of what is to be looked into; nothing is loaded yet.
+pub(super) struct Shapes {
+    pub(super) teacher: (PathBuf, Resolved),
+    pub(super) student: Option<(PathBuf, Resolved)>,
+}
+
+impl Shapes {
+    pub(super) fn resolve(args: &InspectArgs, run: Option<&Run>) -> Result<Self> {
+        let of_run = run.map(|run| run.config.teacher.clone()).unwrap_or_default();
+        let teacher = shape("teacher", args.teacher.as_deref(), args.teacher_arch.clone(), of_run)?;
+        let of_run = run.map(|run| ModelSpec {
+            weights: Some(run.folder.join(STUDENT)),
+            ..ModelSpec::default()
+        });
+        let wanted = args.student.is_some() || of_run.is_some();
+        let student = wanted
+            .then(|| {
+                let (file, arch) = (args.student.as_deref(), args.student_arch.clone());
+                shape("student", file, arch, of_run.unwrap_or_default())
+            })
+            .transpose()?;
+        Ok(Self { teacher, student })
+    }
+
+    /// Loads the models and what the run trained.
+    pub(super) fn load(self, run: Option<&Run>, device: &Device) -> Result<Subjects> {
+        let data = run.map(|run| run.config.data.clone()).unwrap_or_default();
+        let teacher_arch = self.teacher.1.arch.clone();
+        let teacher = model(self.teacher, &data, None, device)?;
+        // A run's student saw what the teacher saw.
+        let seen_as = run.map(|_| teacher_arch);
+        let student = self.student.map(|student| model(student, &data, seen_as, device));
+        let parts = run.map(|run| layer_parts(run, teacher.vit.depth(), device)).transpose()?;
+        Ok(Subjects { teacher, student: student.transpose()?, run: parts.unwrap_or_default() })
+    }
+}
+
+/// A model's file and shape: as given, else the run's.
+fn shape(
+    role: &str,
+    file: Option<&Path>,
+    arch: Option<String>,
+    of_run: ModelSpec,
+) -> Result<(PathBuf, Resolved)> {
+    let path = file.map(Path::to_owned).or_else(|| of_run.weights.clone()).ok_or_else(|| {
+        Error::config(format!("no {role}: give --{role} (a safetensors file with timm's names)"))
+    })?;
+    if file.is_none() && !path.exists() {
+        return Err(Error::config(format!(
+            "{}, the run's {role}, is not there; give --{role} with its place",
+            path.display()
+        )));
+    }
+    let stored = weights::stored_config(&path)?;
+    let named = ModelSpec { arch, weights: Some(path.clone()), ..ModelSpec::default() };
+    let spec = match (&named.arch, &stored, file) {
+        (Some(_), ..) | (None, Some(_), Some(_)) => named,
+        // The run knows what its file does not say.
+        _ => ModelSpec { weights: Some(path.clone()), ..of_run },
+    };
+    if spec.arch.is_none() && stored.is_none() {
+        return Err(Error::config(format!(
+            "{}: the file does not say its architecture; give --{role}-arch with its timm name, e.g. vit_small_patch16_224",
+            path.display()
+        )));
+    }
+    Ok((path, models::resolve(&spec, role)?))
+}
+
+fn model(
+    (path, shape): (PathBuf, Resolved),
+    data: &DataConfig,
+    seen_as: Option<String>,
+    device: &Device,
+) -> Result<Model> {
+    let vit = weights::load(&path, &shape.arch, &shape.config, device)?;
+    let normalise = session::normalise(data, seen_as.as_deref().unwrap_or(&shape.arch));
+    Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
+}
+
+fn layer_parts(run: &Run, depth: usize, device: &Device) -> Result<Vec<LayerParts>> {
+    let file = PartsFile::open(&run.folder)?;
+    let layers = file.layers()?;
+    if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {
+        return Err(Error::config(format!(
+            "{}: the run refines layer {layer}, and the teacher's are 0 to {}; give the teacher of that run",
+            run.folder.display(),
+            depth - 1
+        )));
+    }
+    let parts = layers.into_iter().map(|layer| {
+        let (adapter, projection) = (file.adapter(layer, device)?, file.projection(layer, device)?);
+        Ok(LayerParts { layer, adapter, projection })
+    });
+    parts.collect()
+}

@@ -1,0 +1,93 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{Picture, Settings};
+use crate::data::Normalise;
+use crate::error::{Error, Result};
+
+/// Most patches of an image. Attention holds their square for each head, which
+/// is 4 GiB for a ViT-L.
+pub const MOST_PATCHES: usize = 1 << 13;
+
+/// Pictures of one grid.
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    /// Patches along height and width.
+    pub(super) grid: [usize; 2],
+    /// Each with its place in the whole set.
+    pub(super) pictures: Vec<(usize, &'a Picture)>,
+}
+
+impl Batch<'_> {
+    /// As a model takes them, `[B, 3, H, W]`.
+    pub(super) fn tensor(&self, normalise: Normalise, device: &Device) -> Tensor<4> {
+        let mut pixels = Vec::new();
+        let [mut height, mut width] = [0, 0];
+        for (_, picture) in &self.pictures {
+            [height, width] = sides(picture);
+            normalise.append(&picture.image, &mut pixels);
+        }
+        let shape = [self.pictures.len(), 3, height, width];
+        Tensor::from_data(TensorData::new(pixels, shape), device)
+    }
+}
+
+/// Height and width in pixels.
+pub(super) fn sides(picture: &Picture) -> [usize; 2] {
+    [picture.image.height() as usize, picture.image.width() as usize]
+}
+
+/// Batches of pictures, each of one grid; of equal grids, in the order of the
+/// set.
+///
+/// # Errors
+/// [`Error::Config`] for a picture that is not made of whole patches or of more
+/// than [`MOST_PATCHES`], one without the patch that is to be marked, and for no
+/// picture at all.
+pub(super) fn batches<'a>(
+    pictures: &'a [Picture],
+    patch: usize,
+    settings: &Settings,
+) -> Result<Vec<Batch<'a>>> {
+    let mut by_grid: BTreeMap<[usize; 2], Vec<(usize, &'a Picture)>> = BTreeMap::new();
+    for (index, picture) in pictures.iter().enumerate() {
+        let [height, width] = sides(picture);
+        let grid = [height / patch, width / patch];
+        if grid.contains(&0) || grid.map(|side| side * patch) != [height, width] {
+            return Err(Error::config(format!(
+                "{}: {height}x{width} pixels are not whole patches of {patch}",
+                picture.name
+            )));
+        }
+        if grid[0] * grid[1] > MOST_PATCHES {
+            return Err(Error::config(format!(
+                "{}: {}x{} patches are more than {MOST_PATCHES}; make the image smaller",
+                picture.name, grid[0], grid[1]
+            )));
+        }
+        if let Some([row, col]) = settings.mark
+            && (row >= grid[0] || col >= grid[1])
+        {
+            return Err(Error::config(format!(
+                "{}: the marked patch {row},{col} lies outside its {}x{} patches; rows are 0 to {} and columns 0 to {}",
+                picture.name,
+                grid[0],
+                grid[1],
+                grid[0] - 1,
+                grid[1] - 1
+            )));
+        }
+        by_grid.entry(grid).or_default().push((index, picture));
+    }
+    if by_grid.is_empty() {
+        return Err(Error::config("there is no image to look at"));
+    }
+    let batches = by_grid.into_iter().flat_map(|(grid, pictures)| {
+        // As many as hold no more attention than one of the largest images.
+        let most = (MOST_PATCHES / (grid[0] * grid[1])).pow(2);
+        let parts: Vec<_> = pictures.chunks(settings.batch.min(most)).map(<[_]>::to_vec).collect();
+        parts.into_iter().map(move |pictures| Batch { grid, pictures })
+    });
+    Ok(batches.collect())
+}

@@ -1,0 +1,33 @@
+//! What one might do to outliers instead of refining them.
+
+use burn::tensor::Tensor;
+
+use crate::maps::Outliers;
+
+/// Outliers' norms scaled down to their image's threshold: `[B, T, D]` and the
+/// patches' norms `[B, P]` to `[B, T, D]`.
+pub fn clipped(
+    tokens: Tensor<3>,
+    norms: Tensor<2>,
+    outliers: &Outliers,
+    prefix: usize,
+) -> Tensor<3> {
+    let shape = norms.dims();
+    let shrunk = outliers.threshold.clone().expand(shape) / norms.clamp_min(1e-12);
+    let scale =
+        shrunk.mask_where(outliers.mask.clone().equal_elem(0.0), Tensor::ones_like(&outliers.mask));
+    scaled(tokens, scale, prefix)
+}
+
+/// Outlier patches set to zero, `[B, T, D] -> [B, T, D]`.
+pub fn masked(tokens: Tensor<3>, outliers: &Outliers, prefix: usize) -> Tensor<3> {
+    scaled(tokens, 1.0 - outliers.mask.clone(), prefix)
+}
+
+/// Each patch times its factor of `[B, P]`; the first `prefix` tokens as they are.
+fn scaled(tokens: Tensor<3>, scale: Tensor<2>, prefix: usize) -> Tensor<3> {
+    let count = tokens.dims()[1] - prefix;
+    let fixed = tokens.clone().narrow(1, 0, prefix);
+    let patches = tokens.narrow(1, prefix, count) * scale.unsqueeze_dim::<3>(2);
+    Tensor::cat(vec![fixed, patches], 1)
+}

@@ -1,0 +1,241 @@
+use burn::tensor::{Device, Tensor};
+
+use super::batches::{Batch, sides};
+use super::controls::{clipped, masked};
+use super::injection::{Drift, inject};
+use super::norms::NormTable;
+use super::statistics::{largest, quantile, sorted, summary};
+use super::subjects::Subject;
+use super::{ImageFindings, LayerFindings, Map, MapKind, Settings, Subjects};
+use crate::error::Result;
+use crate::maps::FeatureMaps;
+use crate::refine::TrainingFree;
+use crate::vit::Vit;
+
+/// Passes batch by batch through the models; keeps numbers, not tokens.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    pub(super) subjects: &'a Subjects,
+    pub(super) settings: &'a Settings,
+    pub(super) device: &'a Device,
+    pub(super) maps: &'a FeatureMaps,
+    /// The student's layer for each inspected one.
+    pub(super) student_layers: Vec<Option<usize>>,
+    /// One for each inspected layer, where asked for.
+    pub(super) closed_forms: Vec<Option<TrainingFree>>,
+    pub(super) norms: NormTable,
+    /// By layer and method, in the order in which they are shown.
+    pub(super) drifts: Vec<(usize, String, Drift)>,
+    /// With each image's place in the set.
+    pub(super) images: Vec<(usize, ImageFindings)>,
+}
+
+/// One subject's tokens after an inspected layer.
+struct Features {
+    subject: Subject,
+    tokens: Tensor<3>,
+    prefix: usize,
+    /// Image by image.
+    norms: Vec<Vec<f32>>,
+}
+
+/// What a batch gives at an inspected layer.
+struct Tap {
+    features: Vec<Features>,
+    /// γ-quantile of each image's raw norms.
+    thresholds: Vec<f32>,
+}
+
+impl Pass<'_> {
+    /// Takes all numbers of a batch.
+    pub(super) fn look(&mut self, batch: &Batch<'_>) -> Result<()> {
+        let mut taps = self.teacher(batch)?;
+        self.student(batch, &mut taps)?;
+        let marks = self.marks(batch, &taps);
+        let mut layers: Vec<Vec<LayerFindings>> = vec![Vec::new(); batch.pictures.len()];
+        for (at, tap) in taps.iter().enumerate() {
+            let mut maps: Vec<Vec<Map>> = vec![Vec::new(); batch.pictures.len()];
+            let mut add = |kind, subject: Subject, values: Vec<Vec<f32>>| {
+                for (image, values) in values.into_iter().enumerate() {
+                    maps[image].push(self.map(kind, subject, values, tap.thresholds[image]));
+                }
+            };
+            for features in &tap.features {
+                add(MapKind::Norm, features.subject, features.norms.clone());
+            }
+            for Features { subject, tokens, prefix, .. } in &tap.features {
+                let similar = self.maps.cosine_to(tokens.clone(), &marks, *prefix)?;
+                add(MapKind::MarkedSimilarity, *subject, rows(similar));
+            }
+            for (subject, similar) in self.to_student(at, tap)? {
+                add(MapKind::TeacherStudentSimilarity, subject, similar);
+            }
+            for (image, maps) in maps.into_iter().enumerate() {
+                layers[image].push(LayerFindings {
+                    layer: self.settings.layers[at],
+                    student_layer: self.student_layers[at],
+                    threshold: tap.thresholds[image],
+                    maps,
+                });
+            }
+        }
+        let columns = batch.grid[1];
+        for (((index, picture), mark), layers) in batch.pictures.iter().zip(marks).zip(layers) {
+            let findings = ImageFindings {
+                name: picture.name.clone(),
+                size: sides(picture),
+                grid: batch.grid,
+                marked: [mark / columns, mark % columns],
+                layers,
+                picture: picture.image.clone(),
+            };
+            self.images.push((*index, findings));
+        }
+        Ok(())
+    }
+
+    /// All blocks of the teacher; norms of each, more at the inspected layers.
+    fn teacher(&mut self, batch: &Batch<'_>) -> Result<Vec<Tap>> {
+        let model = &self.subjects.teacher;
+        let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
+        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device));
+        let mut taps = Vec::new();
+        for block in 0..vit.depth() {
+            tokens = vit.forward_blocks(tokens, block..block + 1);
+            let norms = self.maps.norms(tokens.clone(), vit.prefix_tokens())?;
+            let host = rows(norms.clone());
+            self.norms.add(Subject::Teacher, block, batch.grid, &host);
+            if let Some(at) = self.settings.layers.iter().position(|&layer| layer == block) {
+                taps.push(self.tap(at, &vit, tokens.clone(), norms, host, batch.grid)?);
+            }
+        }
+        Ok(taps)
+    }
+
+    /// The teacher's features after an inspected layer, and what refinements
+    /// make of them.
+    fn tap(
+        &mut self,
+        at: usize,
+        teacher: &Vit,
+        tokens: Tensor<3>,
+        norms: Tensor<2>,
+        host: Vec<Vec<f32>>,
+        grid: [usize; 2],
+    ) -> Result<Tap> {
+        let layer = self.settings.layers[at];
+        let prefix = teacher.prefix_tokens();
+        let outliers = self.maps.outliers(norms.clone(), self.settings.quantile)?;
+        let mut refined = Vec::new();
+        if let Some(parts) = self.subjects.parts(layer) {
+            let (down, up) = (parts.adapter.down.val(), parts.adapter.up.val());
+            refined.push((Subject::Refined, self.maps.refine(tokens.clone(), down, up, prefix)?));
+        }
+        if let Some(form) = &self.closed_forms[at] {
+            let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);
+            refined.push((Subject::TrainingFree, tokens));
+        }
+        if self.settings.inject {
+            let mut methods: Vec<String> =
+                refined.iter().map(|(subject, _)| subject.name()).collect();
+            let mut replaced: Vec<Tensor<3>> =
+                refined.iter().map(|(_, tokens)| tokens.clone()).collect();
+            methods.extend(["clipped".to_owned(), "masked".to_owned()]);
+            replaced.push(clipped(tokens.clone(), norms, &outliers, prefix));
+            replaced.push(masked(tokens.clone(), &outliers, prefix));
+            let drifts = inject(teacher, self.maps, layer, tokens.clone(), replaced)?;
+            for (method, drift) in methods.into_iter().zip(drifts) {
+                self.add_drift(layer, method, drift);
+            }
+        }
+        let mut features =
+            vec![Features { subject: Subject::Teacher, tokens, prefix, norms: host }];
+        for (subject, tokens) in refined {
+            let norms = rows(self.maps.norms(tokens.clone(), prefix)?);
+            self.norms.add(subject, layer, grid, &norms);
+            features.push(Features { subject, tokens, prefix, norms });
+        }
+        let thresholds = outliers.threshold.into_data().iter::<f32>().collect();
+        Ok(Tap { features, thresholds })
+    }
+
+    fn add_drift(&mut self, layer: usize, method: String, drift: Drift) {
+        let known = self.drifts.iter_mut().find(|known| known.0 == layer && known.1 == method);
+        match known {
+            Some((_, _, sum)) => sum.add(drift),
+            None => self.drifts.push((layer, method, drift)),
+        }
+    }
+
+    /// All blocks of the student; its features join the teacher's that they are
+    /// compared with.
+    fn student(&mut self, batch: &Batch<'_>, taps: &mut [Tap]) -> Result<()> {
+        let Some(model) = &self.subjects.student else { return Ok(()) };
+        let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
+        let prefix = vit.prefix_tokens();
+        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device));
+        for block in 0..vit.depth() {
+            tokens = vit.forward_blocks(tokens, block..block + 1);
+            let norms = rows(self.maps.norms(tokens.clone(), prefix)?);
+            self.norms.add(Subject::Student, block, batch.grid, &norms);
+            let own = taps.iter_mut().zip(&self.student_layers);
+            for (tap, _) in own.filter(|(_, mapped)| **mapped == Some(block)) {
+                let (tokens, norms) = (tokens.clone(), norms.clone());
+                tap.features.push(Features { subject: Subject::Student, tokens, prefix, norms });
+            }
+        }
+        Ok(())
+    }
+
+    /// The marked patch of each image, by its index.
+    fn marks(&self, batch: &Batch<'_>, taps: &[Tap]) -> Vec<usize> {
+        let teacher = taps.last().and_then(|tap| tap.features.first());
+        match (self.settings.mark, teacher) {
+            (Some([row, col]), _) => vec![row * batch.grid[1] + col; batch.pictures.len()],
+            (None, Some(last)) => last.norms.iter().map(|norms| largest(norms)).collect(),
+            (None, None) => vec![0; batch.pictures.len()],
+        }
+    }
+
+    /// Similarity of each of the teacher's patches to the student's in the
+    /// teacher's space: none where nothing leads there.
+    fn to_student(&self, at: usize, tap: &Tap) -> Result<Vec<(Subject, Vec<Vec<f32>>)>> {
+        let Some(student) = tap.features.iter().find(|f| f.subject == Subject::Student) else {
+            return Ok(Vec::new());
+        };
+        let projected = match self.subjects.parts(self.settings.layers[at]) {
+            Some(parts) => parts.projection.forward(student.tokens.clone()),
+            None => student.tokens.clone(),
+        };
+        let width = projected.dims()[2];
+        let sides = [Subject::Teacher, Subject::Refined];
+        let teachers = tap.features.iter().filter(|f| sides.contains(&f.subject));
+        teachers
+            .filter(|teacher| teacher.tokens.dims()[2] == width)
+            .map(|teacher| {
+                let prefix = [teacher.prefix, student.prefix];
+                let (tokens, projected) = (teacher.tokens.clone(), projected.clone());
+                let similar = self.maps.cosine_between(tokens, projected, prefix)?;
+                Ok((teacher.subject, rows(similar)))
+            })
+            .collect()
+    }
+
+    fn map(&self, kind: MapKind, subject: Subject, values: Vec<f32>, raw_threshold: f32) -> Map {
+        let outliers = (kind == MapKind::Norm).then(|| {
+            let threshold = match subject {
+                Subject::Student => quantile(&sorted(&values), self.settings.quantile),
+                _ => raw_threshold,
+            };
+            values.iter().filter(|&&norm| norm > threshold).count()
+        });
+        Map { kind, subject: subject.name(), summary: summary(&values), values, outliers }
+    }
+}
+
+/// `[B, P]` on the host, image by image.
+fn rows(values: Tensor<2>) -> Vec<Vec<f32>> {
+    let patches = values.dims()[1];
+    let values: Vec<f32> = values.into_data().iter::<f32>().collect();
+    values.chunks(patches).map(<[f32]>::to_vec).collect()
+}
