@@ -7,32 +7,7 @@ use singer::gpu::{
 };
 
 use crate::reference;
-use crate::support::{Batch, assert_close, normal, software};
-
-/// A device of our own on the software rasteriser, with limits to choose.
-fn device(change: impl FnOnce(&mut wgpu::Limits)) -> (wgpu::Device, wgpu::Queue) {
-    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
-        backends: wgpu::Backends::VULKAN,
-        ..wgpu::InstanceDescriptor::new_without_display_handle()
-    });
-    pollster::block_on(async {
-        let adapters = instance.enumerate_adapters(wgpu::Backends::VULKAN).await;
-        let software = adapters
-            .into_iter()
-            .find(|adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu)
-            .expect("software Vulkan must be installed");
-        // WebGPU's default limits, as a browser gives.
-        let mut limits = wgpu::Limits::default();
-        change(&mut limits);
-        let wanted = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
-        software.request_device(&wanted).await.expect("a device")
-    })
-}
-
-fn gpu(change: impl FnOnce(&mut wgpu::Limits)) -> Gpu {
-    let (device, queue) = device(change);
-    Gpu::new(device, queue).expect("the limits are enough")
-}
+use crate::support::{Batch, assert_close, gpu, normal, own_device, software};
 
 fn upload(gpu: &Gpu, batch: &Batch) -> Tokens {
     Tokens {
@@ -46,7 +21,7 @@ fn upload(gpu: &Gpu, batch: &Batch) -> Tokens {
 
 #[test]
 fn an_adapter_with_too_small_limits_is_refused_with_the_numbers() {
-    let (device, queue) = device(|limits| {
+    let (device, queue) = own_device(|limits, _| {
         limits.max_compute_invocations_per_workgroup = 128;
         limits.max_compute_workgroup_size_x = 128;
         limits.max_compute_workgroup_size_y = 128;
@@ -58,7 +33,7 @@ fn an_adapter_with_too_small_limits_is_refused_with_the_numbers() {
 
 #[test]
 fn an_image_beyond_the_binding_limit_is_refused_with_the_numbers() {
-    let gpu = gpu(|limits| limits.max_storage_buffer_binding_size = 64 << 10);
+    let gpu = gpu(|limits, _| limits.max_storage_buffer_binding_size = 64 << 10);
     let batch = Batch::new([1, 300, 64, 0], 1);
     let tokens = upload(&gpu, &batch);
     let out = gpu.allocate("norms", 300).unwrap();
@@ -68,7 +43,7 @@ fn an_image_beyond_the_binding_limit_is_refused_with_the_numbers() {
 
 #[test]
 fn a_buffer_beyond_the_devices_limit_is_refused_with_the_numbers() {
-    let gpu = gpu(|limits| {
+    let gpu = gpu(|limits, _| {
         limits.max_buffer_size = 1 << 20;
         limits.max_storage_buffer_binding_size = 1 << 20;
     });
@@ -82,7 +57,7 @@ fn a_buffer_beyond_the_devices_limit_is_refused_with_the_numbers() {
 #[test]
 fn a_batch_beyond_the_binding_limit_is_worked_through_in_groups() {
     // An image of 21 x 7 values begins at no aligned offset.
-    let gpu = gpu(|limits| limits.max_storage_buffer_binding_size = 4 << 10);
+    let gpu = gpu(|limits, _| limits.max_storage_buffer_binding_size = 4 << 10);
     for dim in [7, 8, 12] {
         let batch = Batch::new([13, 21, dim, 2], dim as u64);
         let tokens = upload(&gpu, &batch);
@@ -135,7 +110,7 @@ fn a_batch_beyond_the_binding_limit_is_worked_through_in_groups() {
 
 #[test]
 fn a_lost_device_is_an_error_and_no_hang() {
-    let gpu = gpu(|_| {});
+    let gpu = gpu(|_, _| {});
     let batch = Batch::new([1, 20, 16, 0], 1);
     let tokens = upload(&gpu, &batch);
     let out = gpu.allocate("norms", 20).unwrap();
@@ -186,7 +161,7 @@ fn tensors_of_another_backend_or_of_a_graph_are_refused() {
 
 #[test]
 fn ranks_and_quantiles_beyond_the_shaders_are_refused() {
-    let gpu = gpu(|_| {});
+    let gpu = gpu(|_, _| {});
     let tokens = upload(&gpu, &Batch::new([1, 4, 8, 0], 1));
     let spare = gpu.allocate("spare", 4096).unwrap();
     let mut recording = gpu.record();

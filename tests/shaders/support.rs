@@ -3,6 +3,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use singer::device::{self, OpenDevice};
+use singer::gpu::Gpu;
 use singer::maps::FeatureMaps;
 
 /// The software rasteriser. Its absence is a failure, not a reason to skip.
@@ -10,6 +11,34 @@ pub fn software() -> (OpenDevice, FeatureMaps) {
     let opened = device::open("software").expect("software Vulkan must be installed");
     let maps = FeatureMaps::new(&opened);
     (opened, maps)
+}
+
+/// A device of our own on the software rasteriser, with WebGPU's default limits,
+/// as a browser gives, changed as wanted; the second are the adapter's.
+pub fn own_device(
+    change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits),
+) -> (wgpu::Device, wgpu::Queue) {
+    let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+        backends: wgpu::Backends::VULKAN,
+        ..wgpu::InstanceDescriptor::new_without_display_handle()
+    });
+    pollster::block_on(async {
+        let adapters = instance.enumerate_adapters(wgpu::Backends::VULKAN).await;
+        let software = adapters
+            .into_iter()
+            .find(|adapter| adapter.get_info().device_type == wgpu::DeviceType::Cpu)
+            .expect("software Vulkan must be installed");
+        let mut limits = wgpu::Limits::default();
+        change(&mut limits, &software.limits());
+        let wanted = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        software.request_device(&wanted).await.expect("a device")
+    })
+}
+
+/// The shaders on such a device.
+pub fn gpu(change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits)) -> Gpu {
+    let (device, queue) = own_device(change);
+    Gpu::new(device, queue).expect("the limits are enough")
 }
 
 /// A batch of tokens on the host.
