@@ -40,59 +40,61 @@ struct Params {
 
 const TILE: u32 = 64u;
 const DEPTH: u32 = 16u;
-const STRIDE: u32 = 65u;
+// Of four rows or columns.
+const GROUPS: u32 = 16u;
 
-var<workgroup> row_tile: array<f32, 1040>;
-var<workgroup> column_tile: array<f32, 1040>;
+// Slices of the tokens of a tile's rows and columns, [DEPTH, GROUPS].
+var<workgroup> row_tile: array<vec4<f32>, 256>;
+var<workgroup> column_tile: array<vec4<f32>, 256>;
 var<workgroup> sums: array<f32, 256>;
 
 fn patches() -> u32 {
     return params.tokens - params.prefix;
 }
 
-// The 4 x 4 products of an invocation: rows ty + 16 i, columns tx + 16 j.
+// The 4 x 4 products of an invocation, one vector a row: rows 4 (lane / 16) + i,
+// columns 4 (lane % 16) + j of the tile.
 struct Products {
     rows: array<vec4<f32>, 4>,
 }
 
 fn accumulate(lane: u32, so_far: Products) -> Products {
     var products = so_far;
-    let tx = lane % 16u;
-    let ty = lane / 16u;
     for (var line = 0u; line < DEPTH; line = line + 1u) {
-        let at = line * STRIDE + tx;
-        let columns = vec4<f32>(
-            column_tile[at],
-            column_tile[at + 16u],
-            column_tile[at + 32u],
-            column_tile[at + 48u],
-        );
-        for (var i = 0u; i < 4u; i = i + 1u) {
-            products.rows[i] = products.rows[i] + row_tile[line * STRIDE + ty + 16u * i] * columns;
-        }
+        let rows = row_tile[line * GROUPS + lane / GROUPS];
+        let columns = column_tile[line * GROUPS + lane % GROUPS];
+        products.rows[0] = products.rows[0] + rows.x * columns;
+        products.rows[1] = products.rows[1] + rows.y * columns;
+        products.rows[2] = products.rows[2] + rows.z * columns;
+        products.rows[3] = products.rows[3] + rows.w * columns;
     }
     return products;
 }
 
+fn a_at(image: u32, patch_index: u32, k: u32) -> f32 {
+    if patch_index < patches() && k < params.dim {
+        let token = image * params.tokens + params.prefix + patch_index;
+        return a[params.base + token * params.dim + k];
+    }
+    return 0.0;
+}
+
+fn four_of_a(image: u32, first: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(
+        a_at(image, first, k),
+        a_at(image, first + 1u, k),
+        a_at(image, first + 2u, k),
+        a_at(image, first + 3u, k),
+    );
+}
+
 fn products_of_a(image: u32, row0: u32, column0: u32, lane: u32) -> Products {
     var products = Products();
-    let start = params.base + (image * params.tokens + params.prefix) * params.dim;
+    let line = lane % DEPTH;
+    let within = 4u * (lane / DEPTH);
     for (var k0 = 0u; k0 < params.dim; k0 = k0 + DEPTH) {
-        let line = lane % DEPTH;
-        let k = k0 + line;
-        for (var part = 0u; part < 4u; part = part + 1u) {
-            let within = lane / DEPTH + 16u * part;
-            var of_row = 0.0;
-            var of_column = 0.0;
-            if k < params.dim && row0 + within < patches() {
-                of_row = a[start + (row0 + within) * params.dim + k];
-            }
-            if k < params.dim && column0 + within < patches() {
-                of_column = a[start + (column0 + within) * params.dim + k];
-            }
-            row_tile[line * STRIDE + within] = of_row;
-            column_tile[line * STRIDE + within] = of_column;
-        }
+        row_tile[line * GROUPS + lane / DEPTH] = four_of_a(image, row0 + within, k0 + line);
+        column_tile[line * GROUPS + lane / DEPTH] = four_of_a(image, column0 + within, k0 + line);
         workgroupBarrier();
         products = accumulate(lane, products);
         workgroupBarrier();
@@ -100,25 +102,30 @@ fn products_of_a(image: u32, row0: u32, column0: u32, lane: u32) -> Products {
     return products;
 }
 
+fn c_at(image: u32, patch_index: u32, k: u32) -> f32 {
+    if patch_index < patches() && k < params.dim {
+        let token = image * params.tokens + params.prefix + patch_index;
+        return c[params.other_base + token * params.dim + k];
+    }
+    return 0.0;
+}
+
+fn four_of_c(image: u32, first: u32, k: u32) -> vec4<f32> {
+    return vec4<f32>(
+        c_at(image, first, k),
+        c_at(image, first + 1u, k),
+        c_at(image, first + 2u, k),
+        c_at(image, first + 3u, k),
+    );
+}
+
 fn products_of_c(image: u32, row0: u32, column0: u32, lane: u32) -> Products {
     var products = Products();
-    let start = params.other_base + (image * params.tokens + params.prefix) * params.dim;
+    let line = lane % DEPTH;
+    let within = 4u * (lane / DEPTH);
     for (var k0 = 0u; k0 < params.dim; k0 = k0 + DEPTH) {
-        let line = lane % DEPTH;
-        let k = k0 + line;
-        for (var part = 0u; part < 4u; part = part + 1u) {
-            let within = lane / DEPTH + 16u * part;
-            var of_row = 0.0;
-            var of_column = 0.0;
-            if k < params.dim && row0 + within < patches() {
-                of_row = c[start + (row0 + within) * params.dim + k];
-            }
-            if k < params.dim && column0 + within < patches() {
-                of_column = c[start + (column0 + within) * params.dim + k];
-            }
-            row_tile[line * STRIDE + within] = of_row;
-            column_tile[line * STRIDE + within] = of_column;
-        }
+        row_tile[line * GROUPS + lane / DEPTH] = four_of_c(image, row0 + within, k0 + line);
+        column_tile[line * GROUPS + lane / DEPTH] = four_of_c(image, column0 + within, k0 + line);
         workgroupBarrier();
         products = accumulate(lane, products);
         workgroupBarrier();
@@ -138,10 +145,10 @@ fn gram(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let first = (params.first_image + image) * patches();
     let start = params.out_base + image * patches() * patches();
     for (var i = 0u; i < 4u; i = i + 1u) {
-        let row = row0 + lane / 16u + 16u * i;
+        let row = row0 + 4u * (lane / GROUPS) + i;
         let values = products.rows[i];
         for (var j = 0u; j < 4u; j = j + 1u) {
-            let column = column0 + lane % 16u + 16u * j;
+            let column = column0 + 4u * (lane % GROUPS) + j;
             if row < patches() && column < patches() {
                 let scale = max(norms_a[first + row] * norms_a[first + column], 1e-24);
                 let value = values[j] / scale;
@@ -167,11 +174,11 @@ fn gram_distance(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocat
     let first = (params.first_image + image) * patches();
     var sum = 0.0;
     for (var i = 0u; i < 4u; i = i + 1u) {
-        let row = row0 + lane / 16u + 16u * i;
+        let row = row0 + 4u * (lane / GROUPS) + i;
         let values_a = of_a.rows[i];
         let values_c = of_c.rows[i];
         for (var j = 0u; j < 4u; j = j + 1u) {
-            let column = column0 + lane % 16u + 16u * j;
+            let column = column0 + 4u * (lane % GROUPS) + j;
             if row < patches() && column < patches() {
                 let scale_a = max(norms_a[first + row] * norms_a[first + column], 1e-24);
                 let scale_c = max(norms_c[first + row] * norms_c[first + column], 1e-24);

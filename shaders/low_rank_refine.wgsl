@@ -29,18 +29,54 @@ struct Params {
 const ROWS: u32 = 32u;
 const COLUMNS: u32 = 64u;
 const DEPTH: u32 = 16u;
-// One more than the rows and columns, so that neighbours lie in other banks.
-const ROW_STRIDE: u32 = 33u;
-const HIDDEN_STRIDE: u32 = 65u;
+// In groups of four.
+const ROW_GROUPS: u32 = 8u;
+const COLUMN_GROUPS: u32 = 16u;
 
-// A slice of the tokens, [DEPTH, ROWS].
-var<workgroup> token_tile: array<f32, 528>;
-// A slice of `down` or `up`, [DEPTH, COLUMNS].
-var<workgroup> weight_tile: array<f32, 1024>;
-// tokens * down for one chunk of the rank, [ROWS, COLUMNS].
-var<workgroup> hidden: array<f32, 2080>;
+// A slice of the tokens, [DEPTH, ROW_GROUPS], four rows to a vector.
+var<workgroup> token_tile: array<vec4<f32>, 128>;
+// A slice of `down` or `up`, [DEPTH, COLUMN_GROUPS], four columns to a vector.
+var<workgroup> weight_tile: array<vec4<f32>, 256>;
+// tokens * down for one chunk of the rank, [COLUMNS, ROW_GROUPS], four rows to a
+// vector.
+var<workgroup> hidden: array<vec4<f32>, 512>;
 
-@compute @workgroup_size(256)
+// The 4 x 4 values of an invocation, one vector a row.
+struct Sums {
+    rows: array<vec4<f32>, 4>,
+}
+
+fn add_product(so_far: Sums, tokens_of_rows: vec4<f32>, weights: vec4<f32>) -> Sums {
+    var sums = so_far;
+    sums.rows[0] = sums.rows[0] + tokens_of_rows.x * weights;
+    sums.rows[1] = sums.rows[1] + tokens_of_rows.y * weights;
+    sums.rows[2] = sums.rows[2] + tokens_of_rows.z * weights;
+    sums.rows[3] = sums.rows[3] + tokens_of_rows.w * weights;
+    return sums;
+}
+
+fn token_at(row: u32, k: u32) -> f32 {
+    if row < params.images * params.tokens && k < params.dim {
+        return tokens[params.base + row * params.dim + k];
+    }
+    return 0.0;
+}
+
+fn down_at(k: u32, column: u32) -> f32 {
+    if k < params.dim && column < params.rank {
+        return down[k * params.rank + column];
+    }
+    return 0.0;
+}
+
+fn up_at(k: u32, column: u32) -> f32 {
+    if k < params.rank && column < params.dim {
+        return up[k * params.dim + column];
+    }
+    return 0.0;
+}
+
+@compute @workgroup_size(128)
 fn low_rank_refine(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -52,96 +88,88 @@ fn low_rank_refine(
         return;
     }
     let dim = params.dim;
-    let tx = lane % 16u;
-    let ty = lane / 16u;
+    // Four columns and four rows are this invocation's.
+    let tx = lane % COLUMN_GROUPS;
+    let ty = lane / COLUMN_GROUPS;
+    let row0 = first + 4u * ty;
 
     for (var chunk = 0u; chunk < params.rank; chunk = chunk + COLUMNS) {
-        // hidden = tokens * down[:, chunk..]: 2 rows x 4 columns an invocation.
-        var top = vec4<f32>(0.0);
-        var bottom = vec4<f32>(0.0);
+        // hidden = tokens * down[:, chunk..].
+        var sums = Sums();
         for (var k0 = 0u; k0 < dim; k0 = k0 + DEPTH) {
             let k = k0 + tx;
+            token_tile[tx * ROW_GROUPS + ty] = vec4<f32>(
+                token_at(row0, k),
+                token_at(row0 + 1u, k),
+                token_at(row0 + 2u, k),
+                token_at(row0 + 3u, k),
+            );
+            let column = chunk + 4u * tx;
             for (var half = 0u; half < 2u; half = half + 1u) {
-                let row = ty + 16u * half;
-                var value = 0.0;
-                if k < dim && first + row < rows {
-                    value = tokens[params.base + (first + row) * dim + k];
-                }
-                token_tile[tx * ROW_STRIDE + row] = value;
-            }
-            let column = lane % COLUMNS;
-            for (var quarter = 0u; quarter < 4u; quarter = quarter + 1u) {
-                let line = lane / COLUMNS + 4u * quarter;
-                var value = 0.0;
-                if k0 + line < dim && chunk + column < params.rank {
-                    value = down[(k0 + line) * params.rank + chunk + column];
-                }
-                weight_tile[line * COLUMNS + column] = value;
+                let line = ty + ROW_GROUPS * half;
+                weight_tile[line * COLUMN_GROUPS + tx] = vec4<f32>(
+                    down_at(k0 + line, column),
+                    down_at(k0 + line, column + 1u),
+                    down_at(k0 + line, column + 2u),
+                    down_at(k0 + line, column + 3u),
+                );
             }
             workgroupBarrier();
             for (var line = 0u; line < DEPTH; line = line + 1u) {
-                let at = line * COLUMNS + tx;
-                let weights = vec4<f32>(
-                    weight_tile[at],
-                    weight_tile[at + 16u],
-                    weight_tile[at + 32u],
-                    weight_tile[at + 48u],
+                sums = add_product(
+                    sums,
+                    token_tile[line * ROW_GROUPS + ty],
+                    weight_tile[line * COLUMN_GROUPS + tx],
                 );
-                top = top + token_tile[line * ROW_STRIDE + ty] * weights;
-                bottom = bottom + token_tile[line * ROW_STRIDE + ty + 16u] * weights;
             }
             workgroupBarrier();
         }
         for (var j = 0u; j < 4u; j = j + 1u) {
-            hidden[ty * HIDDEN_STRIDE + tx + 16u * j] = top[j];
-            hidden[(ty + 16u) * HIDDEN_STRIDE + tx + 16u * j] = bottom[j];
+            hidden[(4u * tx + j) * ROW_GROUPS + ty] =
+                vec4<f32>(sums.rows[0][j], sums.rows[1][j], sums.rows[2][j], sums.rows[3][j]);
         }
 
         // out = tokens + hidden * up, or out + hidden * up after the first chunk.
         let width = min(COLUMNS, params.rank - chunk);
         for (var d0 = 0u; d0 < dim; d0 = d0 + COLUMNS) {
-            top = vec4<f32>(0.0);
-            bottom = vec4<f32>(0.0);
+            sums = Sums();
+            let column = d0 + 4u * tx;
             for (var k0 = 0u; k0 < width; k0 = k0 + DEPTH) {
                 // Also orders the writes to `hidden` before its reads.
                 workgroupBarrier();
-                let column = lane % COLUMNS;
-                for (var quarter = 0u; quarter < 4u; quarter = quarter + 1u) {
-                    let line = lane / COLUMNS + 4u * quarter;
-                    var value = 0.0;
-                    if k0 + line < width && d0 + column < dim {
-                        value = up[(chunk + k0 + line) * dim + d0 + column];
-                    }
-                    weight_tile[line * COLUMNS + column] = value;
+                for (var half = 0u; half < 2u; half = half + 1u) {
+                    let line = ty + ROW_GROUPS * half;
+                    let k = chunk + k0 + line;
+                    weight_tile[line * COLUMN_GROUPS + tx] = vec4<f32>(
+                        up_at(k, column),
+                        up_at(k, column + 1u),
+                        up_at(k, column + 2u),
+                        up_at(k, column + 3u),
+                    );
                 }
                 workgroupBarrier();
                 for (var line = 0u; line < DEPTH; line = line + 1u) {
-                    let at = line * COLUMNS + tx;
-                    let weights = vec4<f32>(
-                        weight_tile[at],
-                        weight_tile[at + 16u],
-                        weight_tile[at + 32u],
-                        weight_tile[at + 48u],
+                    sums = add_product(
+                        sums,
+                        hidden[(k0 + line) * ROW_GROUPS + ty],
+                        weight_tile[line * COLUMN_GROUPS + tx],
                     );
-                    top = top + hidden[ty * HIDDEN_STRIDE + k0 + line] * weights;
-                    bottom = bottom + hidden[(ty + 16u) * HIDDEN_STRIDE + k0 + line] * weights;
                 }
             }
-            for (var half = 0u; half < 2u; half = half + 1u) {
-                let row = first + ty + 16u * half;
-                let shift = select(top, bottom, half == 1u);
+            for (var i = 0u; i < 4u; i = i + 1u) {
+                let row = row0 + i;
                 let is_patch = row % params.tokens >= params.prefix;
+                let shift = select(vec4<f32>(0.0), sums.rows[i], is_patch);
                 for (var j = 0u; j < 4u; j = j + 1u) {
-                    let d = d0 + tx + 16u * j;
-                    if row < rows && d < dim {
-                        let target_at = params.out_base + row * dim + d;
+                    if row < rows && column + j < dim {
+                        let at = row * dim + column + j;
                         var value = 0.0;
                         if chunk == 0u {
-                            value = tokens[params.base + row * dim + d];
+                            value = tokens[params.base + at];
                         } else {
-                            value = out[target_at];
+                            value = out[params.out_base + at];
                         }
-                        out[target_at] = value + select(0.0, shift[j], is_patch);
+                        out[params.out_base + at] = value + shift[j];
                     }
                 }
             }
