@@ -9,6 +9,7 @@ mod devices;
 mod distill;
 mod evaluate;
 mod figure;
+mod inspect;
 mod models;
 mod nullspace;
 mod plant;
