@@ -135,12 +135,18 @@ impl Frame<'_> {
     fn mark<B: DrawingBackend>(&self, mark: &Mark, pen: &Pen<B>) -> Result<()> {
         match mark {
             Mark::Band { points, hue, opacity } => {
-                let side = |which: usize| {
-                    points.iter().filter_map(move |point| self.point(point[0], point[which]))
-                };
-                let outline: Vec<_> =
-                    side(1).chain(side(2).collect::<Vec<_>>().into_iter().rev()).collect();
-                if points.len() > 1 { pen.polygon(&outline, *hue, *opacity) } else { Ok(()) }
+                let ends = points
+                    .iter()
+                    .map(|[x, low, high]| Some([self.point(*x, *low)?, self.point(*x, *high)?]));
+                let ends: Vec<_> = ends.collect();
+                // A value that is missing leaves a gap.
+                for run in ends.split(Option::is_none).filter(|run| run.len() > 1) {
+                    let lower = run.iter().flatten().map(|[low, _]| *low);
+                    let upper = run.iter().flatten().rev().map(|[_, high]| *high);
+                    let outline: Vec<_> = lower.chain(upper).collect();
+                    pen.polygon(&outline, *hue, *opacity)?;
+                }
+                Ok(())
             }
             Mark::Bars { bars, hue } => {
                 for [left, right, value] in bars.iter().filter(|bar| bar[2] > 0.0) {

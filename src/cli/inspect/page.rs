@@ -156,14 +156,17 @@ fn tiles(row: &SheetRow, size: [usize; 2], of: &str, painter: &Painter) -> Resul
     let tiles: Vec<Markup> = row
         .tiles
         .iter()
-        .map(|tile| {
+        .enumerate()
+        .map(|(index, tile)| {
+            // Each kind of map starts a line; norms stand beside the input.
+            let new_row = index > 1 && row.tiles[index - 1].kind != tile.kind;
             let face = face(tile, painter)?;
             let alt = format!(
                 "{} {} of {of}, {}. {}",
                 tile.kind, tile.subject, row.heading, tile.numbers
             );
             Ok(html! {
-                figure.tile {
+                figure.tile.new-row[new_row] {
                     figcaption { span { (tile.kind) } strong { (tile.subject) } }
                     div.face style=(format!("aspect-ratio:{width}/{height}")) {
                         img.pixels[face.pixels] src=(face.source) alt=(alt);

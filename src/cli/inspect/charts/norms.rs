@@ -38,11 +38,12 @@ pub(super) fn outlier_share(findings: &Findings) -> Chart {
             have one scale.",
         panels: panels(findings, |own, others| {
             let series = std::iter::once(own).chain(others.iter().copied());
-            let marks = series.map(|series| {
+            let marks = series.enumerate().map(|(index, series)| {
                 let look = Look::of(&series.subject);
-                let points = series.rows.iter();
-                let points =
-                    points.map(|row| [row.layer as f64, f64::from(row.outlier_share) * 100.0]);
+                let points = series.rows.iter().map(|row| {
+                    let x = row.layer as f64 + aside(own, index);
+                    [x, f64::from(row.outlier_share) * 100.0]
+                });
                 let line = Line {
                     points: points.collect(),
                     hue: look.hue,
@@ -78,6 +79,11 @@ fn panels(
         .collect();
     let teacher = own(TEACHER).map(|series| panel(series, &refined));
     teacher.into_iter().chain(own(STUDENT).map(|series| panel(series, &[]))).collect()
+}
+
+/// How far from its block a series is drawn, so that one does not hide another.
+fn aside(own: &DepthSeries, index: usize) -> f64 {
+    own.rows.len().max(6) as f64 * 0.012 * index as f64
 }
 
 fn blocks(series: &DepthSeries) -> Axis {
@@ -116,11 +122,9 @@ fn depth_panel(own: &DepthSeries, refined: &[&DepthSeries]) -> Panel {
     if single {
         marks.push((strokes(&own.rows, hue, 0.0), None));
     }
-    let aside = own.rows.len() as f64 * 0.012;
     for (index, series) in refined.iter().enumerate() {
         let look = Look::of(&series.subject);
-        // Beside the teacher's own line and beside each other.
-        let shift = aside * (index as f64 + 1.0);
+        let shift = aside(own, index + 1);
         let points = series.rows.iter().flat_map(|row| {
             let x = row.layer as f64 + shift;
             [[x, at(row, MEDIAN)], [x, at(row, LARGEST)]]
@@ -155,8 +159,7 @@ pub(super) fn histograms(findings: &Findings) -> Chart {
                 other.teacher_layer == own.teacher_layer && (other.subject == STUDENT) == student
             })
         };
-        let edges = alike().flat_map(|other| other.edges.iter().map(|edge| f64::from(*edge)));
-        let most_norm = edges.filter(|edge| edge.is_finite()).fold(0.0, f64::max);
+        let most_norm = alike().flat_map(last_edge).fold(0.0, f64::max);
         let most = alike().flat_map(|other| &other.counts).copied().max().unwrap_or(0).max(10);
         let threshold = f64::from(own.threshold);
         let bars = |above: bool| -> Vec<[f64; 3]> {
@@ -167,7 +170,10 @@ pub(super) fn histograms(findings: &Findings) -> Chart {
         };
         let look = Look::of(&own.subject);
         Panel {
-            title: format!("layer {}, {}", own.layer, own.subject),
+            title: match student {
+                true => format!("layer {}, student (its {})", own.teacher_layer, own.layer),
+                false => format!("layer {}, {}", own.teacher_layer, own.subject),
+            },
             x: Axis::from_zero("L2 norm", most_norm, ""),
             y: Axis::log("patches (logarithmic)", 0.8, most as f64),
             marks: vec![
@@ -189,4 +195,11 @@ pub(super) fn histograms(findings: &Findings) -> Chart {
             have the same axes; the student's are its own.",
         panels: findings.histograms.iter().map(panel).collect(),
     }
+}
+
+/// Where the last bin with a patch in it ends.
+fn last_edge(histogram: &Histogram) -> Option<f64> {
+    let last = histogram.counts.iter().rposition(|count| *count > 0)?;
+    let edge = histogram.edges.get(last + 1).copied()?;
+    edge.is_finite().then_some(f64::from(edge))
 }

@@ -13,7 +13,7 @@ pub(super) fn spectra(findings: &Findings) -> Chart {
         reading: "Singular values of the linearised MLP that reads each layer, from the largest to the \
             smallest. The refinement's basis is spanned by the smallest ones, drawn in orange. They \
             are small, not zero: what is written along them is read weakly.",
-        panels: findings.spectra.iter().map(panel).collect(),
+        panels: findings.spectra.iter().filter(|one| !one.values.is_empty()).map(panel).collect(),
     }
 }
 
