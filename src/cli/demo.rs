@@ -134,7 +134,8 @@ fn sheet<'a>(
     grid: [usize; 2],
 ) -> Sheet<'a> {
     let all = |maps: &'a [Vec<f32>]| maps.iter().flatten().copied();
-    let bars = [&maps[0], &maps[0], &maps[2]].map(|maps| Bar::from_zero(all(maps)));
+    let shared = Bar::from_zero(all(&maps[0]).chain(all(&maps[1])));
+    let bars = [shared.clone(), shared, Bar::from_zero(all(&maps[2]))];
     let row = |(index, picture): (usize, &'a image::RgbImage)| {
         let input = Tile {
             kind: "input".into(),

@@ -69,7 +69,8 @@ impl Type {
     /// The text in lines no wider than `room`.
     pub(super) fn wrap(self, text: &str, room: f64) -> Result<Vec<String>> {
         let mut lines: Vec<String> = Vec::new();
-        for word in text.split_whitespace() {
+        // Spaces that do not break hold a number and its unit together.
+        for word in text.split(' ').filter(|word| !word.is_empty()) {
             let word = self.fit(word, room)?;
             if let Some(line) = lines.last_mut() {
                 let longer = format!("{line} {word}");

@@ -56,11 +56,18 @@ impl Sheet<'_> {
             .collect::<Result<_>>()?;
 
         let head = MARGIN + 30 + notes.len() as u32 * LINE + 6;
-        let row_height = |numbers: &[Vec<String>]| {
+        let row_height = |row: &SheetRow, numbers: &[Vec<String>]| {
             let lines = numbers.iter().map(Vec::len).max().unwrap_or(0) as u32;
-            26 + 2 * LINE + 4 + height + 5 + BAR + 3 + LINE + lines * LINE + 12
+            row.head() + 2 * LINE + 4 + height + 5 + BAR + 3 + LINE + lines * LINE + 8
         };
-        let total = head + numbers.iter().map(|row| row_height(row)).sum::<u32>() + MARGIN;
+        let total = head
+            + self
+                .rows
+                .iter()
+                .zip(&numbers)
+                .map(|(row, numbers)| row_height(row, numbers))
+                .sum::<u32>()
+            + MARGIN;
         let full = inner + 2 * MARGIN;
         let scale = if full.saturating_mul(total) > LARGE { 1 } else { 2 };
         let mut canvas = Canvas::new(full, total, scale);
@@ -77,11 +84,11 @@ impl Sheet<'_> {
             canvas.fill(Hue::Rule, [MARGIN, y + 2], [inner, 1]);
             canvas.text(&row.heading, [MARGIN, y + 8], Type::bold(TEXT + 1.0), Hue::Ink)?;
             for (index, (tile, numbers)) in row.tiles.iter().zip(numbers).enumerate() {
-                let at = [MARGIN + index as u32 * (cell + GAP), y + 30];
+                let at = [MARGIN + index as u32 * (cell + GAP), y + row.head()];
                 let drawing = TileDrawing { tile, numbers, cell, size: [width, height], scale };
                 drawing.place(&mut canvas, at, painter)?;
             }
-            y += row_height(numbers);
+            y += row_height(row, numbers);
         }
         Ok(canvas.into_pixels())
     }
@@ -102,6 +109,13 @@ impl Sheet<'_> {
             lines.extend(Type::plain(TEXT).wrap(paragraph, f64::from(room))?);
         }
         Ok(lines)
+    }
+}
+
+impl SheetRow<'_> {
+    /// Height of the rule and the heading above the tiles.
+    fn head(&self) -> u32 {
+        if self.heading.is_empty() { 12 } else { 30 }
     }
 }
 

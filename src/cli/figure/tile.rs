@@ -50,9 +50,9 @@ impl Cross {
             let (along, across) = (u.max(v), u.min(v));
             let distance = across.hypot((along - arm).max(0.0));
             let within = |radius: f32| (radius - distance + 0.5).clamp(0.0, 1.0);
-            let (red, white) = (within(stroke), within(stroke * 1.75));
+            let (red, white) = (within(stroke), within(stroke + arm * 0.2));
             let shade = |on: f32| (255.0 * (white * (1.0 - red) + on * red)) as u8;
-            let edge = within(stroke * 2.2);
+            let edge = within(stroke + arm * 0.3);
             Rgba([shade(0.9), shade(0.0), shade(0.13), (255.0 * edge) as u8])
         })
     }
@@ -64,8 +64,8 @@ mod tests {
 
     #[test]
     fn the_cross_is_red_at_its_centre_white_at_its_edge_and_clear_elsewhere() {
-        let cross = Cross::on_patch([1, 2], [4, 4]).drawn(80, 80, 8.0);
-        let Rgba([r, g, _, alpha]) = *cross.get_pixel(50, 30);
+        let cross = Cross::on_patch([1, 2], [4, 4]).drawn(160, 160, 16.0);
+        let Rgba([r, g, _, alpha]) = *cross.get_pixel(100, 60);
         assert!(r > 200 && g < 40 && alpha == 255);
         let bright = cross
             .pixels()

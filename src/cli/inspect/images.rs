@@ -94,7 +94,7 @@ fn numbers(map: &Map, quantile: f64) -> String {
         return format!("least {}, median {}", number(least), number(median));
     }
     let ratio = match largest / median {
-        ratio if ratio.is_finite() => format!(" ({} × median)", number(ratio)),
+        ratio if ratio.is_finite() => format!(" ({}\u{a0}×\u{a0}median)", number(ratio)),
         _ => String::new(),
     };
     let outliers = match map.outliers {

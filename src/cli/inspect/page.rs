@@ -151,8 +151,11 @@ fn where_outliers_are(findings: &Findings, painter: &Painter) -> Result<Markup> 
 /// A row of tiles that show something of `size`.
 fn tiles(row: &SheetRow, size: [usize; 2], of: &str, painter: &Painter) -> Result<Markup> {
     let [height, width] = size.map(|side| side.max(1));
-    // Wide pictures get wider cells, so that all cover about the same area.
-    let cell = 8.5 * (width as f64 / height as f64).sqrt().clamp(0.9, 2.2);
+    let ratio = width as f64 / height as f64;
+    // Wide pictures get wider cells, so that all cover about the same area; on a
+    // phone two stand side by side unless they are very wide.
+    let cell = 8.5 * ratio.sqrt().clamp(0.9, 2.2);
+    let most = if ratio < 2.0 { "calc(50% - .5rem)" } else { "100%" };
     let tiles: Vec<Markup> = row
         .tiles
         .iter()
@@ -181,7 +184,7 @@ fn tiles(row: &SheetRow, size: [usize; 2], of: &str, painter: &Painter) -> Resul
     Ok(html! {
         div.layer {
             h4 { (row.heading) }
-            div.tiles style=(format!("--cell:{cell:.2}rem")) { @for tile in &tiles { (tile) } }
+            div.tiles style=(format!("--cell:{cell:.2}rem;--most:{most}")) { @for tile in &tiles { (tile) } }
         }
     })
 }

@@ -18,7 +18,7 @@ pub(super) fn rows(findings: &Findings) -> Vec<SheetRow<'_>> {
     let row = |layer: usize| {
         let of_layer = || findings.positions.iter().filter(move |share| share.layer == layer);
         let bar = Bar::from_zero(of_layer().flat_map(|share| share.share.iter().copied()));
-        let bar = Bar { ends: ["0 %".into(), percent(bar.high)], ..bar };
+        let bar = Bar { ends: ["0\u{a0}%".into(), percent(bar.high)], ..bar };
         let tile = |share| tile(share, &bar);
         SheetRow { heading: format!("Layer {layer}"), tiles: of_layer().map(tile).collect() }
     };
@@ -48,5 +48,5 @@ pub(super) fn sheet(findings: &Findings) -> Option<Sheet<'_>> {
 }
 
 pub(super) fn percent(share: f32) -> String {
-    format!("{} %", number(share * 100.0))
+    format!("{}\u{a0}%", number(share * 100.0))
 }

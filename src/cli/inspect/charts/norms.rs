@@ -190,7 +190,7 @@ pub(super) fn histograms(findings: &Findings) -> Chart {
         file: "norm-histograms",
         title: "Distribution of patch norms",
         reading: "Number of patches by norm, over all images. The counts are logarithmic, as outliers \
-            are few; a bin with a single patch still has a bar. Dark bars lie above the quantile \
+            are few; a bin with a single patch still has a bar. Bars in the colour of the text lie above the quantile \
             line (its mean over images). The panels of the teacher and of its refinements at a layer \
             have the same axes; the student's are its own.",
         panels: findings.histograms.iter().map(panel).collect(),
