@@ -7,12 +7,12 @@ use super::{Dash, Hue, Line, Mark, Marker, Panel};
 use crate::error::Result;
 
 /// Width and height of a panel in points.
-pub(super) const SIZE: [f64; 2] = [360.0, 256.0];
+pub(super) const SIZE: [f64; 2] = [360.0, 264.0];
 
 const EDGE: f64 = 6.0;
-const TITLE: Type = Type { size: 14.0, bold: true };
-const TEXT: Type = Type { size: 12.5, bold: false };
-const ROW: f64 = 16.0;
+const TITLE: Type = Type { size: 15.0, bold: true };
+const TEXT: Type = Type { size: 13.8, bold: false };
+const ROW: f64 = 17.5;
 /// Length of a sample line in the legend.
 const SAMPLE: f64 = 20.0;
 
@@ -21,10 +21,10 @@ pub(super) fn plot<B: DrawingBackend>(panel: &Panel, pen: &Pen<B>) -> Result<()>
     let [width, height] = SIZE;
     let title = TITLE.fit(&panel.title, width - 2.0 * EDGE)?;
     pen.text(&title, [EDGE, EDGE + 7.0], HPos::Left, TITLE, Hue::Ink)?;
-    let mut top = legend(panel, pen, EDGE + 25.0)?;
+    let mut top = legend(panel, pen, EDGE + 27.0)?;
     let label = TEXT.fit(&panel.y.label, width - 2.0 * EDGE)?;
     pen.text(&label, [EDGE, top], HPos::Left, TEXT, Hue::Faint)?;
-    top += 15.0;
+    top += 16.0;
 
     let mut widest: f64 = 0.0;
     for (_, text) in panel.y.ticks() {
@@ -35,7 +35,7 @@ pub(super) fn plot<B: DrawingBackend>(panel: &Panel, pen: &Pen<B>) -> Result<()>
         left: EDGE + widest + 5.0,
         right: width - EDGE - 8.0,
         top,
-        bottom: height - EDGE - 33.0,
+        bottom: height - EDGE - 36.0,
     };
     frame.axes(pen)?;
     for (mark, _) in &panel.marks {
@@ -116,7 +116,7 @@ impl Frame<'_> {
             pen.path(&[[self.left, y], [self.right, y]], Hue::Rule, 1.0, Dash::Solid)?;
             pen.text(text, [self.left - 5.0, y], HPos::Right, TEXT, Hue::Ink)?;
         }
-        let under = self.bottom + 11.0;
+        let under = self.bottom + 12.0;
         let mut free = f64::NEG_INFINITY;
         for (share, text) in self.panel.x.ticks() {
             let x = self.x(share);
@@ -129,7 +129,7 @@ impl Frame<'_> {
             }
         }
         let middle = (self.left + self.right) / 2.0;
-        pen.text(&self.panel.x.label, [middle, under + 16.0], HPos::Center, TEXT, Hue::Faint)
+        pen.text(&self.panel.x.label, [middle, under + 17.0], HPos::Center, TEXT, Hue::Faint)
     }
 
     fn mark<B: DrawingBackend>(&self, mark: &Mark, pen: &Pen<B>) -> Result<()> {
