@@ -8,13 +8,15 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::args::DemoArgs;
 use super::config::{DataConfig, DeviceName, DistillConfig, ModelSpec, TrainConfig};
 use super::distill::{Report, STUDENT, distill};
-use super::figure::{self, Row};
+use super::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile, number, png};
 use super::models;
 use super::parts_file::PartsFile;
 use super::session;
 use crate::data::{Normalise, SharedImages};
+use crate::device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
+use crate::maps::FeatureMaps;
 use crate::refine::patch_norms;
 use crate::train::Schedule;
 use crate::vit::Vit;
@@ -78,10 +80,10 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let Some(report) = distill(&config, false, &stop)? else {
         return Ok(ExitCode::from(130));
     };
-    let figure = out.join("norms.svg");
+    let figure = out.join("norms.png");
     draw(&figure, &teacher, &report)?;
     println!(
-        "wrote {} (open it in a browser), {} and {}",
+        "wrote {}, {} and {}",
         figure.display(),
         out.join("metrics.jsonl").display(),
         out.join("run.json").display()
@@ -116,22 +118,56 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
         let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
         values.chunks(patches).map(<[f32]>::to_vec).collect::<Vec<_>>()
     });
-    let most = |map: &[Vec<f32>]| map.iter().flatten().copied().fold(0.0, f32::max);
-    let teacher_most = most(&maps[0]);
-    let columns = [
-        ("teacher".to_owned(), teacher_most),
-        ("refined teacher".to_owned(), teacher_most),
-        ("student".to_owned(), most(&maps[2])),
-    ];
-    let rows: Vec<Row> = pictures
-        .into_iter()
-        .enumerate()
-        .map(|(index, image)| Row {
-            image,
-            maps: maps.iter().map(|map| map[index].clone()).collect(),
-        })
-        .collect();
-    figure::write(path, &columns, shape.config.grid(), &rows)
+    let [height, width] = shape.config.grid();
+    let sheet = sheet(&pictures, &maps, [height, width]);
+    let maps = FeatureMaps::new(&device::open("cpu")?);
+    write_atomically(path, &png(sheet.draw(&Painter::new(&maps))?)?)
+}
+
+/// Subjects of the figure, in the order of their maps.
+const SUBJECTS: [&str; 3] = ["teacher", "refined teacher", "student"];
+
+/// A row for each picture, with a map of patch norms for each subject. Teacher
+/// and refined teacher share a range of colours over all pictures.
+fn sheet<'a>(
+    pictures: &'a [image::RgbImage],
+    maps: &'a [Vec<Vec<f32>>; 3],
+    grid: [usize; 2],
+) -> Sheet<'a> {
+    let all = |maps: &'a [Vec<f32>]| maps.iter().flatten().copied();
+    let shared = Bar::from_zero(all(&maps[0]).chain(all(&maps[1])));
+    let bars = [shared.clone(), shared, Bar::from_zero(all(&maps[2]))];
+    let row = |(index, picture): (usize, &'a image::RgbImage)| {
+        let input = Tile {
+            kind: "input".into(),
+            subject: "scene".into(),
+            face: Face::Photo(picture),
+            cross: None,
+            numbers: String::new(),
+        };
+        let map = |(subject, bar): (usize, &Bar)| {
+            let values = &maps[subject][index];
+            let most = values.iter().copied().fold(0.0, f32::max);
+            Tile {
+                kind: "patch norm".into(),
+                subject: SUBJECTS[subject].into(),
+                face: Face::Map { values, grid, bar: bar.clone() },
+                cross: None,
+                numbers: format!("largest {}", number(most)),
+            }
+        };
+        let tiles = std::iter::once(input).chain(bars.iter().enumerate().map(map)).collect();
+        SheetRow { heading: String::new(), tiles }
+    };
+    Sheet {
+        title: "Patch norms of the last block".into(),
+        notes: vec![
+            "Coloured from 0; teacher and refined teacher share one range, the student has its own."
+                .into(),
+        ],
+        rows: pictures.iter().enumerate().map(row).collect(),
+        size: grid,
+    }
 }
 
 /// The scenes in which the teacher's largest patch norm is largest.

@@ -4,7 +4,7 @@
 mod colouring;
 mod lending;
 
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
 
 use crate::device::OpenDevice;
@@ -41,13 +41,19 @@ pub struct Outliers {
 /// need `device.sync()` on that thread first.
 #[derive(Debug, Clone)]
 pub struct FeatureMaps {
+    device: Device,
     gpu: Option<Gpu>,
 }
 
 impl FeatureMaps {
     /// For tensors of this device.
     pub fn new(opened: &OpenDevice) -> Self {
-        Self { gpu: opened.gpu.clone() }
+        Self { device: opened.device.clone(), gpu: opened.gpu.clone() }
+    }
+
+    /// Where the tensors must be.
+    pub fn device(&self) -> &Device {
+        &self.device
     }
 
     /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`

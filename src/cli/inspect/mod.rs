@@ -2,9 +2,22 @@
 //! images.
 
 mod args;
+mod charts;
+mod images;
+mod names;
+mod page;
 mod pictures;
+mod positions;
+mod ranges;
 mod report;
+mod subject;
 mod subjects;
+mod tables;
+
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
