@@ -17,6 +17,19 @@ pub struct Slice {
 }
 
 impl Slice {
+    /// Refuses a slice too short for `elements` values of four bytes, which a
+    /// shader would otherwise leave out in silence.
+    pub(super) fn check(&self, what: &str, elements: usize) -> Result<()> {
+        let needed = 4 * elements as u64;
+        if self.size < needed {
+            let size = self.size;
+            return Err(Error::config(format!(
+                "{what}: the buffer has {size} bytes and needs {needed}"
+            )));
+        }
+        Ok(())
+    }
+
     /// Whether two slices share a byte.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         self.buffer == other.buffer

@@ -56,6 +56,8 @@ impl ColorMap {
         range: &Slice,
     ) -> Result<()> {
         let params = params(drawing)?;
+        values.check("colormap, values", drawing.grid[0] * drawing.grid[1])?;
+        range.check("colormap, range", 2)?;
         recording.dispatch(&EXTENT, &params, &[(1, values), (3, range)], [1, 1, 1])
     }
 
@@ -73,6 +75,15 @@ impl ColorMap {
         out: &Slice,
     ) -> Result<()> {
         let params = params(drawing)?;
+        values.check("colormap, values", drawing.grid[0] * drawing.grid[1])?;
+        table.check("colormap, table", 256)?;
+        range.check("colormap, range", 2)?;
+        if let Some(under) = under {
+            under.check("colormap, image", drawing.size[0] * drawing.size[1])?;
+        }
+        // The last row need not fill its stride.
+        let last = (drawing.size[0] - 1) * drawing.row_stride + drawing.size[1];
+        out.check("colormap, picture", last)?;
         let [height, width] = drawing.size.map(|pixels| pixels.div_ceil(SQUARE) as u32);
         let mut slices = vec![(1, values), (2, table), (3, range), (5, out)];
         slices.extend(under.map(|under| (4, under)));

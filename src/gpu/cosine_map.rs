@@ -50,6 +50,8 @@ impl CosineMap {
         out: &Slice,
     ) -> Result<()> {
         tokens.check("cosine_map")?;
+        marked.check("cosine_map, marked", tokens.images)?;
+        out.check("cosine_map, similarities", tokens.images * tokens.patches())?;
         let gpu = recording.gpu();
         let image = tokens.image_elements();
         for images in gpu.groups_of_images("tokens", tokens.images, &[image])? {
@@ -77,6 +79,7 @@ impl CosineMap {
     ) -> Result<()> {
         tokens.check("cosine_map")?;
         other.check("cosine_map")?;
+        out.check("cosine_map, similarities", tokens.images * tokens.patches())?;
         let shape = |tokens: &Tokens| (tokens.images, tokens.patches(), tokens.dim);
         if shape(tokens) != shape(other) {
             return Err(Error::config(format!(

@@ -43,6 +43,7 @@ impl GramMatrix {
         let gpu = recording.gpu();
         let norms = norms(recording, tokens)?;
         let (image, matrix) = (tokens.image_elements(), tokens.patches() * tokens.patches());
+        out.check("gram, matrices", tokens.images * matrix)?;
         for images in parts(gpu, tokens.images, &[image, matrix])? {
             let from = gpu.window(&tokens.slice, images.start * image..images.end * image);
             let to = gpu.window(out, images.start * matrix..images.end * matrix);
@@ -67,6 +68,7 @@ impl GramMatrix {
                 shape(b)
             )));
         }
+        out.check("gram, differences", a.images)?;
         let gpu = recording.gpu();
         let (norms_a, norms_b) = (norms(recording, a)?, norms(recording, b)?);
         let tiles = a.patches().div_ceil(TILE);

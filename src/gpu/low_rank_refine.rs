@@ -4,11 +4,11 @@ use super::context::Stage;
 use super::{Recording, Slice, Tokens};
 use crate::error::{Error, Result};
 
-static STAGE: Stage = Stage {
-    label: "low_rank_refine.low_rank_refine",
-    source: include_str!("../../shaders/low_rank_refine.wgsl"),
-    entry: "low_rank_refine",
-};
+const SOURCE: &str = include_str!("../../shaders/low_rank_refine.wgsl");
+static ONE: Stage =
+    Stage { label: "low_rank_refine.low_rank_refine", source: SOURCE, entry: "low_rank_refine" };
+static FOUR: Stage =
+    Stage { label: "low_rank_refine.low_rank_refine4", source: SOURCE, entry: "low_rank_refine4" };
 /// Tokens that a workgroup takes.
 const ROWS: usize = 32;
 
@@ -52,6 +52,10 @@ impl LowRankRefine {
             let most = Self::MAX_RANK;
             return Err(Error::config(format!("the rank is {rank}; it must be 1 to {most}")));
         }
+        for weights in [down, up] {
+            weights.check("low_rank_refine, adapter", tokens.dim * rank)?;
+        }
+        out.check("low_rank_refine, refined", tokens.images * tokens.image_elements())?;
         let gpu = recording.gpu();
         let image = tokens.image_elements();
         for images in gpu.groups_of_images("tokens", tokens.images, &[image])? {
@@ -69,7 +73,9 @@ impl LowRankRefine {
             };
             let slices = [(1, &from.slice), (2, down), (3, up), (4, &to.slice)];
             let groups = gpu.spread((images.len() * tokens.tokens).div_ceil(ROWS));
-            recording.dispatch(&STAGE, &params, &slices, groups)?;
+            let fours = [tokens.dim as u32, rank as u32, from.base, to.base];
+            let stage = if fours.iter().all(|n| n.is_multiple_of(4)) { &FOUR } else { &ONE };
+            recording.dispatch(stage, &params, &slices, groups)?;
         }
         Ok(())
     }

@@ -53,6 +53,12 @@ impl NormQuantile {
                 "there is no {q}-quantile of {patches} patches; it must lie between 0 and 1"
             )));
         }
+        for all in [norms, &out.mask] {
+            all.check("norm_quantile, [B, P]", images * patches)?;
+        }
+        for one in [&out.thresholds, &out.counts] {
+            one.check("norm_quantile, [B]", images)?;
+        }
         let gpu = recording.gpu();
         let position = q * (patches - 1) as f64;
         let params = Params {

@@ -34,6 +34,7 @@ impl PatchNorm {
     /// [`GpuLimit`](crate::Error::GpuLimit) where one image exceeds a binding.
     pub fn record(recording: &mut Recording, tokens: &Tokens, norms: &Slice) -> Result<()> {
         tokens.check("patch_norm")?;
+        norms.check("patch_norm, norms", tokens.images * tokens.patches())?;
         let gpu = recording.gpu();
         let image = tokens.image_elements();
         for images in gpu.groups_of_images("tokens", tokens.images, &[image])? {

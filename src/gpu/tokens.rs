@@ -32,17 +32,10 @@ impl Tokens {
     }
 
     pub(super) fn check(&self, what: &str) -> Result<()> {
-        let needed = 4 * (self.images * self.image_elements()) as u64;
         if self.prefix >= self.tokens || self.dim == 0 || self.images == 0 {
             return Err(Error::config(format!("{what}: the tokens hold no patch")));
         }
-        if self.slice.size < needed {
-            return Err(Error::config(format!(
-                "{what}: {} bytes are too few for {}x{}x{} tokens",
-                self.slice.size, self.images, self.tokens, self.dim
-            )));
-        }
-        Ok(())
+        self.slice.check(what, self.images * self.image_elements())
     }
 }
 

@@ -170,6 +170,32 @@ fn ranks_and_quantiles_beyond_the_shaders_are_refused() {
         assert!(matches!(refused, Err(Error::Config(_))));
     }
     let out = Outliers { thresholds: spare.clone(), mask: spare.clone(), counts: spare.clone() };
-    let refused = NormQuantile::record(&mut recording, &spare, [1, 0], 0.5, &out);
-    assert!(matches!(refused, Err(Error::Config(_))));
+    for (patches, q) in [(0, 0.5), (4, -0.1), (4, 1.1), (4, f64::NAN)] {
+        let refused = NormQuantile::record(&mut recording, &spare, [1, patches], q, &out);
+        assert!(matches!(refused, Err(Error::Config(_))));
+    }
+}
+
+#[test]
+fn buffers_too_short_for_their_shapes_are_refused() {
+    let gpu = gpu(|_, _| {});
+    let tokens = upload(&gpu, &Batch::new([2, 5, 8, 1], 1));
+    let short = gpu.allocate("short", 1).unwrap();
+    let long = gpu.allocate("long", 4096).unwrap();
+    let recording = &mut gpu.record();
+    let out = Outliers { thresholds: short.clone(), mask: long.clone(), counts: long.clone() };
+    let refused = [
+        PatchNorm::record(recording, &tokens, &short),
+        PatchNorm::record(recording, &Tokens { images: 99, ..tokens.clone() }, &long),
+        NormQuantile::record(recording, &long, [2, 4], 0.5, &out),
+        LowRankRefine::record(recording, &tokens, &short, &long, 4, &long),
+        LowRankRefine::record(recording, &tokens, &long, &long, 4, &short),
+        CosineMap::to_marked(recording, &tokens, &short, &long),
+        CosineMap::between(recording, &tokens, &tokens, &short),
+        GramMatrix::record(recording, &tokens, &short),
+        GramMatrix::distance(recording, &tokens, &tokens, &short),
+    ];
+    for (index, refused) in refused.into_iter().enumerate() {
+        assert!(matches!(refused, Err(Error::Config(_))), "case {index}: {refused:?}");
+    }
 }

@@ -42,7 +42,7 @@ pub(super) fn write(findings: &Findings, maps: &FeatureMaps, out: &Path) -> Resu
 }
 
 fn json(findings: &Findings) -> Result<Vec<u8>> {
-    serde_json::to_vec_pretty(findings)
+    serde_json::to_vec(findings)
         .map_err(|error| Error::config(format!("cannot write the findings as JSON: {error}")))
 }
 
