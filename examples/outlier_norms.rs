@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let blocks: Vec<usize> = (0..teacher.depth()).collect();
     for (block, tokens) in teacher.intermediate(images, &blocks).into_iter().enumerate() {
         let mut stats = NormStats::default();
-        stats.add(patch_norms(tokens, teacher.prefix_tokens()));
+        stats.add(patch_norms(tokens, teacher.prefix_tokens()))?;
         let norms = stats.summary().ok_or("no patches")?;
         println!(
             "{block:5}  {:11.2}  {:7.2}  {:14.2}  {:26.2} %",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use burn::tensor::wgpu::WgpuBackend;
-use burn::tensor::{Device, DeviceKind, FloatDType};
+use burn::tensor::{Device, DeviceKind, FloatDType, Tensor};
 use serde::Serialize;
 
 use crate::error::{Error, Result};
@@ -117,6 +117,17 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
             },
         }),
     }
+}
+
+/// A tensor's values on the host, row-major, once the device has computed them.
+///
+/// # Errors
+/// [`Error::Gpu`] where the device ran out of memory, may not hold a tensor that
+/// large, or is lost. burn reports this of any earlier operation only here.
+pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let failed = |reason: String| Error::gpu("computing", &reason);
+    let data = tensor.try_into_data().map_err(|error| failed(error.to_string()))?;
+    Ok(data.iter::<f32>().collect())
 }
 
 /// Whether half precision works on a device.

@@ -106,6 +106,16 @@ impl Error {
         Self::Data { path: path.as_ref().to_owned(), reason: reason.into() }
     }
 
+    /// The root of what burn or wgpu says went wrong while `doing` something.
+    pub(crate) fn gpu(doing: &str, reason: &str) -> Self {
+        // Their messages are chains over many lines, the root cause last.
+        let root = reason.rsplit("Caused by:").next().unwrap_or(reason);
+        let lines = root.lines().map(str::trim);
+        let lines = lines.take_while(|line| !line.contains("backtrace") && *line != "Asked at:");
+        let reason = lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+        Self::Gpu { doing: doing.into(), reason }
+    }
+
     /// An error about a setting.
     pub fn config(message: impl Into<String>) -> Self {
         Self::Config(message.into())

@@ -1,5 +1,5 @@
 //! The program from end to end, as its user sees it: outputs, exit codes and
-//! messages. Runs on the CPU backend with models of a few thousand parameters.
+//! messages. Mostly on the CPU backend, with models of a few thousand parameters.
 
 #[path = "program/faults.rs"]
 mod faults;
@@ -7,6 +7,8 @@ mod faults;
 mod inspect;
 #[path = "program/resume.rs"]
 mod resume;
+#[path = "program/software_gpu.rs"]
+mod software_gpu;
 #[path = "program/support.rs"]
 mod support;
 #[path = "program/whole.rs"]

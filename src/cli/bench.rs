@@ -56,14 +56,14 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
             let images = images.clone().narrow(0, range.start, range.len());
             task.distiller.teacher_pass(images).features.pop()
         });
-        passes.into_iter().for_each(|features| wait(device, features));
-    });
+        passes.into_iter().try_for_each(|features| wait(device, features))
+    })?;
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let step = timed(args.runs, || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels);
         model = optimizer.step(1e-4, model.clone(), grads, None);
-        wait(device, Some(model.student.pos_embed.val().inner()));
-    });
+        wait(device, Some(model.student.pos_embed.val().inner()))
+    })?;
     let peak = peak_memory_mib();
     let nullspace = nullspace_times(args.rank, args.runs)?;
     let report = json!({
@@ -78,7 +78,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "step": speed(&step, args.batch),
         "teacher_forward": speed(&forward, args.batch),
         "nullspace": nullspace,
-        "matmul_gflops": matmul_rate(device, args.runs),
+        "matmul_gflops": matmul_rate(device, args.runs)?,
         "peak_memory_mib": peak,
     });
     println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -86,22 +86,21 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
 }
 
 /// Seconds of each run, after one that is not counted.
-fn timed(runs: usize, mut work: impl FnMut()) -> Vec<f64> {
-    work();
+fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    work()?;
     (0..runs)
         .map(|_| {
             let start = Instant::now();
-            work();
-            start.elapsed().as_secs_f64()
+            work()?;
+            Ok(start.elapsed().as_secs_f64())
         })
         .collect()
 }
 
 /// Waits until the device has computed a tensor.
-fn wait(device: &Device, tensor: Option<Tensor<3>>) {
-    drop(tensor.map(|tensor| tensor.sum().into_data()));
-    // A lost device shows in the read above; there is nothing more to do here.
-    let _ = device.sync();
+fn wait(device: &Device, tensor: Option<Tensor<3>>) -> Result<()> {
+    tensor.map(|tensor| device::read(tensor.sum())).transpose()?;
+    device.sync().map_err(|error| Error::gpu("waiting", &error.to_string()))
 }
 
 fn speed(seconds: &[f64], batch: usize) -> Value {
@@ -133,20 +132,16 @@ fn nullspace_times(rank: usize, runs: usize) -> Result<Value> {
     let matrix = linearise(&model.blocks[0]);
     let rank = rank.min(config.embed_dim);
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
-    Basis::select(matrix.as_ref(), &selection, 0)?;
-    let seconds = timed(runs, || {
-        // The call above has shown that it succeeds.
-        let _ = Basis::select(matrix.as_ref(), &selection, 0);
-    });
+    let seconds = timed(runs, || Basis::select(matrix.as_ref(), &selection, 0).map(drop))?;
     Ok(json!({ "dim": config.embed_dim, "rank": rank, "median_s": median(&seconds) }))
 }
 
 /// The device's rate for a plain 1024³ product, as the yardstick of a step.
-fn matmul_rate(device: &Device, runs: usize) -> f64 {
+fn matmul_rate(device: &Device, runs: usize) -> Result<f64> {
     let side = 1024;
     let matrix = Tensor::<3>::random([1, side, side], Distribution::Default, device);
-    let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))));
-    2.0 * (side as f64).powi(3) / median(&seconds) / 1e9
+    let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))))?;
+    Ok(2.0 * (side as f64).powi(3) / median(&seconds) / 1e9)
 }
 
 /// The process's largest resident size, where the system tells (Linux).

@@ -197,10 +197,7 @@ fn against_burn(args: &BenchShadersArgs, device: &Device, maps: &FeatureMaps) ->
         for run in 0..=args.runs {
             let start = Instant::now();
             let done = work()?;
-            device.sync().map_err(|error| Error::Gpu {
-                doing: "refining".into(),
-                reason: error.to_string(),
-            })?;
+            device.sync().map_err(|error| Error::gpu("refining", &error.to_string()))?;
             drop(done);
             if run > 0 {
                 seconds.push(start.elapsed().as_secs_f64());

@@ -29,7 +29,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
 
     let bank = class_features(&vit, &train, &settings, &opened.device)?;
     let queries = class_features(&vit, &test, &settings, &opened.device)?;
-    let knn = knn_accuracy(&bank, &queries, &opened.device);
+    let knn = knn_accuracy(&bank, &queries, &opened.device)?;
     let has_head = model.config.num_classes == test.classes().len();
     let head = (has_head && !args.untrained)
         .then(|| accuracy(&vit, &test, &settings, &opened.device))

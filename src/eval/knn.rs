@@ -1,6 +1,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Features;
+use crate::device::read;
+use crate::error::Result;
 
 /// Neighbours that vote.
 const NEIGHBOURS: usize = 20;
@@ -11,7 +13,10 @@ const ROWS: usize = 512;
 
 /// Share of `test` rows that their 20 nearest `train` rows classify rightly,
 /// each voting with weight `exp(cosine / 0.07)` (the kNN protocol of DINO).
-pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> f64 {
+///
+/// # Errors
+/// [`Error::Gpu`](crate::Error::Gpu).
+pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> Result<f64> {
     let classes = train.labels.iter().max().map_or(0, |&label| label + 1);
     let matrix = |rows: &[f32], dim: usize| -> Tensor<2> {
         Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / dim, dim]), device)
@@ -19,13 +24,13 @@ pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> f64 {
     let bank = matrix(&train.rows, train.dim).transpose();
     let mut right = 0;
     for (rows, labels) in test.rows.chunks(ROWS * test.dim).zip(test.labels.chunks(ROWS)) {
-        let similarities = matrix(rows, test.dim).matmul(bank.clone()).into_data();
-        let similarities: Vec<f32> = similarities.iter::<f32>().collect();
+        let similarities = matrix(rows, test.dim).matmul(bank.clone());
+        let similarities = read(similarities)?;
         for (row, &label) in similarities.chunks(train.labels.len()).zip(labels) {
             right += usize::from(vote(row, &train.labels, classes) == label);
         }
     }
-    right as f64 / test.labels.len().max(1) as f64
+    Ok(right as f64 / test.labels.len().max(1) as f64)
 }
 
 fn vote(similarities: &[f32], labels: &[usize], classes: usize) -> usize {

@@ -3,6 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{EvalSettings, for_each_batch};
 use crate::data::SharedImages;
+use crate::device::read;
 use crate::distill::{Distiller, Trainee};
 use crate::error::Result;
 use crate::refine::{NormStats, NormSummary, patch_norms};
@@ -11,7 +12,7 @@ use crate::vit::Vit;
 /// Share of images whose class the head puts first, 0 to 1.
 ///
 /// # Errors
-/// Errors of the data.
+/// Errors of the data and of the device.
 pub fn accuracy(
     model: &Vit,
     images: &SharedImages,
@@ -20,9 +21,10 @@ pub fn accuracy(
 ) -> Result<f64> {
     let (mut right, mut total) = (0, 0);
     for_each_batch(images, settings, device, |batch, labels| {
-        let best = model.forward(batch).argmax(1).into_data();
-        right += best.iter::<i64>().zip(labels).filter(|(a, b)| *a == **b as i64).count();
+        let best = read(model.forward(batch).argmax(1).float())?;
+        right += best.iter().zip(labels).filter(|(a, b)| **a as usize == **b).count();
         total += labels.len();
+        Ok(())
     })?;
     Ok(right as f64 / total.max(1) as f64)
 }
@@ -43,7 +45,7 @@ pub struct Features {
 /// The class token after the last block (no final norm), scaled to unit length.
 ///
 /// # Errors
-/// Errors of the data.
+/// Errors of the data and of the device.
 pub fn class_features(
     model: &Vit,
     images: &SharedImages,
@@ -55,11 +57,12 @@ pub fn class_features(
     for_each_batch(images, settings, device, |batch, labels| {
         let embedded = model.embed(batch);
         let tokens = model.forward_blocks(embedded, 0..model.depth());
-        stats.add(patch_norms(tokens.clone(), model.prefix_tokens()));
+        stats.add(patch_norms(tokens.clone(), model.prefix_tokens()))?;
         let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1);
         let norm = class.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-        features.rows.extend((class / norm).into_data().iter::<f32>());
+        features.rows.extend(read(class / norm)?);
         features.labels.extend_from_slice(labels);
+        Ok(())
     })?;
     features.norms = stats.summary();
     Ok(features)
@@ -80,7 +83,7 @@ pub struct LayerNorms {
 /// the plain device.
 ///
 /// # Errors
-/// Errors of the data.
+/// Errors of the data and of the device.
 pub fn distilled_norms(
     distiller: &Distiller,
     trainee: &Trainee,
@@ -95,9 +98,10 @@ pub fn distilled_norms(
         for ((features, adapter), (raw, refined)) in
             pass.features.into_iter().zip(&trainee.adapters).zip(&mut stats)
         {
-            raw.add(patch_norms(features.clone(), prefix));
-            refined.add(patch_norms(adapter.forward(features, prefix), prefix));
+            raw.add(patch_norms(features.clone(), prefix))?;
+            refined.add(patch_norms(adapter.forward(features, prefix), prefix))?;
         }
+        Ok(())
     })?;
     let norms = distiller.layers().iter().zip(stats).filter_map(|(&layer, (raw, refined))| {
         Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })

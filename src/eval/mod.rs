@@ -34,7 +34,7 @@ fn for_each_batch(
     images: &SharedImages,
     settings: &EvalSettings,
     device: &Device,
-    mut each: impl FnMut(Tensor<4>, &[usize]),
+    mut each: impl FnMut(Tensor<4>, &[usize]) -> Result<()>,
 ) -> Result<()> {
     let loader = LoaderSettings {
         batch: settings.batch,
@@ -52,7 +52,7 @@ fn for_each_batch(
         let batch = batch?;
         let [height, width] = settings.transform.size;
         let data = TensorData::new(batch.pixels, [batch.labels.len(), 3, height, width]);
-        each(Tensor::from_data(data, device), &batch.labels);
+        each(Tensor::from_data(data, device), &batch.labels)?;
     }
     Ok(())
 }

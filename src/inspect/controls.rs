@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::maps::Outliers;
+use crate::refine::on_patches;
 
 /// Outliers' norms scaled down to their image's threshold: `[B, T, D]` and the
 /// patches' norms `[B, P]` to `[B, T, D]`.
@@ -26,8 +27,5 @@ pub fn masked(tokens: Tensor<3>, outliers: &Outliers, prefix: usize) -> Tensor<3
 
 /// Each patch times its factor of `[B, P]`; the first `prefix` tokens as they are.
 fn scaled(tokens: Tensor<3>, scale: Tensor<2>, prefix: usize) -> Tensor<3> {
-    let count = tokens.dims()[1] - prefix;
-    let fixed = tokens.clone().narrow(1, 0, prefix);
-    let patches = tokens.narrow(1, prefix, count) * scale.unsqueeze_dim::<3>(2);
-    Tensor::cat(vec![fixed, patches], 1)
+    on_patches(tokens, prefix, |patches| patches * scale.unsqueeze_dim::<3>(2))
 }

@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
 use super::{BlockDrift, Injection, LogitDrift};
+use crate::device::read;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::vit::Vit;
@@ -28,7 +29,7 @@ pub struct Drift {
 /// LayerNorm rescales what is left of a token that changed.
 ///
 /// # Errors
-/// Those of [`FeatureMaps`].
+/// Those of [`FeatureMaps`] and of the device.
 pub fn inject(
     teacher: &Vit,
     maps: &FeatureMaps,
@@ -50,7 +51,7 @@ pub fn inject(
         for (drift, tokens) in drifts.iter_mut().zip(&replaced) {
             let cosines = cosines(maps, &unchanged, tokens, prefix)?;
             let change = relative_change(&unchanged, tokens, prefix);
-            drift.blocks.push(sums(Tensor::cat(vec![cosines, change], 1)));
+            drift.blocks.push(sums(Tensor::cat(vec![cosines, change], 1))?);
         }
     }
     let unchanged = teacher.norm.forward(unchanged);
@@ -61,9 +62,10 @@ pub fn inject(
     let answered = answer(&unchanged);
     for (drift, tokens) in drifts.iter_mut().zip(replaced) {
         let tokens = teacher.norm.forward(tokens);
-        drift.last = sums(cosines(maps, &unchanged, &tokens, prefix)?);
+        drift.last = sums(cosines(maps, &unchanged, &tokens, prefix)?)?;
         let logits = answered.clone().zip(answer(&tokens));
-        drift.logits = logits.map(|(before, after)| compare_answers(before, after));
+        let logits = logits.map(|(before, after)| compare_answers(before, after));
+        drift.logits = logits.transpose()?;
     }
     Ok(drifts)
 }
@@ -131,19 +133,18 @@ fn relative_change(unchanged: &Tensor<3>, changed: &Tensor<3>, prefix: usize) ->
 }
 
 /// Sum over images of each column of `[B, N]`.
-fn sums<const N: usize>(values: Tensor<2>) -> [f64; N] {
-    let values: Vec<f32> = values.into_data().iter::<f32>().collect();
-    std::array::from_fn(|column| {
+fn sums<const N: usize>(values: Tensor<2>) -> Result<[f64; N]> {
+    let values = read(values)?;
+    Ok(std::array::from_fn(|column| {
         values.iter().skip(column).step_by(N).map(|&value| f64::from(value)).sum()
-    })
+    }))
 }
 
 /// Sums over images of the KL divergence from the first answer and of the
 /// agreement, from log-probabilities `[B, classes]`.
-fn compare_answers(before: Tensor<2>, after: Tensor<2>) -> [f64; 2] {
+fn compare_answers(before: Tensor<2>, after: Tensor<2>) -> Result<[f64; 2]> {
     let classes = before.dims()[1];
-    let host = |tensor: Tensor<2>| tensor.into_data().iter::<f32>().collect::<Vec<f32>>();
-    let (before, after) = (host(before), host(after));
+    let (before, after) = (read(before)?, read(after)?);
     let mut sums = [0.0; 2];
     for (p, q) in before.chunks(classes).zip(after.chunks(classes)) {
         let terms = p.iter().zip(q).map(|(&p, &q)| f64::from(p).exp() * f64::from(p - q));
@@ -151,5 +152,5 @@ fn compare_answers(before: Tensor<2>, after: Tensor<2>) -> [f64; 2] {
         sums[0] += terms.sum::<f64>().max(0.0);
         sums[1] += f64::from(super::statistics::largest(p) == super::statistics::largest(q));
     }
-    sums
+    Ok(sums)
 }

@@ -7,6 +7,7 @@ use super::norms::NormTable;
 use super::statistics::{largest, quantile, sorted, summary};
 use super::subjects::Subject;
 use super::{ImageFindings, LayerFindings, Map, MapKind, Settings, Subjects};
+use crate::device::read;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::refine::TrainingFree;
@@ -65,7 +66,7 @@ impl Pass<'_> {
             }
             for Features { subject, tokens, prefix, .. } in &tap.features {
                 let similar = self.maps.cosine_to(tokens.clone(), &marks, *prefix)?;
-                add(MapKind::MarkedSimilarity, *subject, rows(similar));
+                add(MapKind::MarkedSimilarity, *subject, rows(similar)?);
             }
             for (subject, similar) in self.to_student(at, tap)? {
                 add(MapKind::TeacherStudentSimilarity, subject, similar);
@@ -103,7 +104,7 @@ impl Pass<'_> {
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
             let norms = self.maps.norms(tokens.clone(), vit.prefix_tokens())?;
-            let host = rows(norms.clone());
+            let host = rows(norms.clone())?;
             self.norms.add(Subject::Teacher, block, batch.grid, &host);
             if let Some(at) = self.settings.layers.iter().position(|&layer| layer == block) {
                 taps.push(self.tap(at, &vit, tokens.clone(), norms, host, batch.grid)?);
@@ -151,11 +152,11 @@ impl Pass<'_> {
         let mut features =
             vec![Features { subject: Subject::Teacher, tokens, prefix, norms: host }];
         for (subject, tokens) in refined {
-            let norms = rows(self.maps.norms(tokens.clone(), prefix)?);
+            let norms = rows(self.maps.norms(tokens.clone(), prefix)?)?;
             self.norms.add(subject, layer, grid, &norms);
             features.push(Features { subject, tokens, prefix, norms });
         }
-        let thresholds = outliers.threshold.into_data().iter::<f32>().collect();
+        let thresholds = read(outliers.threshold)?;
         Ok(Tap { features, thresholds })
     }
 
@@ -176,7 +177,7 @@ impl Pass<'_> {
         let mut tokens = vit.embed(batch.tensor(model.normalise, self.device));
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
-            let norms = rows(self.maps.norms(tokens.clone(), prefix)?);
+            let norms = rows(self.maps.norms(tokens.clone(), prefix)?)?;
             self.norms.add(Subject::Student, block, batch.grid, &norms);
             let own = taps.iter_mut().zip(&self.student_layers);
             for (tap, _) in own.filter(|(_, mapped)| **mapped == Some(block)) {
@@ -216,7 +217,7 @@ impl Pass<'_> {
                 let prefix = [teacher.prefix, student.prefix];
                 let (tokens, projected) = (teacher.tokens.clone(), projected.clone());
                 let similar = self.maps.cosine_between(tokens, projected, prefix)?;
-                Ok((teacher.subject, rows(similar)))
+                Ok((teacher.subject, rows(similar)?))
             })
             .collect()
     }
@@ -234,8 +235,7 @@ impl Pass<'_> {
 }
 
 /// `[B, P]` on the host, image by image.
-fn rows(values: Tensor<2>) -> Vec<Vec<f32>> {
+fn rows(values: Tensor<2>) -> Result<Vec<Vec<f32>>> {
     let patches = values.dims()[1];
-    let values: Vec<f32> = values.into_data().iter::<f32>().collect();
-    values.chunks(patches).map(<[f32]>::to_vec).collect()
+    Ok(read(values)?.chunks(patches).map(<[f32]>::to_vec).collect())
 }

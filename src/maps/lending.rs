@@ -53,7 +53,7 @@ pub(super) fn run(
 ) -> Result<()> {
     let mut recording = gpu.record();
     record(&mut recording)?;
-    device.flush().map_err(|error| failed(error.to_string()))?;
+    device.flush().map_err(|error| Error::gpu("flushing", &error.to_string()))?;
     recording.submit()
 }
 
@@ -61,7 +61,7 @@ fn slice_of(tensor: CubeTensor) -> Result<Lent> {
     let resource = tensor
         .client
         .get_resource::<WgpuServer<AutoCompiler>>(tensor.handle.clone())
-        .map_err(|error| failed(error.to_string()))?;
+        .map_err(|error| Error::gpu("lending a tensor", &error.to_string()))?;
     let resource = resource.resource();
     let slice = Slice {
         buffer: resource.buffer.clone(),
@@ -81,9 +81,4 @@ fn primitive<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {
         .clone()
         .resolve_tensor_float::<burn::backend::wgpu::CubeBackend>(primitive);
     Ok(primitive)
-}
-
-fn failed(reason: String) -> Error {
-    let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
-    Error::Gpu { doing: "lending a tensor".into(), reason }
 }

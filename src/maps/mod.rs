@@ -7,7 +7,7 @@ mod lending;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
 
-use crate::device::OpenDevice;
+use crate::device::{OpenDevice, read};
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
@@ -251,7 +251,7 @@ impl FeatureMaps {
         match &self.gpu {
             Some(gpu) => paint(gpu, map, size, colouring, under),
             None => {
-                let values: Vec<f32> = map.into_data().iter::<f32>().collect();
+                let values = read(map)?;
                 Ok(draw(&values, grid, size, colouring, under))
             }
         }

@@ -1,6 +1,7 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::patches::on_patches;
 use crate::nullspace::Basis;
 
 /// The low-rank adapter `F̂ = F + (F Φ_down) Φ_up` on patch tokens (paper, the
@@ -44,11 +45,8 @@ pub fn low_rank_refine(
     up: Tensor<2>,
     prefix: usize,
 ) -> Tensor<3> {
-    let count = tokens.dims()[1] - prefix;
-    let patches = tokens.clone().narrow(1, prefix, count);
-    let shift = patches.clone().matmul(down.unsqueeze()).matmul(up.unsqueeze());
-    if prefix == 0 {
-        return patches + shift;
-    }
-    Tensor::cat(vec![tokens.narrow(1, 0, prefix), patches + shift], 1)
+    on_patches(tokens, prefix, |patches| {
+        let shift = patches.clone().matmul(down.unsqueeze()).matmul(up.unsqueeze());
+        patches + shift
+    })
 }

@@ -1,6 +1,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::device::read;
+use crate::error::Result;
+
 /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
 /// tokens (class, registers) are left out.
 pub fn patch_norms(tokens: Tensor<3>, prefix: usize) -> Tensor<2> {
@@ -35,9 +38,12 @@ pub struct NormStats {
 
 impl NormStats {
     /// Adds norms `[B, P]`.
-    pub fn add(&mut self, norms: Tensor<2>) {
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu).
+    pub fn add(&mut self, norms: Tensor<2>) -> Result<()> {
         let patches = norms.dims()[1];
-        let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
+        let values = read(norms)?;
         for image in values.chunks(patches) {
             let mut sorted = image.to_vec();
             let median = median(&mut sorted);
@@ -46,6 +52,7 @@ impl NormStats {
             self.ratios.push(max / median.max(f32::MIN_POSITIVE));
         }
         self.all.extend(values);
+        Ok(())
     }
 
     /// The summary of all norms added; none before the first.

@@ -3,8 +3,10 @@
 
 mod adapter;
 mod artifacts;
+mod patches;
 mod training_free;
 
 pub use adapter::{Adapter, low_rank_refine};
 pub use artifacts::{NormStats, NormSummary, patch_norms};
+pub(crate) use patches::on_patches;
 pub use training_free::TrainingFree;

@@ -1,5 +1,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
+use super::patches::on_patches;
 use crate::nullspace::Basis;
 
 /// The closed form of the refinement, `F̂ = F (I − α N Nᵀ)` on outlier patches:
@@ -23,14 +24,12 @@ impl TrainingFree {
     /// `[B, T, D] -> [B, T, D]`; `outliers`, `[B, P]`, is 1 for the patches to
     /// refine and 0 for the others. The first `prefix` tokens pass unchanged.
     pub fn forward(&self, tokens: Tensor<3>, outliers: Tensor<2>, prefix: usize) -> Tensor<3> {
-        let count = tokens.dims()[1] - prefix;
-        let fixed = tokens.clone().narrow(1, 0, prefix);
-        let patches = tokens.narrow(1, prefix, count);
-        let inside = patches
-            .clone()
-            .matmul(self.basis.clone().unsqueeze())
-            .matmul(self.basis.clone().transpose().unsqueeze());
-        let taken = inside * outliers.unsqueeze_dim::<3>(2) * self.share;
-        Tensor::cat(vec![fixed, patches - taken], 1)
+        on_patches(tokens, prefix, |patches| {
+            let inside = patches
+                .clone()
+                .matmul(self.basis.clone().unsqueeze())
+                .matmul(self.basis.clone().transpose().unsqueeze());
+            patches - inside * outliers.unsqueeze_dim::<3>(2) * self.share
+        })
     }
 }

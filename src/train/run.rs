@@ -9,6 +9,7 @@ use super::{
     Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Part, Record, Schedule, Shards,
 };
 use crate::data::{Loader, LoaderSettings, Normalise, SharedImages, Transform};
+use crate::device::read;
 use crate::error::{Error, Result};
 
 /// What is trained and how its loss comes about.
@@ -258,8 +259,8 @@ impl Pending {
     }
 
     fn read(&mut self) -> Result<(Vec<Record>, f64, f64, Duration)> {
-        let all = Tensor::cat(std::mem::take(&mut self.values), 0).into_data();
-        let mut values = all.iter::<f32>();
+        let all = read(Tensor::cat(std::mem::take(&mut self.values), 0))?;
+        let mut values = all.into_iter();
         let count = self.steps.len().max(1);
         let mut records = Vec::with_capacity(count);
         for (mut record, names, terms) in self.steps.drain(..) {

@@ -41,7 +41,7 @@ fn norms_skip_the_prefix_and_their_summary_counts_outliers() {
     let rows = [[100.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.6, 0.8], [3.0, 4.0]];
     let tokens = Tensor::<2>::from_data(rows, &device).unsqueeze::<3>();
     let mut stats = NormStats::default();
-    stats.add(patch_norms(tokens, 1));
+    stats.add(patch_norms(tokens, 1)).unwrap();
     let summary = stats.summary().unwrap();
     assert!((summary.median - 1.0).abs() < 1e-6 && (summary.max - 5.0).abs() < 1e-6);
     assert!((summary.max_over_median - 5.0).abs() < 1e-5);

@@ -1,9 +1,10 @@
 //! Shaders and burn share a queue: neither sees the other's work too early.
 
 use burn::tensor::Tensor;
+use singer::gpu::{PatchNorm, Tokens};
 
 use crate::reference;
-use crate::support::{Batch, assert_close, host, software, widened};
+use crate::support::{Batch, assert_close, gpu, host, software};
 
 #[test]
 fn shaders_see_burns_pending_work_and_burn_sees_theirs() {
@@ -87,15 +88,18 @@ fn threads_at_work_at_once_do_not_disturb_each_other() {
 }
 
 #[test]
-fn pipelines_are_made_once() {
-    let (opened, maps) = software();
-    let gpu = opened.gpu.clone().unwrap();
-    let batch = Batch::new([1, 9, 8, 0], 8);
-    maps.norms(batch.tensor(&opened.device), 0).unwrap();
-    let norms = host(maps.norms(batch.tensor(&opened.device), 0).unwrap());
-    assert_close("norms", &norms, &widened(&norms), 0.0);
-    // Of all entry points in the process, however many tests and maps there are.
-    let again = singer::device::open("software").unwrap();
-    assert!(gpu.pipelines() >= 1 && gpu.pipelines() <= 14);
-    assert_eq!(again.gpu.unwrap().pipelines(), gpu.pipelines());
+fn pipelines_are_made_once_and_shared() {
+    let gpu = gpu(|_, _| {});
+    assert_eq!(gpu.pipelines(), 0);
+    let slice = gpu.upload("tokens", &Batch::new([1, 9, 8, 0], 8).values).unwrap();
+    let tokens = Tokens { slice, images: 1, tokens: 9, dim: 8, prefix: 0 };
+    for gpu in [gpu.clone(), gpu.clone()] {
+        for _ in 0..3 {
+            let norms = gpu.allocate("norms", 9).unwrap();
+            let mut recording = gpu.record();
+            PatchNorm::record(&mut recording, &tokens, &norms).unwrap();
+            recording.submit().unwrap();
+        }
+    }
+    assert_eq!(gpu.pipelines(), 1);
 }
