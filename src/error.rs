@@ -19,8 +19,8 @@ pub enum Error {
     /// A setting has a value that cannot work.
     #[error("{0}")]
     Config(String),
-    /// A file of weights is damaged or is not safetensors.
-    #[error("{path}: not a readable safetensors file ({reason}); download or export it again", path = path.display())]
+    /// A file of weights is damaged or of another kind.
+    #[error("{path}: not a readable file of weights ({reason}); download or export it again", path = path.display())]
     Checkpoint {
         /// The file.
         path: PathBuf,

@@ -2,8 +2,12 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/formats.rs"]
+mod formats;
 #[path = "library/gradients.rs"]
 mod gradients;
+#[path = "library/hostile.rs"]
+mod hostile;
 #[path = "library/inspect.rs"]
 mod inspect;
 #[path = "library/nullspace.rs"]

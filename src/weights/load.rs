@@ -1,13 +1,10 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use burn::store::{
-    ApplyError, FloatCastAdapter, ModuleAdapter, ModuleSnapshot, PyTorchToBurnAdapter,
-    SafetensorsStore,
-};
-use burn::tensor::{DType, Device};
+use burn::store::{ApplyError, ModuleSnapshot, PyTorchToBurnAdapter};
+use burn::tensor::Device;
 
-use super::NamedTensors;
+use super::WeightsFile;
 use super::save::CONFIG_KEY;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
@@ -15,24 +12,18 @@ use crate::vit::{Vit, VitConfig};
 /// Names listed in a report before it says how many more there are.
 const LISTED: usize = 8;
 
-/// Loads a ViT from a safetensors file with timm's names, strictly: every
-/// tensor of the model must be in the file with its shape, and no other.
-/// `arch` names the architecture in messages.
+/// Loads a ViT from a file of any kind that [`WeightsFile`] reads, with timm's
+/// names, strictly: every tensor of the model must be in the file with its
+/// shape, and no other. `arch` names the architecture in messages.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for a file that is damaged or is not safetensors,
+/// [`Error::Checkpoint`] for a file that is damaged or of another kind,
 /// [`Error::Mismatch`] for one of another architecture, with the names of the
 /// missing, unexpected and mis-shaped tensors.
 pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
-    NamedTensors::check(path)?;
+    let file = WeightsFile::open(path)?;
     let mut model = config.build(device)?;
-    let mut store = SafetensorsStore::from_file(path)
-        .with_from_adapter(PyTorchToBurnAdapter.chain(FloatCastAdapter::to(DType::F32)))
-        .allow_partial(true)
-        .validate(false);
-    let result = model
-        .load_from(&mut store)
-        .map_err(|error| Error::Checkpoint { path: path.to_owned(), reason: error.to_string() })?;
+    let result = model.apply(file.into_lazy(), None, Some(Box::new(PyTorchToBurnAdapter)), false);
     let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
     let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
     let mut report = String::new();
@@ -50,10 +41,10 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
 /// the architecture's name and the shape.
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for a file that is damaged or is not safetensors.
+/// [`Error::Checkpoint`] for a file that is damaged or of another kind.
 pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
-    let metadata = NamedTensors::check(path)?;
-    let Some(text) = metadata.get(CONFIG_KEY) else {
+    let file = WeightsFile::open(path)?;
+    let Some(text) = file.metadata().get(CONFIG_KEY) else {
         return Ok(None);
     };
     serde_json::from_str(text).map(Some).map_err(|error| Error::Checkpoint {

@@ -1,10 +1,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
-use safetensors::tensor::{Dtype, Metadata, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 use safetensors::{SafeTensors, serialize};
 
 use crate::error::{Error, Result};
@@ -41,33 +41,6 @@ impl NamedTensors {
             tensors.insert(name, data);
         }
         Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
-    }
-
-    /// Reads only a file's header, checks it against the file's length, and
-    /// gives the metadata: cheap for files of any size.
-    ///
-    /// # Errors
-    /// [`Error::Io`] or [`Error::Checkpoint`].
-    pub fn check(path: &Path) -> Result<HashMap<String, String>> {
-        let io = |error| Error::io(path, error);
-        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let mut file = fs::File::open(path).map_err(io)?;
-        let length = file.metadata().map_err(io)?.len();
-        let mut size = [0; 8];
-        file.read_exact(&mut size).map_err(|_| damaged("it is too short".into()))?;
-        let header_len = u64::from_le_bytes(size);
-        if header_len > length.saturating_sub(8) {
-            return Err(damaged("its header reaches past its end".into()));
-        }
-        let mut header = Vec::new();
-        file.take(header_len).read_to_end(&mut header).map_err(io)?;
-        let metadata: Metadata =
-            serde_json::from_slice(&header).map_err(|error| damaged(error.to_string()))?;
-        let wanted = 8 + header_len + metadata.data_len() as u64;
-        if wanted != length {
-            return Err(damaged(format!("it has {length} bytes, its header says {wanted}")));
-        }
-        Ok(metadata.metadata().clone().unwrap_or_default())
     }
 
     /// Writes the file atomically.

@@ -17,13 +17,31 @@ fn a_damaged_teacher_is_named_with_the_mend() {
     fs::write(&file, b"not a tensor in sight").unwrap();
     fail_with(
         &mut distill(&file, &out, 2),
-        &["damaged.safetensors", "not a readable safetensors file"],
+        &["damaged.safetensors", "not a readable file of weights"],
     );
     fs::write(&file, b"").unwrap();
     fail_with(&mut distill(&file, &out, 2), &["damaged.safetensors", "too short"]);
     fs::remove_file(&file).unwrap();
     fail_with(&mut distill(&file, &out, 2), &["damaged.safetensors", "No such file"]);
     assert!(!out.exists(), "a refused run leaves nothing behind");
+}
+
+#[test]
+fn a_download_that_failed_and_a_pickle_that_calls_are_refused_where_a_model_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("vit.safetensors");
+    fs::write(&page, "<!DOCTYPE html><title>404</title>").unwrap();
+    let call = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/formats/call.pth");
+    for (file, parts) in [
+        (&page, ["vit.safetensors", "web page, perhaps of a failed download"]),
+        (&call, ["call.pth", "calls posix.system, which is never run"]),
+    ] {
+        let out = folder.path().join("out");
+        fail_with(&mut distill(file, &out, 2), &parts);
+        fail_with(singer().arg("nullspace").arg(file), &parts);
+        fail_with(singer().arg("inspect").arg("scenes:1").arg("--teacher").arg(file), &parts);
+        assert!(!out.exists());
+    }
 }
 
 #[test]

@@ -1,0 +1,48 @@
+use std::collections::HashMap;
+use std::collections::btree_map::{BTreeMap, Entry as Slot};
+
+use super::entry::Entry;
+
+/// Longer than any tensor's name.
+const MAX_NAME: usize = 512;
+
+/// What a file of weights holds.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) tensors: BTreeMap<String, Entry>,
+    pub(super) metadata: HashMap<String, String>,
+}
+
+impl Contents {
+    /// Adds a tensor; the error is the reason why its name cannot be taken.
+    pub(super) fn add(&mut self, name: String, entry: Entry) -> Result<(), String> {
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            return Err("a tensor's name is not one".into());
+        }
+        match self.tensors.entry(name) {
+            Slot::Occupied(slot) => Err(format!("two tensors are named {}", slot.key())),
+            Slot::Vacant(slot) => {
+                slot.insert(entry);
+                Ok(())
+            }
+        }
+    }
+
+    /// The same under the model's own names: without the `module.` of
+    /// `DistributedDataParallel`, and of a file with tensors under `backbone.`
+    /// (as DINO's, beside its projection head) only those.
+    pub(super) fn under_own_names(self) -> Result<Self, String> {
+        let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
+        let wrapped = self.tensors.keys().any(|name| bare(name).starts_with("backbone."));
+        let mut own = Self { metadata: self.metadata, ..Self::default() };
+        for (name, entry) in self.tensors {
+            let name = bare(&name);
+            if !wrapped {
+                own.add(name, entry)?;
+            } else if let Some(name) = name.strip_prefix("backbone.") {
+                own.add(name.to_owned(), entry)?;
+            }
+        }
+        Ok(own)
+    }
+}

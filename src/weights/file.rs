@@ -1,0 +1,166 @@
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::store::{bridge, burn_pack};
+use burn::tensor::{DType, Shape, TensorData};
+use memmap2::Mmap;
+
+use super::contents::Contents;
+use super::{header, shards, torch};
+use crate::error::{Error, Result};
+
+/// What a folder of weights is read through, the first that it holds.
+const IN_FOLDER: [&str; 3] =
+    ["model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"];
+
+/// Characters of a reason that a message repeats.
+const MAX_REASON: usize = 240;
+
+/// The named tensors of a file of weights of any kind, recognised by its content:
+/// - [safetensors](https://github.com/huggingface/safetensors),
+/// - an index of several such files, or the folder that holds it,
+/// - what [`torch.save`](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
+///   writes; its pickle is read as data and nothing in it is run.
+///
+/// The file is mapped into memory and a tensor is read, as f32, when it is asked
+/// for. It must not be shortened meanwhile.
+#[derive(Debug)]
+pub struct WeightsFile(Contents);
+
+impl WeightsFile {
+    /// Opens a file and checks all that it says about its tensors.
+    ///
+    /// # Errors
+    /// [`Error::Io`], or [`Error::Checkpoint`] for a file that is damaged or of
+    /// another kind.
+    pub fn open(path: &Path) -> Result<Self> {
+        let is_folder = path.is_dir();
+        let inside = is_folder
+            .then(|| IN_FOLDER.iter().map(|name| path.join(name)).find(|file| file.is_file()))
+            .flatten();
+        let path = match &inside {
+            Some(file) => file,
+            None if is_folder => {
+                return Err(fault(path, &format!("a folder without {}", IN_FOLDER.join(" or "))));
+            }
+            None => path,
+        };
+        let map = mapped(path)?;
+        let contents = match kind(&map) {
+            Ok(Kind::Index) => shards::contents(path, &map)?,
+            _ => read_single(path, &map)?,
+        };
+        contents.under_own_names().map(Self).map_err(|reason| fault(path, &reason))
+    }
+
+    /// The tensors' names in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.tensors.keys().map(String::as_str)
+    }
+
+    /// A tensor's shape.
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.0.tensors.get(name).map(|entry| entry.shape())
+    }
+
+    /// A tensor as f32, whatever it is on disk.
+    pub fn read(&self, name: &str) -> Option<TensorData> {
+        self.0.tensors.get(name).map(|entry| entry.read())
+    }
+
+    /// The metadata of a safetensors file; other kinds have none.
+    pub fn metadata(&self) -> &HashMap<String, String> {
+        &self.0.metadata
+    }
+
+    /// For burn, which reads each tensor when it reaches the parameter of its name.
+    pub(super) fn into_lazy(self) -> Vec<burn_pack::Tensor> {
+        let lazy = |(name, entry): (String, super::entry::Entry)| {
+            let shape = Shape::from(entry.shape().to_vec());
+            bridge::deferred(name, DType::F32, shape, None, move || Ok(entry.read()))
+        };
+        self.0.tensors.into_iter().map(lazy).collect()
+    }
+}
+
+/// The tensors of one file that is not an index.
+pub(super) fn single(path: &Path) -> Result<Contents> {
+    read_single(path, &mapped(path)?)
+}
+
+fn read_single(path: &Path, map: &Arc<Mmap>) -> Result<Contents> {
+    let contents = match kind(map) {
+        Ok(Kind::Safetensors) => header::contents(map),
+        Ok(Kind::Zip) => torch::zip_contents(map),
+        Ok(Kind::Legacy) => torch::legacy_contents(map),
+        Ok(Kind::Index) => Err("it is a shard index where weights should be".into()),
+        Err(reason) => Err(reason.into()),
+    };
+    contents.map_err(|reason| fault(path, &reason))
+}
+
+fn mapped(path: &Path) -> Result<Arc<Mmap>> {
+    let io = |error| Error::io(path, error);
+    // Asked before opening, which would wait at a pipe.
+    if !fs::metadata(path).map_err(io)?.is_file() {
+        return Err(fault(path, "it is not a regular file"));
+    }
+    let file = File::open(path).map_err(io)?;
+    // SAFETY: the map is only read. Another process that shortens the file
+    // meanwhile ends this one; nothing short of a copy prevents that.
+    let map = unsafe { Mmap::map(&file) }.map_err(io)?;
+    Ok(Arc::new(map))
+}
+
+enum Kind {
+    Safetensors,
+    Zip,
+    Legacy,
+    Index,
+}
+
+fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
+    let starts = |with: &[u8]| bytes.starts_with(with);
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    let text = first == Some(&b'{');
+    let header_fits = bytes
+        .first_chunk::<8>()
+        .is_some_and(|length| u64::from_le_bytes(*length) <= bytes.len() as u64);
+    // The length that begins a safetensors file may itself look like text.
+    if bytes.get(8) == Some(&b'{') && (header_fits || !text) {
+        return Ok(Kind::Safetensors);
+    }
+    if text {
+        return Ok(Kind::Index);
+    }
+    if starts(b"PK\x03\x04") {
+        return Ok(Kind::Zip);
+    }
+    if starts(torch::LEGACY_MAGIC) {
+        return Ok(Kind::Legacy);
+    }
+    Err(match bytes {
+        [] => "it is too short: it is empty",
+        _ if starts(b"\x89PNG") || starts(b"\xff\xd8\xff") || starts(b"GIF8") => "it is an image",
+        _ if first == Some(&b'<') => "it is a web page, perhaps of a failed download",
+        _ if starts(b"version https://git-lfs") => {
+            "it is a pointer of Git LFS: fetch the file itself with `git lfs pull`"
+        }
+        [0x80, ..] => "it is a pickle that torch.save did not write",
+        _ if bytes.len() < 9 => "it is too short",
+        _ => "it is neither safetensors nor a file of torch.save",
+    })
+}
+
+/// An error about a file; what a hostile one put into the reason stays one
+/// short line.
+pub(super) fn fault(path: &Path, reason: &str) -> Error {
+    let mut line: String =
+        reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() < reason.len() {
+        line.push('…');
+    }
+    Error::Checkpoint { path: path.to_owned(), reason: line }
+}

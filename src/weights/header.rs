@@ -1,0 +1,113 @@
+use std::collections::HashMap;
+use std::fmt::{self, Formatter};
+use std::sync::Arc;
+
+use memmap2::Mmap;
+use safetensors::Dtype;
+use safetensors::tensor::TensorInfo;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+use super::contents::Contents;
+use super::entry::{Element, Entry, Layout};
+
+/// Bytes of a header beyond which it is not read: a hundred times that of the
+/// largest ViT.
+const MAX_HEADER: u64 = 16 << 20;
+
+/// Finds the tensors of a safetensors file, by the rules of
+/// <https://github.com/huggingface/safetensors#format>: they cover the data
+/// exactly, without overlap, and no name comes twice.
+pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
+    let (length, rest) = map.split_first_chunk::<8>().ok_or("it is too short")?;
+    let length = u64::from_le_bytes(*length);
+    if length > rest.len() as u64 {
+        return Err("its header reaches past its end".into());
+    }
+    if length > MAX_HEADER {
+        return Err(format!("its header takes {length} bytes, more than {MAX_HEADER}"));
+    }
+    let start = 8 + length as usize;
+    let header = std::str::from_utf8(&map[8..start]).map_err(|_| "its header is not UTF-8 text")?;
+    let Header { mut tensors, metadata } =
+        serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
+
+    tensors.sort_unstable_by_key(|(_, info)| info.data_offsets);
+    let held = map.len() - start;
+    let mut end = 0;
+    for (name, info) in &tensors {
+        let (from, to) = info.data_offsets;
+        if from != end || to < from {
+            return Err(format!("{name} lies at {from} to {to}, the tensor before ends at {end}"));
+        }
+        let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |n, &dim| n.checked_mul(dim));
+        if bits.is_none_or(|bits| bits.div_ceil(8) != to - from) {
+            return Err(format!("{name} of shape {:?} has {} bytes", info.shape, to - from));
+        }
+        end = to;
+    }
+    if end != held {
+        return Err(format!("it has {held} bytes of data, its header says {end}"));
+    }
+    let mut contents = Contents { metadata, ..Contents::default() };
+    for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
+        let layout = Layout { shape, strides: None, offset: 0 };
+        let entry = Entry::new(map, start + from..start + to, element(dtype), layout)
+            .map_err(|reason| format!("{name} {reason}"))?;
+        contents.add(name, entry)?;
+    }
+    Ok(contents)
+}
+
+fn element(dtype: Dtype) -> Element {
+    match dtype {
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        Dtype::F32 => Element::F32,
+        Dtype::F64 => Element::F64,
+        Dtype::I64 => Element::Other("I64", 8),
+        Dtype::I32 => Element::Other("I32", 4),
+        Dtype::U8 => Element::Other("U8", 1),
+        Dtype::BOOL => Element::Other("BOOL", 1),
+        _ => Element::Other("an integer, 8-bit or complex one", 1),
+    }
+}
+
+/// A list, as a map would hide names that come twice.
+#[derive(Default)]
+struct Header {
+    tensors: Vec<(String, TensorInfo)>,
+    metadata: HashMap<String, String>,
+}
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names;
+
+        impl<'de> Visitor<'de> for Names {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("tensors by name")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut header = Header::default();
+                let mut described = false;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name != "__metadata__" {
+                        header.tensors.push((name, map.next_value()?));
+                    } else if described {
+                        return Err(A::Error::custom("__metadata__ comes twice"));
+                    } else {
+                        header.metadata = map.next_value()?;
+                        described = true;
+                    }
+                }
+                Ok(header)
+            }
+        }
+
+        deserializer.deserialize_map(Names)
+    }
+}

@@ -1,0 +1,285 @@
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rand::{Rng, RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+use singer::Error;
+use singer::weights::WeightsFile;
+
+use crate::formats::golden;
+
+/// Opening the file fails with one line that names it, the reason and the mend.
+fn refused(path: &Path, reason: &str) {
+    let error = WeightsFile::open(path).expect_err(reason);
+    assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
+    let line = error.to_string();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    assert!(line.contains(reason) && line.contains(name), "{line} lacks {reason}");
+    assert!(line.contains("download or export it again"), "{line}");
+    assert!(!line.contains(char::is_control) && line.len() < 1000, "{line}");
+}
+
+fn bytes_refused(bytes: impl AsRef<[u8]>, reason: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.any");
+    fs::write(&path, bytes).unwrap();
+    refused(&path, reason);
+}
+
+fn safetensors(header: impl AsRef<[u8]>, data: usize) -> Vec<u8> {
+    let header = header.as_ref();
+    [&(header.len() as u64).to_le_bytes(), header, &vec![0; data]].concat()
+}
+
+fn tensor(dtype: &str, shape: Value, from: usize, to: usize) -> Value {
+    json!({ "dtype": dtype, "shape": shape, "data_offsets": [from, to] })
+}
+
+#[test]
+fn files_of_another_kind_are_called_what_they_are() {
+    bytes_refused(b"", "too short");
+    bytes_refused(b"abc", "too short");
+    bytes_refused(b"\x89PNG\r\n\x1a\n and so on", "an image");
+    bytes_refused(b"\n<!DOCTYPE html><title>404</title>", "a web page");
+    bytes_refused(b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull");
+    bytes_refused(b"\x80\x04\x95 a pickle", "torch.save did not write");
+    bytes_refused(b"not a tensor in sight", "neither safetensors nor");
+    bytes_refused(b"{\"a\": 1}", "weight_map");
+    let folder = tempfile::tempdir().unwrap();
+    refused(folder.path(), "a folder without model.safetensors.index.json");
+    #[cfg(unix)]
+    {
+        let pipe = folder.path().join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        refused(&pipe, "not a regular file");
+    }
+    let missing = WeightsFile::open(&folder.path().join("missing"));
+    assert!(matches!(missing, Err(Error::Io { .. })));
+}
+
+#[test]
+fn every_shortened_file_is_refused() {
+    for name in ["f32.safetensors", "plain.pth", "legacy.pth"] {
+        let bytes = fs::read(golden(name)).unwrap();
+        for length in (0..bytes.len()).step_by(97).chain([bytes.len() - 1]) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join(name);
+            fs::write(&path, &bytes[..length]).unwrap();
+            refused(&path, "");
+        }
+    }
+}
+
+#[test]
+fn safetensors_headers_that_lie_are_refused() {
+    let mut lie = safetensors("{}", 0);
+    lie[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+    bytes_refused(&lie, "header reaches past its end");
+    bytes_refused(safetensors(vec![b'{'; 17 << 20], 0), "more than");
+    bytes_refused(safetensors(b"{\"\xff\xfe\": 0}", 0), "not UTF-8");
+    bytes_refused(safetensors("{\"a\n\": 1}", 0), "its header");
+    bytes_refused(safetensors("{", 8), "its header");
+    bytes_refused(safetensors("[".repeat(1 << 20).replacen('[', "{", 1), 0), "its header");
+
+    let file = |tensors: Value, data| safetensors(tensors.to_string(), data);
+    let f32s = |from, to| tensor("F32", json!([2]), from, to);
+    bytes_refused(file(json!({ "a": f32s(0, 8) }), 7), "its header says");
+    bytes_refused(file(json!({ "a": f32s(0, 8) }), 9), "its header says");
+    bytes_refused(file(json!({ "a": f32s(0, 8), "b": f32s(4, 12) }), 12), "the tensor before");
+    bytes_refused(file(json!({ "a": f32s(0, 8), "b": f32s(0, 8) }), 8), "the tensor before");
+    bytes_refused(file(json!({ "a": f32s(8, 0) }), 8), "the tensor before");
+    bytes_refused(file(json!({ "a": f32s(0, 1 << 60) }), 8), "has 1152921504606846976 bytes");
+    bytes_refused(file(json!({ "a": f32s(0, 4) }), 4), "has 4 bytes");
+    for shape in [json!([1_u64 << 60]), json!([1_u64 << 32, 1_u64 << 32]), json!([u64::MAX, 4])] {
+        bytes_refused(file(json!({ "a": tensor("F32", shape, 0, 8) }), 8), "has 8 bytes");
+    }
+    let empty = tensor("F32", json!([0, 1_u64 << 60, 1_u64 << 60]), 0, 0);
+    bytes_refused(file(json!({ "a": empty }), 0), "impossible shape");
+    let many = tensor("F32", json!([1; 9]), 0, 4);
+    bytes_refused(file(json!({ "a": many }), 4), "9 dimensions");
+    bytes_refused(file(json!({ "a": tensor("I64", json!([1]), 0, 8) }), 8), "type I64, wanted F32");
+    bytes_refused(file(json!({ "a": tensor("X9", json!([1]), 0, 8) }), 8), "X9");
+    bytes_refused(file(json!({ "a\u{1b}[2J": f32s(0, 8) }), 8), "name is not one");
+    bytes_refused(file(json!({ "a".repeat(513): f32s(0, 8) }), 8), "name is not one");
+    let (a, b) = (f32s(0, 8), f32s(8, 16));
+    bytes_refused(safetensors(format!(r#"{{"a": {a}, "a": {b}}}"#), 16), "two tensors are named a");
+    bytes_refused(
+        safetensors(format!(r#"{{"a": {a}, "module.a": {b}}}"#), 16),
+        "two tensors are named a",
+    );
+}
+
+#[test]
+fn shard_indices_name_only_files_beside_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = folder.path().join("model.safetensors.index.json");
+    let shard = "model-00001-of-00002.safetensors";
+    fs::copy(golden("sharded").join(shard), folder.path().join(shard)).unwrap();
+    let write = |map: Value| fs::write(&index, json!({ "weight_map": map }).to_string()).unwrap();
+    for outside in ["../x.safetensors", "/etc/passwd", "a/b", "..", ".", ""] {
+        write(json!({ "cls_token": outside }));
+        refused(&index, "not a plain file name");
+    }
+    write(json!({ "cls_token": "missing.safetensors" }));
+    let error = WeightsFile::open(folder.path()).unwrap_err();
+    assert!(matches!(&error, Error::Io { path, .. } if path.ends_with("missing.safetensors")));
+    write(json!({ "nowhere": shard }));
+    refused(&index, "names nowhere, which is not in its shard");
+    write(json!({ "cls_token": shard }));
+    refused(&index, "which it does not name");
+    write(json!({ "cls_token": "model.safetensors.index.json" }));
+    refused(&index, "a shard index where weights should be");
+}
+
+#[test]
+fn a_pickle_that_calls_a_function_is_refused_and_not_run() {
+    refused(&golden("call.pth"), "calls posix.system, which is never run");
+}
+
+/// A file of the format before PyTorch 1.6 around a pickled object.
+fn legacy(object: &[u8]) -> Vec<u8> {
+    let plain = b"\x80\x02N.";
+    let magic = &fs::read(golden("legacy.pth")).unwrap()[..15];
+    let (keys, storage) =
+        (b"\x80\x02]X\x01\0\0\x000a.", [[4, 0, 0, 0, 0, 0, 0, 0], [0; 8], [0; 8]]);
+    [magic, plain, plain, object, keys, storage.as_flattened()].concat()
+}
+
+/// A pickled tensor `a` over a storage of 4 numbers.
+fn view(storage: &str, offset: u8, shape: &str, strides: &str) -> Vec<u8> {
+    let start = format!(
+        "}}X\x01\0\0\0actorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\n{storage}\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQK"
+    );
+    let end = format!("{shape}{strides}tRs.");
+    [start.as_bytes(), &[offset], end.as_bytes()].concat()
+}
+
+#[test]
+fn pickled_views_stay_inside_their_storage() {
+    let open = |bytes: Vec<u8>| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a"), bytes).unwrap();
+        WeightsFile::open(&folder.path().join("a"))
+    };
+    let inside = open(legacy(&view("FloatStorage", 1, "(K\x03t", "(K\x01t"))).unwrap();
+    assert_eq!(inside.read("a").unwrap().as_slice::<f32>().unwrap(), [0.0; 3]);
+    for (offset, shape, strides) in [
+        (2, "(K\x03t", "(K\x01t"),
+        (0, "(K\x03t", "(K\x02t"),
+        (9, "(K\x00t", "(K\x01t"),
+        // Expanded: more elements than are stored.
+        (0, "(J\0\0\0\x40t", "(K\x00t"),
+    ] {
+        bytes_refused(legacy(&view("FloatStorage", offset, shape, strides)), "reaches past its");
+    }
+    bytes_refused(legacy(&view("FloatStorage", 0, "(K\x03t", ")")), "0 strides for 1");
+    bytes_refused(legacy(&view("FloatStorage", 0, "(\u{8}t", "(K\x01t")), "the operation 0x08");
+    bytes_refused(legacy(&view("FloatStorage", 0, "(J\0\0\0\x7ft", "(N")), "");
+    bytes_refused(legacy(&view("NoStorage", 0, "(K\x03t", "(K\x01t")), "unknown kind of storage");
+}
+
+#[test]
+fn pickles_that_break_the_machine_are_refused() {
+    let deep = [b")".as_slice(), &b"\x85".repeat(400_000), b"."].concat();
+    bytes_refused(legacy(&deep), "no dictionary of tensors");
+    bytes_refused(legacy(&b")".repeat(1 << 20)), "more values than any checkpoint");
+    bytes_refused(legacy(&[b"N".as_slice(), &b"\x94".repeat(1 << 20)].concat()), "more values");
+    bytes_refused(legacy(b"0."), "takes more than it holds");
+    bytes_refused(legacy(b"."), "takes more than it holds");
+    bytes_refused(legacy(b"(NNu."), "takes more than it holds");
+    bytes_refused(legacy(b"h\x07."), "recalls what it never stored");
+    bytes_refused(legacy(b"X\xff\xff\xff\xff."), "breaks off");
+    bytes_refused(legacy(b"\x8d\xff\xff\xff\xff\xff\xff\xff\xff."), "breaks off");
+    bytes_refused(legacy(b"X\x01\0\0\0\xff."), "not UTF-8");
+    bytes_refused(legacy(b"}NNs."), "no dictionary of tensors");
+}
+
+/// A valid zip archive with the directory's record of data.pkl changed.
+fn with_record(change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut bytes = fs::read(golden("plain.pth")).unwrap();
+    let at = bytes.windows(4).position(|four| four == b"PK\x01\x02").unwrap();
+    change(&mut bytes[at..]);
+    bytes
+}
+
+#[test]
+fn zip_archives_that_lie_are_refused() {
+    bytes_refused(with_record(|record| record[10] = 8), "is compressed");
+    let huge = |record: &mut [u8]| record[24..28].copy_from_slice(&0xffff_fffe_u32.to_le_bytes());
+    bytes_refused(with_record(huge), "reaches past its end");
+    bytes_refused(with_record(|record| record[24..28].fill(0xff)), "directory is damaged");
+    bytes_refused(with_record(|record| record[42] = 7), "reaches past its end");
+    bytes_refused(with_record(|record| record[0] = 0), "directory is damaged");
+    bytes_refused(b"PK\x03\x04 nothing else", "directory is missing");
+    let mut many = fs::read(golden("plain.pth")).unwrap();
+    let end = many.windows(4).rposition(|four| four == b"PK\x05\x06").unwrap();
+    many[end + 10..end + 12].copy_from_slice(&0xfffe_u16.to_le_bytes());
+    bytes_refused(many, "directory is damaged");
+    let other = fs::read(golden("plain.pth")).unwrap();
+    let text = |bytes: &[u8], from: &[u8; 8], to: &[u8; 8]| {
+        let mut bytes = bytes.to_vec();
+        while let Some(at) = bytes.windows(8).position(|eight| eight == from) {
+            bytes[at..at + 8].copy_from_slice(to);
+        }
+        bytes
+    };
+    bytes_refused(text(&other, b"data.pkl", b"data.pkx"), "without data.pkl");
+    // The first of two storages under the other's name.
+    let names = text(&other, b"n/data/0", b"n/data/1");
+    bytes_refused(names, "two files in it are named plain/data/1");
+}
+
+#[test]
+fn mutated_files_never_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mutated");
+    let mut random = ChaCha8Rng::seed_from_u64(14);
+    let mut opened = 0;
+    for name in ["f32.safetensors", "float16.pth", "legacy.pth", "protocol4.pt", "training.pth"] {
+        let valid = fs::read(golden(name)).unwrap();
+        // Structure, not tensors' values, is where a change matters.
+        let structure: Vec<usize> = match name {
+            "f32.safetensors" => (0..3000).collect(),
+            "legacy.pth" => (0..4600).collect(),
+            _ => (0..4000).chain(valid.len() - 3000..valid.len()).collect(),
+        };
+        for _ in 0..1000 {
+            let mut bytes = valid.clone();
+            for _ in 0..random.random_range(1..4) {
+                mutate(&mut bytes, structure[random.random_range(0..structure.len())], &mut random);
+            }
+            fs::write(&path, &bytes).unwrap();
+            match WeightsFile::open(&path) {
+                Ok(file) => {
+                    opened += 1;
+                    for name in file.names() {
+                        let read = file.read(name).unwrap();
+                        assert!(read.as_bytes().len() <= 2 * bytes.len());
+                    }
+                }
+                Err(error) => assert!(!error.to_string().contains('\n')),
+            }
+        }
+    }
+    assert!(opened > 0, "mutations that change only values or names load");
+}
+
+fn mutate(bytes: &mut Vec<u8>, at: usize, random: &mut impl Rng) {
+    let at = at.min(bytes.len().saturating_sub(1));
+    match random.random_range(0..6) {
+        0 => bytes[at] = random.random(),
+        1 => bytes[at] ^= 1 << random.random_range(0..8),
+        2 => bytes.insert(at, random.random()),
+        3 => drop(bytes.remove(at)),
+        4 => {
+            let end = (at + 8).min(bytes.len());
+            bytes[at..end].fill([0, 0xff, 0x7f][random.random_range(0..3)]);
+        }
+        _ => {
+            let from = random.random_range(0..bytes.len());
+            bytes[at] = bytes[from];
+        }
+    }
+}
