@@ -97,7 +97,8 @@ pub(super) struct TrainArgs {
 pub(super) struct DistillArgs {
     #[command(flatten)]
     pub(super) train: TrainArgs,
-    /// The teacher's weights (safetensors with timm's names)
+    /// The teacher's weights: a safetensors file with timm's names, a model of
+    /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
     /// The teacher's timm name; not needed for files written by singer

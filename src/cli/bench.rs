@@ -29,9 +29,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if args.batch == 0 || args.runs == 0 {
         return Err(Error::config("--batch and --runs must be at least 1"));
     }
-    let teacher = models::build(&teacher_shape, None, 1, device)?;
+    let teacher = models::build(&teacher_shape, 1, device)?;
     let training = device.clone().autodiff();
-    let student = models::build(&student_shape, None, 2, &training)?;
+    let student = models::build(&student_shape, 2, &training)?;
     let last = teacher.depth() - 1;
     let settings = Settings {
         layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
