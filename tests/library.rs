@@ -2,6 +2,8 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/families.rs"]
+mod families;
 #[path = "library/gradients.rs"]
 mod gradients;
 #[path = "library/inspect.rs"]

@@ -62,7 +62,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let step = timed(args.runs, || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels);
         model = optimizer.step(1e-4, model.clone(), grads, None);
-        wait(device, Some(model.student.pos_embed.val().inner()))
+        wait(device, Some(model.student.patch_embed.proj.weight.val().inner().flatten(2, 3)))
     })?;
     let peak = peak_memory_mib();
     let nullspace = nullspace_times(args.rank, args.runs)?;
