@@ -80,6 +80,8 @@ fn start_of_other(row: u32) -> u32 {
     return params.other_base + token * params.dim;
 }
 
+// WGSL cannot pass a buffer to a function, so every pair of buffers has its own
+// entry point.
 @compute @workgroup_size(32, 8)
 fn cosine_to(
     @builtin(workgroup_id) group: vec3<u32>,

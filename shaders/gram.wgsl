@@ -71,6 +71,7 @@ fn accumulate(lane: u32, so_far: Products) -> Products {
     return products;
 }
 
+// WGSL cannot pass a buffer to a function, so a and c have a set each.
 fn a_at(image: u32, patch_index: u32, k: u32) -> f32 {
     if patch_index < patches() && k < params.dim {
         let token = image * params.tokens + params.prefix + patch_index;

@@ -58,6 +58,14 @@ pub enum Error {
         /// NaN or an infinity.
         value: f32,
     },
+    /// A model of the hub could not be had.
+    #[error("{model}: {reason}")]
+    Hub {
+        /// `OWNER/NAME@REVISION`.
+        model: String,
+        /// Why not, and the mend.
+        reason: String,
+    },
     /// The wanted device does not exist or cannot be started.
     #[error("device {wanted}: {reason}")]
     Device {

@@ -16,6 +16,7 @@
 //! Around it:
 //! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
 //! - [`weights`]: timm-named safetensors in and out.
+//! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
@@ -37,6 +38,8 @@ pub mod distill;
 pub mod error;
 pub mod eval;
 pub mod gpu;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod inspect;
 pub mod loss;
 pub mod maps;

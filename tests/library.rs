@@ -2,6 +2,8 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/families.rs"]
+mod families;
 #[path = "library/formats.rs"]
 mod formats;
 #[path = "library/gradients.rs"]

@@ -3,6 +3,8 @@
 
 #[path = "program/faults.rs"]
 mod faults;
+#[path = "program/hub.rs"]
+mod hub;
 #[path = "program/inspect.rs"]
 mod inspect;
 #[path = "program/resume.rs"]

@@ -37,6 +37,8 @@ pub(super) enum Command {
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model
     Plant(PlantArgs),
+    /// List the models that are known by name
+    Models(ModelsArgs),
     /// List the devices and what each supports
     Devices(DevicesArgs),
     /// Time a training step, the teacher and the nullspace (prints JSON)
@@ -97,7 +99,8 @@ pub(super) struct TrainArgs {
 pub(super) struct DistillArgs {
     #[command(flatten)]
     pub(super) train: TrainArgs,
-    /// The teacher's weights (safetensors with timm's names)
+    /// The teacher's weights: a safetensors file with timm's names, a model of
+    /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
     /// The teacher's timm name; not needed for files written by singer
@@ -188,6 +191,15 @@ pub(super) struct NullspaceArgs {
     #[arg(long, default_value_t = 0.05)]
     pub(super) threshold: f64,
     /// Print JSON, with every singular value, instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ModelsArgs {
+    /// Only models with this in their name or family
+    pub(super) filter: Option<String>,
+    /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
 }

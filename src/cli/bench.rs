@@ -29,9 +29,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if args.batch == 0 || args.runs == 0 {
         return Err(Error::config("--batch and --runs must be at least 1"));
     }
-    let teacher = models::build(&teacher_shape, None, 1, device)?;
+    let teacher = models::build(&teacher_shape, 1, device)?;
     let training = device.clone().autodiff();
-    let student = models::build(&student_shape, None, 2, &training)?;
+    let student = models::build(&student_shape, 2, &training)?;
     let last = teacher.depth() - 1;
     let settings = Settings {
         layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
@@ -62,7 +62,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let step = timed(args.runs, || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels);
         model = optimizer.step(1e-4, model.clone(), grads, None);
-        wait(device, Some(model.student.pos_embed.val().inner()))
+        wait(device, Some(model.student.patch_embed.proj.weight.val().inner().flatten(2, 3)))
     })?;
     let peak = peak_memory_mib();
     let nullspace = nullspace_times(args.rank, args.runs)?;

@@ -20,7 +20,7 @@ use crate::maps::FeatureMaps;
 use crate::refine::patch_norms;
 use crate::train::Schedule;
 use crate::vit::Vit;
-use crate::weights::{self, write_atomically};
+use crate::weights::write_atomically;
 
 /// A ViT of 1.2 M parameters; `assets/README.md` says how it was made.
 const TEACHER: &[u8] = include_bytes!("../../assets/demo-teacher.safetensors");
@@ -96,7 +96,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let device = Device::flex();
     let open = |file: &Path| -> Result<(Vit, models::Resolved)> {
         let shape = models::open(file, None)?;
-        Ok((weights::load(file, &shape.arch, &shape.config, &device)?, shape))
+        Ok((models::build(&shape, 0, &device)?, shape))
     };
     let (teacher, shape) = open(teacher_file)?;
     let (student, _) = open(&report.folder.join(STUDENT))?;

@@ -68,11 +68,11 @@ pub(super) fn distill(
     resume: bool,
     stop: &AtomicBool,
 ) -> Result<Option<Report>> {
-    let teacher_file = config.teacher.weights.as_deref().ok_or_else(|| {
-        Error::config(
-            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names)",
-        )
-    })?;
+    if config.teacher.weights.is_none() {
+        return Err(Error::config(
+            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names, or hf-hub:OWNER/NAME)",
+        ));
+    }
     let teacher_shape = models::resolve(&config.teacher, "teacher")?;
     let student_shape = student_shape(config, &teacher_shape)?;
     let size = student_shape.config.img_size;
@@ -94,9 +94,8 @@ pub(super) fn distill(
     let opened = device::open(&config.device.0)?;
     let plain = &opened.device;
     let training = plain.clone().autodiff();
-    let teacher = models::build(&teacher_shape, Some(teacher_file), 0, plain)?;
-    let weights_file = config.student.weights.as_deref();
-    let student = models::build(&student_shape, weights_file, config.seed, &training)?;
+    let teacher = models::build(&teacher_shape, 0, plain)?;
+    let student = models::build(&student_shape, config.seed, &training)?;
     let (task, model, basis) = prepare(teacher, student, config, &training)?;
     if config.precision == Precision::F16 && !device::supports_f16(plain) {
         return Err(Error::Device {

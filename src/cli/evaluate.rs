@@ -11,10 +11,12 @@ use crate::error::{Error, Result};
 use crate::eval::{accuracy, class_features, knn_accuracy};
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
-    let model = models::open(&args.weights, args.arch.as_deref())?;
+    let mut model = models::open(&args.weights, args.arch.as_deref())?;
     let opened = device::open(&args.device)?;
-    let file = (!args.untrained).then_some(args.weights.as_path());
-    let vit = models::build(&model, file, 0, &opened.device)?;
+    if args.untrained {
+        model.weights = None;
+    }
+    let vit = models::build(&model, 0, &opened.device)?;
 
     if !(args.crop_pct > 0.0 && args.crop_pct <= 1.0) {
         return Err(Error::config("--crop-pct must lie between 0 and 1"));

@@ -11,6 +11,7 @@ mod distill;
 mod evaluate;
 mod figure;
 mod inspect;
+mod list_models;
 mod models;
 mod nullspace;
 mod parts_file;
@@ -37,6 +38,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
+        Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchShaders(args) => bench_shaders::run(&args),

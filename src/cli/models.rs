@@ -1,30 +1,39 @@
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 
 use super::config::ModelSpec;
 use crate::error::{Error, Result};
+use crate::hub::{self, Reference};
 use crate::vit::{Vit, VitConfig, init_weights, nearest_name, preset};
 use crate::weights;
 
-/// A model's name and shape.
+/// A model's name and shape, and where its weights are.
 #[derive(Debug, Clone)]
 pub(super) struct Resolved {
     pub(super) arch: String,
     pub(super) config: VitConfig,
+    pub(super) weights: Option<PathBuf>,
 }
 
 /// Works out a model's shape: that of its name, or the one stored in its
 /// weights, with the spec's departures. `role` is the config section's name.
 pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
-    let stored = match &spec.weights {
+    let file = spec.weights.as_deref().map(locate).transpose()?;
+    let stored = match &file {
         Some(path) => weights::stored_config(path)?,
         None => None,
     };
-    let (arch, mut config) = match (&spec.arch, stored) {
-        (Some(arch), _) => (arch.clone(), named(arch, role)?),
-        (None, Some((arch, config))) => (arch, config),
-        (None, None) => {
+    let stated = file.as_deref().and_then(hub::stated_architecture);
+    let (arch, mut config) = match (&spec.arch, stored, stated) {
+        (Some(arch), ..) => (arch.clone(), named(arch, role)?),
+        (None, Some((arch, config)), _) => (arch, config),
+        (None, None, Some((arch, classes))) => {
+            let mut config = named(&arch, role)?;
+            config.num_classes = classes.unwrap_or(config.num_classes);
+            (arch, config)
+        }
+        (None, None, None) => {
             let flag =
                 if role == "teacher" { "--teacher-arch".to_owned() } else { format!("--{role}") };
             return Err(Error::config(format!(
@@ -44,7 +53,21 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     set(&mut config.reg_tokens, spec.reg_tokens);
     config.mlp_ratio = spec.mlp_ratio.unwrap_or(config.mlp_ratio);
     config.validate().map_err(|error| Error::config(format!("{role}: {error}")))?;
-    Ok(Resolved { arch, config })
+    Ok(Resolved { arch, config, weights: file })
+}
+
+/// The file that a checkpoint's name stands for: a path, a model of the hub
+/// (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with the tag of its weights,
+/// which is fetched from the hub.
+pub(super) fn locate(name: &Path) -> Result<PathBuf> {
+    let text = name.to_string_lossy();
+    if let Some(reference) = Reference::parse(&text) {
+        return reference?.fetch(true);
+    }
+    if !name.exists() && text.contains('.') && !text.contains('/') && preset(&text).is_some() {
+        return Reference::timm(&text).fetch(true);
+    }
+    Ok(name.to_owned())
 }
 
 fn named(arch: &str, role: &str) -> Result<VitConfig> {
@@ -56,14 +79,9 @@ fn named(arch: &str, role: &str) -> Result<VitConfig> {
     })
 }
 
-/// The model with the weights of `file`, or new ones from `seed`.
-pub(super) fn build(
-    model: &Resolved,
-    file: Option<&Path>,
-    seed: u64,
-    device: &Device,
-) -> Result<Vit> {
-    match file {
+/// The model with its weights, or new ones from `seed`.
+pub(super) fn build(model: &Resolved, seed: u64, device: &Device) -> Result<Vit> {
+    match &model.weights {
         Some(path) => weights::load(path, &model.arch, &model.config, device),
         None => Ok(init_weights(model.config.build(device)?, seed)),
     }

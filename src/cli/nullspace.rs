@@ -8,11 +8,10 @@ use super::args::NullspaceArgs;
 use super::models;
 use crate::error::{Error, Result};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
-use crate::weights;
 
 pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
-    let vit = weights::load(&args.weights, &model.arch, &model.config, &Device::flex())?;
+    let vit = models::build(&model, 0, &Device::flex())?;
     let kind: BasisKind = serde_json::from_value(json!(args.basis)).map_err(|_| {
         Error::config(format!("--basis {}: use smallest, threshold or random", args.basis))
     })?;

@@ -15,7 +15,7 @@ use crate::weights;
 pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
     let device = Device::flex();
-    let vit = weights::load(&args.weights, &model.arch, &model.config, &device)?;
+    let vit = models::build(&model, 0, &device)?;
     let placement = serde_json::from_value(json!(args.placement)).map_err(|_| {
         Error::config(format!("--placement {}: use inside, mixed or outside", args.placement))
     })?;

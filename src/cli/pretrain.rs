@@ -56,7 +56,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
 
     let opened = device::open(&config.device.0)?;
     let training = opened.device.clone().autodiff();
-    let start = models::build(&model, spec.weights.as_deref(), config.seed, &training)?;
+    let start = models::build(&model, config.seed, &training)?;
     let parts = session::parts(config.train.threads, &opened);
     let mut folder = RunFolder::prepare(
         config.out.as_deref(),

@@ -118,7 +118,7 @@ impl Distiller {
             .iter()
             .flat_map(|&layer| [layer, reader_of(layer, self.teacher.depth())])
             .collect();
-        let dtype = self.teacher.cls_token.val().dtype();
+        let dtype = self.teacher.dtype();
         let tokens = self.teacher.intermediate(image.cast(dtype), &wanted);
         let mut pairs = tokens.into_iter().map(|tokens| tokens.cast(FloatDType::F32));
         let mut pass = TeacherPass { features: Vec::new(), next: Vec::new() };
@@ -133,7 +133,7 @@ impl Distiller {
     /// The losses of a batch. `image` is `[B, 3, H, W]` on the plain device,
     /// `pass` the teacher's of the same images.
     pub fn losses(&self, trainee: &Trainee, image: Tensor<4>, pass: TeacherPass) -> Losses {
-        let device = trainee.student.cls_token.device();
+        let device = trainee.student.device();
         let prefix = self.teacher.prefix_tokens();
         let gamma = self.settings.quantile;
         let image = onto(image, &device);
@@ -196,7 +196,7 @@ impl Distiller {
         }
         Err(Error::config(format!(
             "the teacher has {} prefix and {} patch tokens, the student {} and {}: give both the same \
-             img_size over patch_size and the same reg_tokens",
+             img_size over patch_size, reg_tokens and class token",
             teacher.0, teacher.1, student.0, student.1
         )))
     }

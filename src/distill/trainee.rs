@@ -54,7 +54,7 @@ impl Trainee {
         settings: &Settings,
         seed: u64,
     ) -> Result<(Self, Vec<BasisReport>)> {
-        let device = student.cls_token.device();
+        let device = student.device();
         let mut adapters = Vec::with_capacity(layers.len());
         let mut reports = Vec::with_capacity(layers.len());
         for &layer in layers {

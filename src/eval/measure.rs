@@ -1,4 +1,4 @@
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{EvalSettings, for_each_batch};
@@ -32,7 +32,8 @@ pub fn accuracy(
 /// Frozen features with their labels.
 #[derive(Debug, Clone, Default)]
 pub struct Features {
-    /// Unit-length class tokens of the last block, row-major `[N, D]`.
+    /// Unit-length class tokens of the last block (of a model without one, its
+    /// pooled output), row-major `[N, D]`.
     pub rows: Vec<f32>,
     /// D.
     pub dim: usize,
@@ -42,7 +43,8 @@ pub struct Features {
     pub norms: Option<NormSummary>,
 }
 
-/// The class token after the last block (no final norm), scaled to unit length.
+/// The class token after the last block (no final norm), or the pooled output of
+/// a model without class token, scaled to unit length.
 ///
 /// # Errors
 /// Errors of the data and of the device.
@@ -58,9 +60,9 @@ pub fn class_features(
         let embedded = model.embed(batch);
         let tokens = model.forward_blocks(embedded, 0..model.depth());
         stats.add(patch_norms(tokens.clone(), model.prefix_tokens()))?;
-        let class: Tensor<2> = tokens.narrow(1, 0, 1).squeeze_dim(1);
-        let norm = class.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-        features.rows.extend(read(class / norm)?);
+        let summary = model.summary(tokens);
+        let norm = summary.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+        features.rows.extend(read(summary / norm)?);
         features.labels.extend_from_slice(labels);
         Ok(())
     })?;

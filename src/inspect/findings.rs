@@ -164,7 +164,8 @@ pub struct Injection {
     pub method: String,
     /// From that layer to the last block.
     pub blocks: Vec<BlockDrift>,
-    /// After the final norm: mean cosine of the class token to the unchanged one.
+    /// After the final norm: mean cosine of the class token to the unchanged one
+    /// (of a model without one, of its pooled output).
     pub class_cosine: f32,
     /// The same over patch tokens.
     pub patch_cosine: f32,
@@ -177,7 +178,8 @@ pub struct Injection {
 pub struct BlockDrift {
     /// The block, from 0.
     pub block: usize,
-    /// Cosine of the class token to the unchanged one.
+    /// Cosine of the class token to the unchanged one (of a model without one,
+    /// of the tokens pooled as at the model's end).
     pub class_cosine: f32,
     /// Cosine of the patch tokens to the unchanged ones.
     pub patch_cosine: f32,

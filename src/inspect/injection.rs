@@ -26,7 +26,8 @@ pub struct Drift {
 /// `[B, T, D]`; one drift comes back for each of `replaced`.
 ///
 /// Nothing is assumed to vanish: the residual stream carries a change on, and
-/// LayerNorm rescales what is left of a token that changed.
+/// LayerNorm rescales what is left of a token that changed. In a model without
+/// class token its pooled output stands in for it, see [`Vit::summary`].
 ///
 /// # Errors
 /// Those of [`FeatureMaps`] and of the device.
@@ -49,20 +50,24 @@ pub fn inject(
             }
         }
         for (drift, tokens) in drifts.iter_mut().zip(&replaced) {
-            let cosines = cosines(maps, &unchanged, tokens, prefix)?;
+            let summaries = [&unchanged, tokens].map(|tokens| teacher.summary(tokens.clone()));
+            let cosines = cosines(maps, summaries, &unchanged, tokens, prefix)?;
             let change = relative_change(&unchanged, tokens, prefix);
             drift.blocks.push(sums(Tensor::cat(vec![cosines, change], 1))?);
         }
     }
     let unchanged = teacher.norm.forward(unchanged);
     let answer = |tokens: &Tensor<3>| {
-        let class = tokens.clone().narrow(1, 0, 1).squeeze_dim::<2>(1);
-        teacher.head.as_ref().map(|head| log_softmax(head.forward(class), 1))
+        let pooled = teacher.pool(tokens.clone());
+        teacher.head.as_ref().map(|head| log_softmax(head.forward(pooled), 1))
     };
     let answered = answer(&unchanged);
     for (drift, tokens) in drifts.iter_mut().zip(replaced) {
         let tokens = teacher.norm.forward(tokens);
-        drift.last = sums(cosines(maps, &unchanged, &tokens, prefix)?)?;
+        let summaries = [&unchanged, &tokens].map(|tokens| {
+            teacher.class_token(tokens).unwrap_or_else(|| teacher.pool(tokens.clone()))
+        });
+        drift.last = sums(cosines(maps, summaries, &unchanged, &tokens, prefix)?)?;
         let logits = answered.clone().zip(answer(&tokens));
         let logits = logits.map(|(before, after)| compare_answers(before, after));
         drift.logits = logits.transpose()?;
@@ -108,15 +113,17 @@ impl Drift {
     }
 }
 
-/// Of the class token, and the mean over patches: `[B, 2]`.
+/// Of what stands for the whole image, `[B, D]` each, and the mean over patches:
+/// `[B, 2]`.
 fn cosines(
     maps: &FeatureMaps,
+    summaries: [Tensor<2>; 2],
     unchanged: &Tensor<3>,
     changed: &Tensor<3>,
     prefix: usize,
 ) -> Result<Tensor<2>> {
-    let class = |tokens: &Tensor<3>| tokens.clone().narrow(1, 0, 1);
-    let class = maps.cosine_between(class(unchanged), class(changed), [0, 0])?;
+    let [before, after] = summaries.map(|summary| summary.unsqueeze_dim::<3>(1));
+    let class = maps.cosine_between(before, after, [0, 0])?;
     let patches = maps.cosine_between(unchanged.clone(), changed.clone(), [prefix; 2])?;
     Ok(Tensor::cat(vec![class, patches.mean_dim(1)], 1))
 }

@@ -11,9 +11,22 @@ pub fn reader_of(layer: usize, depth: usize) -> usize {
 
 /// A block's linearisation `W̃ = (W_fc2 W_fc1)^T`, `[D, D]`, in f64: a row
 /// vector `x W̃` is what the MLP would give without bias and activation.
+///
+/// A SwiGLU gives `fc2(silu(gate) * value)`. Without its activation, which is the
+/// gate, `fc2(value)` is left, so `W_fc1` is the half that makes the values: what
+/// lies in the left nullspace of the result changes no value, though it may change
+/// gates.
 pub fn linearise(block: &Block) -> Mat<f64> {
     // burn stores `[in, out]`, the transpose of the formula's matrices.
-    host_matrix(block.mlp.fc1.weight.val()) * host_matrix(block.mlp.fc2.weight.val())
+    let fc1 = block.mlp.fc1.weight.val();
+    let values = match block.mlp.kind().is_plain() {
+        true => fc1,
+        false => {
+            let half = fc1.dims()[1] / 2;
+            fc1.narrow(1, half, half)
+        }
+    };
+    host_matrix(values) * host_matrix(block.mlp.fc2.weight.val())
 }
 
 fn host_matrix(weight: Tensor<2>) -> Mat<f64> {

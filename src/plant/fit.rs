@@ -1,5 +1,4 @@
 use burn::tensor::Tensor;
-use burn::tensor::activation::gelu;
 use faer::Mat;
 use faer::linalg::solvers::Solve;
 
@@ -35,15 +34,10 @@ impl Samples {
         for image in images {
             let embedded = model.embed(image.clone());
             let before = model.forward_blocks(embedded, 0..index);
-            let attended = block.attn.forward(block.norm1.forward(before.clone()));
-            let attended = match &block.ls1 {
-                Some(scale) => before.clone() + attended * scale.gamma.val().unsqueeze(),
-                None => before.clone() + attended,
-            };
-            let input = block.norm2.forward(attended);
+            let input = block.norm2.forward(block.attend(before.clone()));
             let count = input.dims()[1] - prefix;
             let input = input.narrow(1, prefix, count);
-            let hidden = gelu(block.mlp.fc1.forward(input.clone())).abs();
+            let hidden = block.mlp.hidden(input.clone()).abs();
             let mean = hidden.mean_dim(0).mean_dim(1).into_data();
             let mean: Vec<f64> = mean.iter::<f64>().collect();
             if samples.mean_activation.is_empty() {

@@ -58,14 +58,16 @@ pub struct Planted {
     pub precision: f64,
 }
 
-/// Pre-activation where the unit fires: GELU is linear there to 1e-4.
+/// Pre-activation where the unit fires: GELU is linear there to 1e-4 (QuickGELU
+/// to 1e-3).
 const FIRING: f64 = 4.0;
 
 /// Plants artifacts, fitting the trigger on `images`, `[B, 3, H, W]` each, on
 /// the model's plain device.
 ///
 /// # Errors
-/// [`Error::Config`] for settings that cannot work; [`Error::Svd`].
+/// [`Error::Config`] for settings that cannot work and for a gated MLP;
+/// [`Error::Svd`].
 pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
     let PlantSettings { block: index, strength, share, rank, seed, .. } = *settings;
     if index >= model.depth() {
@@ -74,10 +76,15 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
             model.depth() - 1
         )));
     }
+    if !model.blocks[index].mlp.kind().is_plain() {
+        return Err(Error::config(format!(
+            "block {index} has a gated MLP, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
+        )));
+    }
     if !(share > 0.0 && share < 0.5 && strength > 0.0) {
         return Err(Error::config("share must lie between 0 and 0.5, and strength above 0"));
     }
-    let device = model.cls_token.device();
+    let device = model.device();
     let samples = Samples::gather(&model, images, index);
     let unit = least_used_unit(&model, &samples, index);
 

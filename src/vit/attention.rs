@@ -1,40 +1,82 @@
-use burn::module::Module;
+use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, module::attention};
+use serde::{Deserialize, Serialize};
 
-use super::VitConfig;
+use super::rope::Rope;
+use super::{Positions, VitConfig};
+
+/// Which of queries, keys and values have a bias.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkvBias {
+    /// All three.
+    #[default]
+    All,
+    /// None (DINOv3).
+    None,
+    /// Queries and values, as tensors of their own (DINOv3 `qkvb`).
+    QueryValue,
+}
 
 /// Multi-head self-attention with one fused projection, as in timm.
 #[derive(Module, Debug)]
 pub struct Attention {
     /// `D -> 3 D`: queries, keys and values.
     pub qkv: Linear,
+    /// `[D]`, with [`QkvBias::QueryValue`].
+    pub q_bias: Option<Param<Tensor<1>>>,
+    /// `[D]`, with [`QkvBias::QueryValue`].
+    pub v_bias: Option<Param<Tensor<1>>>,
     /// `D -> D`.
     pub proj: Linear,
     num_heads: usize,
+    /// Where positions are rotary.
+    #[module(skip)]
+    pub(super) rope: Option<Rope>,
 }
 
 impl Attention {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
+        let apart = || {
+            (config.qkv_bias == QkvBias::QueryValue).then(|| Initializer::Zeros.init([dim], device))
+        };
         Self {
-            qkv: LinearConfig::new(dim, 3 * dim).init(device),
+            qkv: LinearConfig::new(dim, 3 * dim)
+                .with_bias(config.qkv_bias == QkvBias::All)
+                .init(device),
+            q_bias: apart(),
+            v_bias: apart(),
             proj: LinearConfig::new(dim, dim).init(device),
             num_heads: config.num_heads,
+            rope: match config.positions {
+                Positions::Learned => None,
+                Positions::Rotary { temperature } => {
+                    Some(Rope::new(temperature, dim / config.num_heads, config.grid()))
+                }
+            },
         }
     }
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, dim] = x.dims();
-        let qkv = self
-            .qkv
-            .forward(x)
+        let mut qkv = self.qkv.forward(x);
+        if let (Some(query), Some(value)) = (&self.q_bias, &self.v_bias) {
+            let query = query.val();
+            let bias = Tensor::cat(vec![query.clone(), query.zeros_like(), value.val()], 0);
+            qkv = qkv + bias.unsqueeze();
+        }
+        let qkv = qkv
             .reshape([batch, tokens, 3, self.num_heads, dim / self.num_heads])
             .permute([2, 0, 3, 1, 4]);
-        let [query, key, value] =
+        let [mut query, mut key, value] =
             [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
+        if let Some(rope) = &self.rope {
+            (query, key) = (rope.turn(query), rope.turn(key));
+        }
         let options = AttentionModuleOptions::default();
         let mixed = attention(query, key, value, None, None, options);
         self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))

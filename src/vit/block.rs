@@ -2,7 +2,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::{Attention, Mlp, VitConfig};
+use super::{Attention, Mlp, Positions, VitConfig};
 
 /// A learned gain for each channel of a residual branch.
 #[derive(Module, Debug)]
@@ -11,14 +11,11 @@ pub struct LayerScale {
     pub gamma: Param<Tensor<1>>,
 }
 
-impl LayerScale {
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        x * self.gamma.val().unsqueeze()
-    }
-}
-
 /// A pre-norm transformer block:
 /// `x += ls1(attn(norm1(x))); x += ls2(mlp(norm2(x)))`.
+///
+/// timm keeps LayerScale's gains as `ls1.gamma` in its `VisionTransformer` and as
+/// `gamma_1` in its `Eva` (DINOv3); a block has one of the two forms or neither.
 #[derive(Module, Debug)]
 pub struct Block {
     /// Before the attention.
@@ -27,45 +24,67 @@ pub struct Block {
     pub attn: Attention,
     /// On the attention's output, where the family has LayerScale.
     pub ls1: Option<LayerScale>,
+    /// `[D]`, the same under the name that models with rotary positions use.
+    pub gamma_1: Option<Param<Tensor<1>>>,
     /// Before the MLP.
     pub norm2: LayerNorm,
     /// Mixes channels.
     pub mlp: Mlp,
     /// On the MLP's output, where the family has LayerScale.
     pub ls2: Option<LayerScale>,
+    /// `[D]`, the same under the name that models with rotary positions use.
+    pub gamma_2: Option<Param<Tensor<1>>>,
 }
 
 impl Block {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
         let norm = || LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device);
-        let scale = || {
-            config.init_values.map(|value| LayerScale {
-                gamma: Initializer::Constant { value }.init([dim], device),
-            })
+        let eva = matches!(config.positions, Positions::Rotary { .. });
+        let gain = |wanted: bool| {
+            let value = config.init_values.filter(|_| wanted)?;
+            Some(Initializer::Constant { value }.init([dim], device))
         };
+        let scale = || gain(!eva).map(|gamma| LayerScale { gamma });
         Self {
             norm1: norm(),
             attn: Attention::new(config, device),
             ls1: scale(),
+            gamma_1: gain(eva),
             norm2: norm(),
             mlp: Mlp::new(config, device),
             ls2: scale(),
+            gamma_2: gain(eva),
         }
+    }
+
+    /// The attention and its residual, `x + ls1(attn(norm1(x)))`:
+    /// `[B, T, D] -> [B, T, D]`.
+    pub fn attend(&self, x: Tensor<3>) -> Tensor<3> {
+        let branch = self.attn.forward(self.norm1.forward(x.clone()));
+        x + scaled(branch, gain(&self.ls1, &self.gamma_1))
     }
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let branch = self.attn.forward(self.norm1.forward(x.clone()));
-        let x = x + scaled(&self.ls1, branch);
+        let x = self.attend(x);
         let branch = self.mlp.forward(self.norm2.forward(x.clone()));
-        x + scaled(&self.ls2, branch)
+        x + scaled(branch, self.mlp_gain())
+    }
+
+    /// LayerScale's gain `[D]` on the MLP's output, where the family has one.
+    pub fn mlp_gain(&self) -> Option<Tensor<1>> {
+        gain(&self.ls2, &self.gamma_2)
     }
 }
 
-fn scaled(scale: &Option<LayerScale>, x: Tensor<3>) -> Tensor<3> {
-    match scale {
-        Some(scale) => scale.forward(x),
+fn gain(scale: &Option<LayerScale>, bare: &Option<Param<Tensor<1>>>) -> Option<Tensor<1>> {
+    scale.as_ref().map(|scale| &scale.gamma).or(bare.as_ref()).map(Param::val)
+}
+
+fn scaled(x: Tensor<3>, gain: Option<Tensor<1>>) -> Tensor<3> {
+    match gain {
+        Some(gain) => x * gain.unsqueeze(),
         None => x,
     }
 }

@@ -1,10 +1,29 @@
+use burn::module::Module;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::Vit;
+use super::{MlpKind, Pooling, QkvBias, Vit};
 use crate::error::{Error, Result};
 
-/// The shape of a Vision Transformer; field names are timm's arguments.
+/// How tokens know their place.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Positions {
+    /// A learned embedding, added to the tokens entering block 0.
+    #[default]
+    Learned,
+    /// DINOv3's axial rotation of queries and keys in every block. timm builds
+    /// these models as its `Eva`, whose LayerScale has names of its own.
+    Rotary {
+        /// Ratio of the longest period to the shortest, about: 100 in DINOv3.
+        temperature: f64,
+    },
+}
+
+/// The shape of a Vision Transformer; field names are timm's arguments where
+/// timm has one.
+///
+/// Fields that files of earlier versions lack default to the plain ViT's value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VitConfig {
@@ -30,6 +49,29 @@ pub struct VitConfig {
     pub init_values: Option<f64>,
     /// Epsilon of every LayerNorm.
     pub norm_eps: f64,
+    /// Whether there is a class token (SigLIP has none).
+    #[serde(default = "yes")]
+    pub class_token: bool,
+    /// Whether a LayerNorm `norm_pre` follows the embedding, whose patch
+    /// projection then has no bias (CLIP).
+    #[serde(default)]
+    pub pre_norm: bool,
+    /// What lies between an MLP's two layers.
+    #[serde(default)]
+    pub mlp: MlpKind,
+    /// Which of queries, keys and values have a bias.
+    #[serde(default)]
+    pub qkv_bias: QkvBias,
+    /// How tokens know their place.
+    #[serde(default)]
+    pub positions: Positions,
+    /// How tokens become the model's one output.
+    #[serde(default)]
+    pub pooling: Pooling,
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl Default for VitConfig {
@@ -47,6 +89,12 @@ impl Default for VitConfig {
             no_embed_class: false,
             init_values: None,
             norm_eps: 1e-6,
+            class_token: true,
+            pre_norm: false,
+            mlp: MlpKind::Gelu,
+            qkv_bias: QkvBias::All,
+            positions: Positions::Learned,
+            pooling: Pooling::Token,
         }
     }
 }
@@ -64,7 +112,7 @@ impl VitConfig {
 
     /// Class and register tokens before the patch tokens.
     pub fn prefix_tokens(&self) -> usize {
-        1 + self.reg_tokens
+        usize::from(self.class_token) + self.reg_tokens
     }
 
     /// Number of tokens T.
@@ -72,7 +120,7 @@ impl VitConfig {
         self.prefix_tokens() + self.patches()
     }
 
-    /// Width of the MLP's hidden layer.
+    /// Width of the MLP's hidden layer, gate included.
     pub fn hidden_dim(&self) -> usize {
         (self.embed_dim as f64 * self.mlp_ratio) as usize
     }
@@ -112,10 +160,42 @@ impl VitConfig {
                 self.mlp_ratio
             )));
         }
+        if !self.mlp.is_plain() && !self.hidden_dim().is_multiple_of(2) {
+            return Err(Error::config(format!(
+                "mlp_ratio {} gives {} hidden units, which a gated MLP cannot halve",
+                self.mlp_ratio,
+                self.hidden_dim()
+            )));
+        }
+        if let Positions::Rotary { temperature } = self.positions {
+            let head_dim = self.embed_dim / self.num_heads;
+            if !head_dim.is_multiple_of(4) {
+                return Err(Error::config(format!(
+                    "rotary positions need a multiple of 4 channels a head, not {head_dim} (embed_dim over num_heads)"
+                )));
+            }
+            if !(temperature.is_finite() && temperature > 0.0) {
+                return Err(Error::config("the temperature of rotary positions must be positive"));
+            }
+        }
+        if self.pooling == Pooling::Token && !self.class_token {
+            return Err(Error::config(
+                "a model without a class token cannot be pooled by it: use mean or attention pooling",
+            ));
+        }
         if self.norm_eps.is_nan() || self.norm_eps <= 0.0 {
             return Err(Error::config("norm_eps must be positive"));
         }
         Ok(())
+    }
+
+    /// Number of parameters of a model of this shape; allocates none of them.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where [`VitConfig::validate`] rejects the shape.
+    pub fn num_params(&self) -> Result<usize> {
+        // burn's parameters are initialised when first read.
+        Ok(self.build(&Device::flex())?.num_params())
     }
 
     /// A model of this shape on `device`; set its weights with

@@ -8,7 +8,7 @@ use super::Vit;
 
 /// Sets a model's weights as timm does for a new one: truncated normal (0.02)
 /// for linear weights and position embedding, 1e-6 for the class and register
-/// tokens, uniform ±1/√fan_in for the patch convolution, zero for biases.
+/// tokens, 1/√D for the pool's query, uniform ±1/√fan_in for the patch convolution, zero for biases.
 ///
 /// The numbers come from the host, so a seed gives the same weights on every
 /// device.
@@ -34,6 +34,10 @@ impl Init {
             "patch_embed.proj.weight" => draw(&mut |rng| rng.random_range(-bound..bound)),
             "cls_token" | "reg_token" => draw(&mut |rng| truncated_normal(rng, 1e-6)),
             "pos_embed" => draw(&mut |rng| truncated_normal(rng, 0.02)),
+            "attn_pool.latent" => {
+                let std = 1.0 / (shape[2] as f32).sqrt();
+                draw(&mut |rng| truncated_normal(rng, std))
+            }
             path if path.ends_with(".weight") && rank == 2 => {
                 draw(&mut |rng| truncated_normal(rng, 0.02))
             }

@@ -2,27 +2,34 @@ use std::ops::Range;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 
-use super::{Block, PatchEmbed, VitConfig};
+use super::{AttnPool, Block, PatchEmbed, Pooling, Positions, VitConfig};
 
 /// A Vision Transformer.
 #[derive(Module, Debug)]
 pub struct Vit {
     /// Image to patch tokens.
     pub patch_embed: PatchEmbed,
-    /// `[1, 1, D]`.
-    pub cls_token: Param<Tensor<3>>,
+    /// `[1, 1, D]`, where the model has a class token.
+    pub cls_token: Option<Param<Tensor<3>>>,
     /// `[1, R, D]`, where the model has register tokens.
     pub reg_token: Option<Param<Tensor<3>>>,
-    /// `[1, T, D]`, or `[1, P, D]` where it covers patch tokens only.
-    pub pos_embed: Param<Tensor<3>>,
+    /// `[1, T, D]`, or `[1, P, D]` where it covers patch tokens only;
+    /// none where positions are rotary.
+    pub pos_embed: Option<Param<Tensor<3>>>,
+    /// On the tokens entering block 0 (CLIP).
+    pub norm_pre: Option<LayerNorm>,
     /// The transformer blocks.
     pub blocks: Vec<Block>,
     /// After the last block.
     pub norm: LayerNorm,
-    /// On the class token, where the model has classes.
+    /// On the tokens after the final norm, where they are pooled by attention.
+    pub attn_pool: Option<AttnPool>,
+    /// On the pooled output, where the model has classes.
     pub head: Option<Linear>,
+    #[module(skip)]
+    pooling: Pooling,
     pub(super) no_embed_class: bool,
 }
 
@@ -30,28 +37,44 @@ impl Vit {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
         let positions = if config.no_embed_class { config.patches() } else { config.tokens() };
+        let norm = || LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device);
         let zeros = |rows: usize| Initializer::Zeros.init([1, rows, dim], device);
         Self {
             patch_embed: PatchEmbed::new(config, device),
-            cls_token: zeros(1),
+            cls_token: config.class_token.then(|| zeros(1)),
             reg_token: (config.reg_tokens > 0).then(|| zeros(config.reg_tokens)),
-            pos_embed: zeros(positions),
+            pos_embed: (config.positions == Positions::Learned).then(|| zeros(positions)),
+            norm_pre: config.pre_norm.then(norm),
             blocks: (0..config.depth).map(|_| Block::new(config, device)).collect(),
-            norm: LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device),
+            norm: norm(),
+            attn_pool: (config.pooling == Pooling::Attention)
+                .then(|| AttnPool::new(config, device)),
             head: (config.num_classes > 0)
                 .then(|| LinearConfig::new(dim, config.num_classes).init(device)),
+            pooling: config.pooling,
             no_embed_class: config.no_embed_class,
         }
     }
 
     /// Class and register tokens before the patch tokens.
     pub fn prefix_tokens(&self) -> usize {
-        1 + self.reg_token.as_ref().map_or(0, |token| token.dims()[1])
+        let count = |token: &Option<Param<Tensor<3>>>| token.as_ref().map_or(0, |t| t.dims()[1]);
+        count(&self.cls_token) + count(&self.reg_token)
     }
 
     /// Width D of a token.
     pub fn embed_dim(&self) -> usize {
-        self.cls_token.dims()[2]
+        self.patch_embed.proj.weight.dims()[0]
+    }
+
+    /// The device of the weights.
+    pub fn device(&self) -> Device {
+        self.patch_embed.proj.weight.device()
+    }
+
+    /// The precision of the weights.
+    pub fn dtype(&self) -> DType {
+        self.patch_embed.proj.weight.val().dtype()
     }
 
     /// Number of blocks.
@@ -63,21 +86,26 @@ impl Vit {
     pub fn embed(&self, image: Tensor<4>) -> Tensor<3> {
         let patches = self.patch_embed.forward(image);
         let [batch, _, dim] = patches.dims();
-        let mut prefix = vec![self.cls_token.val().expand([batch, 1, dim])];
-        if let Some(registers) = &self.reg_token {
-            let registers = registers.val();
-            let count = registers.dims()[1];
-            prefix.push(registers.expand([batch, count, dim]));
-        }
         let with_prefix = |patches: Tensor<3>| {
-            let mut tokens = prefix;
+            let prefix = [&self.cls_token, &self.reg_token].into_iter().flatten();
+            let mut tokens: Vec<Tensor<3>> = prefix
+                .map(|token| token.val())
+                .map(|token| {
+                    let count = token.dims()[1];
+                    token.expand([batch, count, dim])
+                })
+                .collect();
             tokens.push(patches);
             Tensor::cat(tokens, 1)
         };
-        if self.no_embed_class {
-            with_prefix(patches + self.pos_embed.val())
-        } else {
-            with_prefix(patches) + self.pos_embed.val()
+        let tokens = match &self.pos_embed {
+            Some(positions) if self.no_embed_class => with_prefix(patches + positions.val()),
+            Some(positions) => with_prefix(patches) + positions.val(),
+            None => with_prefix(patches),
+        };
+        match &self.norm_pre {
+            Some(norm) => norm.forward(tokens),
+            None => tokens,
         }
     }
 
@@ -117,12 +145,41 @@ impl Vit {
         self.norm.forward(self.forward_blocks(tokens, 0..self.depth()))
     }
 
-    /// Logits `[B, classes]`; the class token `[B, D]` where there is no head.
+    /// The model's one output, from tokens after the final norm:
+    /// `[B, T, D] -> [B, D]`.
+    pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
+        match (&self.attn_pool, self.pooling) {
+            (Some(pool), _) => pool.forward(tokens),
+            (None, Pooling::Mean) => {
+                let prefix = self.prefix_tokens();
+                let count = tokens.dims()[1] - prefix;
+                tokens.narrow(1, prefix, count).mean_dim(1).squeeze_dim(1)
+            }
+            (None, _) => tokens.narrow(1, 0, 1).squeeze_dim(1),
+        }
+    }
+
+    /// The class token of `[B, T, D]` as `[B, D]`, where the model has one.
+    pub fn class_token(&self, tokens: &Tensor<3>) -> Option<Tensor<2>> {
+        self.cls_token.as_ref().map(|_| tokens.clone().narrow(1, 0, 1).squeeze_dim(1))
+    }
+
+    /// What stands for the whole image in tokens leaving a block: the class
+    /// token as it is, or, in a model without one, the tokens pooled after the
+    /// final norm. `[B, T, D] -> [B, D]`.
+    pub fn summary(&self, tokens: Tensor<3>) -> Tensor<2> {
+        match self.class_token(&tokens) {
+            Some(class) => class,
+            None => self.pool(self.norm.forward(tokens)),
+        }
+    }
+
+    /// Logits `[B, classes]`; the pooled output `[B, D]` where there is no head.
     pub fn forward(&self, image: Tensor<4>) -> Tensor<2> {
-        let class = self.forward_features(image).narrow(1, 0, 1).squeeze_dim::<2>(1);
+        let pooled = self.pool(self.forward_features(image));
         match &self.head {
-            Some(head) => head.forward(class),
-            None => class,
+            Some(head) => head.forward(pooled),
+            None => pooled,
         }
     }
 }

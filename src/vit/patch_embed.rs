@@ -8,8 +8,8 @@ use super::VitConfig;
 pub struct PatchProjection {
     /// `[D, 3, p, p]`.
     pub weight: Param<Tensor<4>>,
-    /// `[D]`.
-    pub bias: Param<Tensor<1>>,
+    /// `[D]`; none where a norm follows the embedding (CLIP).
+    pub bias: Option<Param<Tensor<1>>>,
 }
 
 /// Cuts an image into patches and projects each to a token.
@@ -25,7 +25,7 @@ impl PatchEmbed {
         Self {
             proj: PatchProjection {
                 weight: Initializer::Zeros.init([dim, 3, patch, patch], device),
-                bias: Initializer::Zeros.init([dim], device),
+                bias: (!config.pre_norm).then(|| Initializer::Zeros.init([dim], device)),
             },
         }
     }
@@ -45,6 +45,10 @@ impl PatchEmbed {
             .permute([0, 2, 4, 1, 3, 5])
             .reshape([batch, rows * cols, flat]);
         let weight = weight.reshape([1, dim, flat]).swap_dims(1, 2);
-        patches.matmul(weight) + self.proj.bias.val().reshape([1, 1, dim])
+        let tokens = patches.matmul(weight);
+        match &self.proj.bias {
+            Some(bias) => tokens + bias.val().reshape([1, 1, dim]),
+            None => tokens,
+        }
     }
 }

@@ -68,8 +68,9 @@ fn bicubic(x: f64) -> f64 {
 }
 
 impl Vit {
-    /// The same model for images of another patch grid: only its position
-    /// embedding changes, see [`resample_positions`].
+    /// The same model for images of another patch grid: only its positions
+    /// change. Learned ones are resampled, see [`resample_positions`]; rotary ones
+    /// follow from the grid.
     ///
     /// # Errors
     /// [`Error::Config`] where the model's own grid is not `from`, or `to` is
@@ -79,20 +80,33 @@ impl Vit {
         if from == to {
             return Ok(model);
         }
-        let [_, rows, dim] = self.pos_embed.dims();
+        let refuse = |rows: usize, prefix: usize| {
+            Error::config(format!(
+                "cannot bring {rows} positions ({prefix} of them prefix) from a grid of {from:?} patches to {to:?}"
+            ))
+        };
+        for block in &mut model.blocks {
+            let Some(rope) = &mut block.attn.rope else { continue };
+            if rope.patches() != from[0] * from[1] || to.contains(&0) {
+                return Err(refuse(rope.patches(), 0));
+            }
+            *rope = rope.with_grid(to);
+        }
+        let Some(positions) = &self.pos_embed else {
+            return Ok(model);
+        };
+        let [_, rows, dim] = positions.dims();
         let prefix = if self.no_embed_class { 0 } else { self.prefix_tokens() };
         if rows != prefix + from[0] * from[1] || to.contains(&0) {
-            return Err(Error::config(format!(
-                "cannot bring {rows} positions ({prefix} of them prefix) from a grid of {from:?} patches to {to:?}"
-            )));
+            return Err(refuse(rows, prefix));
         }
-        model.pos_embed = self.pos_embed.clone().map(|positions| {
+        model.pos_embed = Some(positions.clone().map(|positions| {
             let device = positions.device();
             let values: Vec<f32> = positions.into_data().iter::<f32>().collect();
             let values = resample_positions(&values, prefix, from, to);
             let shape = [1, prefix + to[0] * to[1], dim];
             Tensor::from_data(TensorData::new(values, shape), &device)
-        });
+        }));
         Ok(model)
     }
 }

@@ -1,106 +1,149 @@
-use super::VitConfig;
+use serde::{Deserialize, Serialize};
 
-/// A published model shape under its timm name.
+use super::preset_table::PRESETS;
+use super::{MlpKind, Pooling, Positions, QkvBias, VitConfig};
+
+/// A published model under its timm name.
 #[derive(Debug, Clone, Copy)]
 pub struct Preset {
-    /// timm's name without a tag.
+    /// timm's name; with a tag (`.mae`) where the tag's weights have other
+    /// classes, channel statistics or crop than the name's.
     pub name: &'static str,
-    family: Family,
-    img_size: usize,
-    patch_size: usize,
-    embed_dim: usize,
-    depth: usize,
-    num_heads: usize,
+    /// What the model is built and trained like.
+    pub family: Family,
+    pub(super) mlp: MlpKind,
+    pub(super) img_size: usize,
+    pub(super) patch_size: usize,
+    pub(super) embed_dim: usize,
+    pub(super) depth: usize,
+    pub(super) num_heads: usize,
+    pub(super) hidden_dim: usize,
+    pub(super) num_classes: usize,
+    pub(super) statistics: Statistics,
+    /// Share of the resized image that evaluation's centre crop keeps.
+    pub crop_pct: f64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Family {
+/// A family of published models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Family {
+    /// Plain ViT: supervised (AugReg), DINO, MAE.
     Plain,
+    /// DeiT III, <https://arxiv.org/abs/2204.07118>.
     Deit3,
+    /// DINOv2, <https://arxiv.org/abs/2304.07193>.
+    Dinov2,
+    /// DINOv2 with four registers, <https://arxiv.org/abs/2309.16588>.
+    Dinov2Reg4,
+    /// Image towers of CLIP, <https://arxiv.org/abs/2103.00020>, OpenCLIP,
+    /// MetaCLIP and TinyCLIP.
+    Clip,
+    /// Image towers of SigLIP, <https://arxiv.org/abs/2303.15343>, and SigLIP 2.
+    Siglip,
+    /// SigLIP without its attention pool (PaliGemma): the mean of the patches.
+    SiglipGap,
+    /// DINOv3, <https://arxiv.org/abs/2508.10104>.
+    Dinov3,
+    /// DINOv3 with biases of queries and values.
+    Dinov3Qkvb,
+}
+
+impl Family {
+    /// The name to show.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::Plain => "ViT",
+            Self::Deit3 => "DeiT III",
+            Self::Dinov2 => "DINOv2",
+            Self::Dinov2Reg4 => "DINOv2 with registers",
+            Self::Clip => "CLIP",
+            Self::Siglip => "SigLIP",
+            Self::SiglipGap => "SigLIP, mean pooled",
+            Self::Dinov3 => "DINOv3",
+            Self::Dinov3Qkvb => "DINOv3 with biases",
+        }
+    }
+
+    /// What all models of the family share.
+    fn config(self) -> VitConfig {
+        let plain = VitConfig::default();
+        match self {
+            Self::Plain => plain,
+            Self::Deit3 => VitConfig { no_embed_class: true, init_values: Some(1e-6), ..plain },
+            Self::Dinov2 => VitConfig { init_values: Some(1e-5), ..plain },
+            Self::Dinov2Reg4 => {
+                VitConfig { reg_tokens: 4, no_embed_class: true, ..Self::Dinov2.config() }
+            }
+            Self::Clip => VitConfig { pre_norm: true, norm_eps: 1e-5, ..plain },
+            Self::Siglip => VitConfig { class_token: false, pooling: Pooling::Attention, ..plain },
+            Self::SiglipGap => VitConfig { pooling: Pooling::Mean, ..Self::Siglip.config() },
+            Self::Dinov3 => VitConfig {
+                reg_tokens: 4,
+                init_values: Some(1e-5),
+                norm_eps: 1e-5,
+                qkv_bias: QkvBias::None,
+                positions: Positions::Rotary { temperature: 100.0 },
+                pooling: Pooling::Mean,
+                ..plain
+            },
+            Self::Dinov3Qkvb => {
+                VitConfig { qkv_bias: QkvBias::QueryValue, ..Self::Dinov3.config() }
+            }
+        }
+    }
+}
+
+/// Channel mean and deviation by where they come from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Statistics {
+    /// Inception's: halves.
+    Half,
+    ImageNet,
+    Clip,
+    /// DINOv3's for satellite images.
+    Satellite,
 }
 
 impl Preset {
-    /// The full configuration, with ImageNet-1k's 1000 classes as in timm.
+    /// The full configuration, with as many classes as the published weights
+    /// have (1000 for ImageNet-1k, 0 for none).
     pub fn config(&self) -> VitConfig {
-        let deit3 = self.family == Family::Deit3;
         VitConfig {
             img_size: [self.img_size; 2],
             patch_size: self.patch_size,
             embed_dim: self.embed_dim,
             depth: self.depth,
             num_heads: self.num_heads,
-            num_classes: 1000,
-            no_embed_class: deit3,
-            init_values: deit3.then_some(1e-6),
-            ..VitConfig::default()
+            mlp_ratio: self.hidden_dim as f64 / self.embed_dim as f64,
+            num_classes: self.num_classes,
+            mlp: self.mlp,
+            ..self.family.config()
         }
     }
-}
 
-impl Preset {
     /// Channel mean and deviation that the published weights were trained with.
     pub fn mean_std(&self) -> ([f32; 3], [f32; 3]) {
-        match self.family {
-            Family::Plain => ([0.5; 3], [0.5; 3]),
-            Family::Deit3 => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        match self.statistics {
+            Statistics::Half => ([0.5; 3], [0.5; 3]),
+            Statistics::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+            Statistics::Clip => {
+                ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771])
+            }
+            Statistics::Satellite => ([0.43, 0.411, 0.296], [0.213, 0.156, 0.143]),
         }
     }
 }
 
-macro_rules! presets {
-    ($($family:ident $name:literal $img:literal $patch:literal $dim:literal $depth:literal $heads:literal;)*) => {
-        &[$(Preset {
-            name: $name,
-            family: Family::$family,
-            img_size: $img,
-            patch_size: $patch,
-            embed_dim: $dim,
-            depth: $depth,
-            num_heads: $heads,
-        }),*]
-    };
-}
-
-#[rustfmt::skip]
-const PRESETS: &[Preset] = presets! {
-    Plain "vit_tiny_patch16_224"          224 16  192 12  3;
-    Plain "vit_tiny_patch16_384"          384 16  192 12  3;
-    Plain "vit_small_patch32_224"         224 32  384 12  6;
-    Plain "vit_small_patch32_384"         384 32  384 12  6;
-    Plain "vit_small_patch16_224"         224 16  384 12  6;
-    Plain "vit_small_patch16_384"         384 16  384 12  6;
-    Plain "vit_small_patch8_224"          224  8  384 12  6;
-    Plain "vit_base_patch32_224"          224 32  768 12 12;
-    Plain "vit_base_patch32_384"          384 32  768 12 12;
-    Plain "vit_base_patch16_224"          224 16  768 12 12;
-    Plain "vit_base_patch16_384"          384 16  768 12 12;
-    Plain "vit_base_patch8_224"           224  8  768 12 12;
-    Plain "vit_large_patch32_224"         224 32 1024 24 16;
-    Plain "vit_large_patch32_384"         384 32 1024 24 16;
-    Plain "vit_large_patch16_224"         224 16 1024 24 16;
-    Plain "vit_large_patch16_384"         384 16 1024 24 16;
-    Plain "vit_large_patch14_224"         224 14 1024 24 16;
-    Plain "vit_huge_patch14_224"          224 14 1280 32 16;
-    Deit3 "deit3_small_patch16_224"       224 16  384 12  6;
-    Deit3 "deit3_small_patch16_384"       384 16  384 12  6;
-    Deit3 "deit3_medium_patch16_224"      224 16  512 12  8;
-    Deit3 "deit3_base_patch16_224"        224 16  768 12 12;
-    Deit3 "deit3_base_patch16_384"        384 16  768 12 12;
-    Deit3 "deit3_large_patch16_224"       224 16 1024 24 16;
-    Deit3 "deit3_large_patch16_384"       384 16 1024 24 16;
-    Deit3 "deit3_huge_patch14_224"        224 14 1280 32 16;
-};
-
-/// All published shapes, smallest family member first.
+/// All published shapes, by family and width.
 pub fn presets() -> &'static [Preset] {
     PRESETS
 }
 
-/// The shape with this timm name; a tag after a dot (`.augreg_in21k_ft_in1k`)
-/// is ignored, as tags name weights and not shapes.
+/// The model with this timm name. A tag after a dot without a row of its own
+/// (`.augreg_in21k_ft_in1k`) is ignored: its weights have the name's shape.
 pub fn preset(name: &str) -> Option<&'static Preset> {
-    let base = name.split('.').next().unwrap_or(name);
-    PRESETS.iter().find(|preset| preset.name == base)
+    let find = |name: &str| PRESETS.iter().find(|preset| preset.name == name);
+    find(name).or_else(|| find(name.split_once('.')?.0))
 }
 
 /// The known name nearest to a mistyped one.

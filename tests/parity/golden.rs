@@ -5,7 +5,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
-use singer::vit::{Vit, VitConfig};
+use singer::vit::{MlpKind, Pooling, Positions, QkvBias, Vit, VitConfig};
 use singer::weights::NamedTensors;
 
 /// Runs one check on the CPU backend and on software Vulkan, as two tests.
@@ -106,9 +106,11 @@ impl Golden {
 /// The shape of a ViT, from its weights and, for what they do not show, its JSON.
 pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitConfig {
     let shape = |name: &str| weights.data(name).shape().to_vec();
-    let embed_dim = shape("cls_token")[2];
+    let embed_dim = shape("patch_embed.proj.weight")[0];
     let patch_size = shape("patch_embed.proj.weight")[2];
     let patches = img_size.iter().product::<usize>() / patch_size.pow(2);
+    let rotary = !weights.has("pos_embed");
+    let family = json["family"].as_str().unwrap_or_default();
     let depth = (0..).take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight"))).count();
     VitConfig {
         img_size,
@@ -119,9 +121,34 @@ pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitCo
         mlp_ratio: shape("blocks.0.mlp.fc1.weight")[0] as f64 / embed_dim as f64,
         num_classes: if weights.has("head.weight") { shape("head.weight")[0] } else { 0 },
         reg_tokens: if weights.has("reg_token") { shape("reg_token")[1] } else { 0 },
-        no_embed_class: shape("pos_embed")[1] == patches,
-        init_values: weights.has("blocks.0.ls1.gamma").then_some(1e-6),
-        norm_eps: json["norm_eps"].as_f64().unwrap_or(1e-6),
+        no_embed_class: weights.has("cls_token") && !rotary && shape("pos_embed")[1] == patches,
+        init_values: ["blocks.0.ls1.gamma", "blocks.0.gamma_1"]
+            .iter()
+            .any(|name| weights.has(name))
+            .then_some(1e-6),
+        norm_eps: json["norm_eps"].as_f64().unwrap_or(if rotary { 1e-5 } else { 1e-6 }),
+        class_token: weights.has("cls_token"),
+        pre_norm: weights.has("norm_pre.weight"),
+        mlp: match family {
+            "clip_openai" => MlpKind::QuickGelu,
+            "dinov2_swiglu" => MlpKind::Swiglu,
+            _ => MlpKind::Gelu,
+        },
+        qkv_bias: match (weights.has("blocks.0.attn.qkv.bias"), weights.has("blocks.0.attn.q_bias"))
+        {
+            (true, _) => QkvBias::All,
+            (false, true) => QkvBias::QueryValue,
+            (false, false) => QkvBias::None,
+        },
+        positions: match json["rope_temperature"].as_f64() {
+            Some(temperature) => Positions::Rotary { temperature },
+            None => Positions::Learned,
+        },
+        pooling: match family {
+            "siglip" => Pooling::Attention,
+            _ if rotary => Pooling::Mean,
+            _ => Pooling::Token,
+        },
     }
 }
 

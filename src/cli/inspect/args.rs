@@ -9,7 +9,8 @@ pub(in crate::cli) struct InspectArgs {
     /// `scenes:N` for N procedural scenes
     #[arg(required = true, value_name = "IMAGES")]
     pub(super) images: Vec<String>,
-    /// The teacher's weights; by default those of the run
+    /// The teacher's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
+    /// with its tag; by default those of the run
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(super) teacher: Option<PathBuf>,
     /// The student's weights; by default those of the run

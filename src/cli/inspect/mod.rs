@@ -37,7 +37,7 @@ use subjects::{Run, Shapes};
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let run = args.run.as_deref().map(Run::open).transpose()?;
     let shapes = Shapes::resolve(args, run.as_ref())?;
-    let shape = shapes.teacher.1.config.clone();
+    let shape = shapes.teacher.config.clone();
     let (pictures, left_out) = pictures::read(&args.images, framing(args, &shape), args.limit)?;
 
     let opened = device::open(&args.device)?;

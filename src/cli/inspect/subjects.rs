@@ -10,6 +10,7 @@ use crate::cli::models::{self, Resolved};
 use crate::cli::parts_file::PartsFile;
 use crate::cli::session;
 use crate::error::{Error, Result};
+use crate::hub;
 use crate::inspect::{LayerParts, Model, Subjects};
 use crate::weights;
 
@@ -46,8 +47,8 @@ impl Run {
 
 /// The shapes of what is to be looked into; nothing is loaded yet.
 pub(super) struct Shapes {
-    pub(super) teacher: (PathBuf, Resolved),
-    pub(super) student: Option<(PathBuf, Resolved)>,
+    pub(super) teacher: Resolved,
+    pub(super) student: Option<Resolved>,
 }
 
 impl Shapes {
@@ -71,7 +72,7 @@ impl Shapes {
     /// Loads the models and what the run trained.
     pub(super) fn load(self, run: Option<&Run>, device: &Device) -> Result<Subjects> {
         let data = run.map(|run| run.config.data.clone()).unwrap_or_default();
-        let teacher_arch = self.teacher.1.arch.clone();
+        let teacher_arch = self.teacher.arch.clone();
         let teacher = model(self.teacher, &data, None, device)?;
         // A run's student saw what the teacher saw.
         let seen_as = run.map(|_| teacher_arch);
@@ -87,10 +88,13 @@ fn shape(
     file: Option<&Path>,
     arch: Option<String>,
     of_run: ModelSpec,
-) -> Result<(PathBuf, Resolved)> {
+) -> Result<Resolved> {
     let path = file.map(Path::to_owned).or_else(|| of_run.weights.clone()).ok_or_else(|| {
-        Error::config(format!("no {role}: give --{role} (a safetensors file with timm's names)"))
+        Error::config(format!(
+            "no {role}: give --{role} (a safetensors file with timm's names, or hf-hub:OWNER/NAME)"
+        ))
     })?;
+    let path = models::locate(&path)?;
     if file.is_none() && !path.exists() {
         return Err(Error::config(format!(
             "{}, the run's {role}, is not there; give --{role} with its place",
@@ -104,22 +108,22 @@ fn shape(
         // The run knows what its file does not say.
         _ => ModelSpec { weights: Some(path.clone()), ..of_run },
     };
-    if spec.arch.is_none() && stored.is_none() {
+    if spec.arch.is_none() && stored.is_none() && hub::stated_architecture(&path).is_none() {
         return Err(Error::config(format!(
             "{}: the file does not say its architecture; give --{role}-arch with its timm name, e.g. vit_small_patch16_224",
             path.display()
         )));
     }
-    Ok((path, models::resolve(&spec, role)?))
+    models::resolve(&spec, role)
 }
 
 fn model(
-    (path, shape): (PathBuf, Resolved),
+    shape: Resolved,
     data: &DataConfig,
     seen_as: Option<String>,
     device: &Device,
 ) -> Result<Model> {
-    let vit = weights::load(&path, &shape.arch, &shape.config, device)?;
+    let vit = models::build(&shape, 0, device)?;
     let normalise = session::normalise(data, seen_as.as_deref().unwrap_or(&shape.arch));
     Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
 }

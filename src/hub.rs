@@ -1,0 +1,204 @@
+//! Checkpoints from the model hub, through its usual cache folder.
+//!
+//! Environment variables are the hub client's own: `HF_HOME` (cache), `HF_ENDPOINT`
+//! (another server), `HF_TOKEN` (for gated models; else the token that its login
+//! command stored) and `HF_HUB_OFFLINE=1` (use the cache alone).
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use hf_hub::api::sync::{ApiBuilder, ApiError, ApiRepo};
+use hf_hub::{Cache, Repo, RepoType};
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// What marks a model of the hub where a file could stand.
+pub const PREFIX: &str = "hf-hub:";
+/// The weights' file, in the order of preference.
+const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// Tries beyond the first, each from where the last one broke off.
+const RETRIES: usize = 4;
+
+/// A model of the hub at a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reference {
+    /// `OWNER/NAME`.
+    pub model: String,
+    /// A branch, tag or commit; `main` where none is given.
+    pub revision: String,
+}
+
+impl Reference {
+    /// From `hf-hub:OWNER/NAME` or `hf-hub:OWNER/NAME@REVISION`; none for a text
+    /// that does not begin so.
+    ///
+    /// # Errors
+    /// [`Error::Config`] where the rest is no model's name.
+    pub fn parse(text: &str) -> Option<Result<Self>> {
+        let rest = text.strip_prefix(PREFIX)?;
+        let (model, revision) = rest.split_once('@').unwrap_or((rest, "main"));
+        let plain = |part: &str| {
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            !part.is_empty() && part.chars().all(fits) && !part.contains("..")
+        };
+        let named = model.split('/').count() == 2 && model.split('/').all(plain);
+        if !named || !revision.split('/').all(plain) {
+            return Some(Err(Error::config(format!(
+                "`{text}` names no model of the hub; write {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"
+            ))));
+        }
+        Some(Ok(Self { model: model.into(), revision: revision.into() }))
+    }
+
+    /// Weights that timm publishes under a model's name with its tag, such as
+    /// `vit_small_patch16_224.augreg_in21k`.
+    pub fn timm(name: &str) -> Self {
+        Self { model: format!("timm/{name}"), revision: "main".into() }
+    }
+
+    /// The path of the weights in the cache, downloaded where they are not there
+    /// yet; `config.json` lies beside them where the model has one.
+    ///
+    /// # Errors
+    /// [`Error::Hub`].
+    pub fn fetch(&self, progress: bool) -> Result<PathBuf> {
+        let repo =
+            || Repo::with_revision(self.model.clone(), RepoType::Model, self.revision.clone());
+        let cache = Cache::from_env();
+        if offline() {
+            let cached = cache.repo(repo());
+            let found = WEIGHTS.iter().find_map(|file| cached.get(file));
+            return found.ok_or_else(|| self.failed(
+                "it is not in the cache, and HF_HUB_OFFLINE is set; unset it, or set HF_HOME to where it is",
+            ));
+        }
+        let mut builder = ApiBuilder::from_env().with_progress(progress).with_retries(RETRIES);
+        if let Ok(token) = std::env::var("HF_TOKEN") {
+            builder = builder.with_token(Some(token));
+        }
+        let api = builder.build().map_err(|error| self.explain(&error))?;
+        let remote = api.repo(repo());
+        for file in WEIGHTS {
+            match self.download(&api, &remote, file) {
+                Ok(path) => {
+                    // Without it the architecture must be given, which is said then.
+                    let _ = self.download(&api, &remote, "config.json");
+                    return Ok(path);
+                }
+                Err(Failure::Missing) => {}
+                Err(Failure::Other(error)) => return Err(error),
+            }
+        }
+        Err(self.failed(&format!(
+            "there is no such model or revision, or it has neither {}; look at its page",
+            WEIGHTS.join(" nor ")
+        )))
+    }
+
+    fn download(
+        &self,
+        api: &hf_hub::api::sync::Api,
+        remote: &ApiRepo,
+        file: &str,
+    ) -> std::result::Result<PathBuf, Failure> {
+        let cached = Cache::from_env().repo(Repo::with_revision(
+            self.model.clone(),
+            RepoType::Model,
+            self.revision.clone(),
+        ));
+        if let Some(path) = cached.get(file) {
+            return Ok(path);
+        }
+        let explain = |error: ApiError| match status(&error) {
+            Some(404) => Failure::Missing,
+            _ => Failure::Other(self.explain(&error)),
+        };
+        let wanted = api.metadata(&remote.url(file)).map_err(explain)?;
+        let path = remote.download(file).map_err(explain)?;
+        self.check(&path, wanted.etag(), wanted.size() as u64).map_err(Failure::Other)?;
+        Ok(path)
+    }
+
+    /// Compares a new file with the size and the SHA-256 that the hub states for
+    /// large files, and removes it where they differ.
+    fn check(&self, path: &Path, etag: &str, size: u64) -> Result<()> {
+        let io = |error| Error::io(path, error);
+        let found = std::fs::metadata(path).map_err(io)?.len();
+        let states_sum = etag.len() == 64 && etag.chars().all(|c| c.is_ascii_hexdigit());
+        let damaged = found != size || (states_sum && sha256(path).map_err(io)? != etag);
+        if damaged {
+            if let Ok(blob) = path.canonicalize() {
+                let _ = std::fs::remove_file(blob);
+            }
+            let _ = std::fs::remove_file(path);
+            return Err(self.failed("the download is damaged and was removed; try again"));
+        }
+        Ok(())
+    }
+
+    fn explain(&self, error: &ApiError) -> Error {
+        match status(error) {
+            Some(401 | 403) => self.failed(
+                "it is gated or private: accept its terms on its page, then set HF_TOKEN to a token of your account",
+            ),
+            Some(code) => self.failed(&format!("the hub answered with status {code}; try again later")),
+            None => {
+                let reason = error.to_string();
+                self.failed(&format!(
+                    "{reason}; check the network and HF_ENDPOINT, or set HF_HUB_OFFLINE=1 to use the cache alone"
+                ))
+            }
+        }
+    }
+
+    fn failed(&self, reason: &str) -> Error {
+        let Self { model, revision } = self;
+        Error::Hub { model: format!("{model}@{revision}"), reason: reason.into() }
+    }
+}
+
+/// The architecture and number of classes in timm's `config.json` beside weights
+/// of the hub; none where there is no such file or it is not timm's.
+pub fn stated_architecture(weights: &Path) -> Option<(String, Option<usize>)> {
+    let text = std::fs::read_to_string(weights.parent()?.join("config.json")).ok()?;
+    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
+    let classes = config["num_classes"].as_u64().map(|count| count as usize);
+    Some((config["architecture"].as_str()?.to_owned(), classes))
+}
+
+enum Failure {
+    Missing,
+    Other(Error),
+}
+
+fn offline() -> bool {
+    let set = std::env::var("HF_HUB_OFFLINE").unwrap_or_default().to_ascii_lowercase();
+    matches!(set.as_str(), "1" | "true" | "yes" | "on")
+}
+
+/// The status with which the hub refused.
+fn status(error: &ApiError) -> Option<u16> {
+    match error {
+        ApiError::RequestError(error) => match **error {
+            ureq::Error::StatusCode(code) => Some(code),
+            _ => None,
+        },
+        ApiError::TooManyRetries(error) => status(error),
+        _ => None,
+    }
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut file = std::fs::File::open(path)?;
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        sum.update(&buffer[..count]);
+    }
+    Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,82 @@
+"""Writes presets.json, what timm says of every model in src/vit/presets.rs; with --rows,
+prints the rows of its table instead. Made with timm 1.0.31."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import timm
+import torch
+
+FAMILIES = {
+    "Plain": r"vit_(tiny|small|base|large|huge|giant|gigantic)_patch\d+_(224|384)",
+    "Deit3": r"deit3_\w+",
+    "Dinov2": r"vit_(small|base|large|giant)_patch14_dinov2",
+    "Dinov2Reg4": r"vit_(small|base|large|giant)_patch14_reg4_dinov2",
+    "Clip": r"vit_\w+_patch\d+_clip_(quickgelu_)?\d+",
+    "Siglip": r"vit_\w+_patch\d+_siglip_\d+",
+    "SiglipGap": r"vit_\w+_patch\d+_siglip_gap_\d+",
+    "Dinov3": r"vit_(tiny|small|base|large)_patch16_dinov3",
+    "Dinov3Qkvb": r"vit_(tiny|small|base|large)_patch16_dinov3_qkvb",
+}
+STATS = {0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
+MLPS = {"GELU": "Gelu", "GELUTanh": "GeluTanh", "QuickGELU": "QuickGelu", "SiLU": "Swiglu"}
+
+
+def describe(family, name):
+    with torch.device("meta"):
+        model = timm.create_model(name)
+    config, block = model.pretrained_cfg, model.blocks[0]
+    return {
+        "family": family,
+        "img_size": model.patch_embed.img_size[0],
+        "patch_size": model.patch_embed.patch_size[0],
+        "embed_dim": model.embed_dim,
+        "depth": len(model.blocks),
+        "num_heads": block.attn.num_heads,
+        "hidden_dim": block.mlp.fc1.out_features,
+        "num_classes": model.num_classes,
+        "mlp": MLPS[type(block.mlp.act).__name__],
+        "norm_eps": model.norm.eps,
+        "mean": list(config["mean"]),
+        "std": list(config["std"]),
+        "crop_pct": config["crop_pct"],
+        "interpolation": config["interpolation"],
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "tensors": len(model.state_dict()),
+    }
+
+
+def rows():
+    for family, pattern in FAMILIES.items():
+        names = [name for name in timm.list_models() if re.fullmatch(pattern, name)]
+        found = [(name, describe(family, name)) for name in names]
+        # 384 pixels are no multiple of 14.
+        found = [(n, d) for n, d in found if d["img_size"] % d["patch_size"] == 0]
+        found.sort(key=lambda row: (row[1]["embed_dim"], -row[1]["patch_size"], row[1]["img_size"]))
+        for name, base in found:
+            yield name, base
+            for tagged in timm.list_pretrained(name + ".*"):
+                config = timm.get_pretrained_cfg(tagged)
+                told = (config.num_classes, list(config.mean), config.crop_pct)
+                if told != (base["num_classes"], base["mean"], base["crop_pct"]):
+                    yield tagged, describe(family, tagged)
+
+
+def table(name, row):
+    assert row["interpolation"] == "bicubic", name
+    columns = ["img_size", "patch_size", "embed_dim", "depth", "num_heads", "hidden_dim"]
+    numbers = " ".join(f"{row[key]:4}" for key in columns)
+    return (
+        f'    {row["family"]:10} {row["mlp"]:9} {json.dumps(name):58} {numbers} '
+        f'{row["num_classes"]:6} {STATS[row["mean"][0]]:9} {float(row["crop_pct"])};'
+    )
+
+
+if __name__ == "__main__":
+    if "--rows" in sys.argv:
+        print("\n".join(table(name, row) for name, row in rows()))
+    else:
+        lines = [f"{json.dumps(name)}: {json.dumps(row)}" for name, row in rows()]
+        Path(__file__).with_suffix(".json").write_text("{\n" + ",\n".join(lines) + "\n}\n")

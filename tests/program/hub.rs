@@ -1,0 +1,303 @@
+//! Checkpoints from a server on this machine that answers as the hub does.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use tiny_http::{Header, Request, Response, Server};
+
+use crate::support::{fail_with, singer, succeed, teacher};
+
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// What is served and how it misbehaves.
+#[derive(Default)]
+struct Hub {
+    /// Path below the endpoint, content, and the checksum that is claimed of it.
+    files: Vec<(String, Vec<u8>, String)>,
+    /// Models below this path are gated.
+    gated: Option<&'static str>,
+    /// Every `Range` and `Authorization` that was sent.
+    ranges: Mutex<Vec<String>>,
+    tokens: Mutex<Vec<String>>,
+}
+
+impl Hub {
+    fn with(mut self, path: &str, content: &[u8]) -> Self {
+        let sum: String = Sha256::digest(content).iter().map(|b| format!("{b:02x}")).collect();
+        self.files.push((path.to_owned(), content.to_owned(), sum));
+        self
+    }
+
+    /// Serves until the process ends; gives the endpoint.
+    fn serve(self) -> (String, Arc<Self>) {
+        let server = Server::http("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", server.server_addr());
+        let hub = Arc::new(self);
+        let shared = hub.clone();
+        std::thread::spawn(move || {
+            for request in server.incoming_requests() {
+                shared.answer(request);
+            }
+        });
+        (endpoint, hub)
+    }
+
+    fn answer(&self, request: Request) {
+        let header = |name: &'static str| {
+            let found = request.headers().iter().find(|header| header.field.equiv(name));
+            found.map(|header| header.value.as_str().to_owned())
+        };
+        self.tokens.lock().unwrap().extend(header("Authorization"));
+        let url = request.url().to_owned();
+        if self.gated.is_some_and(|gated| url.starts_with(gated))
+            && header("Authorization").is_none()
+        {
+            let _ = request.respond(Response::empty(401));
+            return;
+        }
+        let Some((_, content, sum)) = self.files.iter().find(|(path, ..)| *path == url) else {
+            let _ = request.respond(Response::empty(404));
+            return;
+        };
+        let range = header("Range").unwrap_or_default();
+        self.ranges.lock().unwrap().push(range.clone());
+        let (start, end) = range.trim_start_matches("bytes=").split_once('-').unwrap_or(("0", ""));
+        let start: usize = start.parse().unwrap_or(0);
+        let end = end.parse().map_or(content.len(), |end: usize| end + 1);
+        let part = &content[start.min(content.len())..end.min(content.len())];
+        let say = |name: &str, value: &str| Header::from_bytes(name, value).unwrap();
+        let span = format!("bytes {start}-{}/{}", end.saturating_sub(1), content.len());
+        let response = Response::from_data(part.to_vec())
+            .with_status_code(206)
+            .with_header(say("ETag", &format!("\"{sum}\"")))
+            .with_header(say("X-Repo-Commit", COMMIT))
+            .with_header(say("Content-Range", &span));
+        let _ = request.respond(response);
+    }
+}
+
+/// A way to the endpoint that breaks once, after so many bytes of one connection.
+fn breaking_once(endpoint: &str, after: usize) -> String {
+    let target = endpoint.trim_start_matches("http://").to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let way = format!("http://{}", listener.local_addr().unwrap());
+    let whole = Arc::new(AtomicBool::new(true));
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            let server = TcpStream::connect(&target).unwrap();
+            let (mut up_from, mut up_to) =
+                (client.try_clone().unwrap(), server.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut up_from, &mut up_to));
+            let (whole, mut from, mut to) = (whole.clone(), server, client);
+            std::thread::spawn(move || {
+                let (mut buffer, mut passed) = (vec![0; 1024], 0);
+                while let Ok(count @ 1..) = from.read(&mut buffer) {
+                    if to.write_all(&buffer[..count]).is_err() {
+                        break;
+                    }
+                    passed += count;
+                    if passed > after && whole.swap(false, Ordering::SeqCst) {
+                        break;
+                    }
+                }
+                let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    way
+}
+
+/// A small teacher's file.
+fn weights() -> (TempDir, Vec<u8>) {
+    let (folder, path) = teacher();
+    let bytes = fs::read(&path).unwrap();
+    (folder, bytes)
+}
+
+fn path(model: &str, revision: &str, file: &str) -> String {
+    format!("/{model}/resolve/{revision}/{file}")
+}
+
+fn nullspace(checkpoint: &str, home: &Path, endpoint: &str) -> Command {
+    let mut command = singer();
+    command.args(["nullspace", checkpoint, "--rank", "4", "--json"]);
+    command.env("HF_HOME", home).env("HF_ENDPOINT", endpoint).env_remove("HF_TOKEN");
+    command.env_remove("HF_HUB_OFFLINE");
+    command
+}
+
+/// The files of the cache that are no links, and the links.
+fn cached(home: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![home.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() { folders.push(path) } else { found.push(path) }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_model_of_the_hub_is_fetched_once_and_then_taken_from_the_cache() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("hub home");
+    let (endpoint, hub) =
+        Hub::default().with(&path("who/what", "main", "model.safetensors"), &bytes).serve();
+    let run = || succeed(&mut nullspace("hf-hub:who/what", &home, &endpoint)).stdout;
+    let first: Value = serde_json::from_str(&run()).unwrap();
+    let local = folder.path().join("local.safetensors");
+    fs::write(&local, &bytes).unwrap();
+    let wanted = succeed(&mut nullspace(&local.to_string_lossy(), &home, &endpoint)).stdout;
+    assert_eq!(first["layers"], serde_json::from_str::<Value>(&wanted).unwrap()["layers"]);
+
+    let asked = hub.ranges.lock().unwrap().len();
+    run();
+    assert_eq!(hub.ranges.lock().unwrap().len(), asked, "the weights were fetched again");
+    // And with the hub out of reach.
+    let mut offline = nullspace("hf-hub:who/what", &home, "http://127.0.0.1:9");
+    succeed(offline.env("HF_HUB_OFFLINE", "1"));
+}
+
+#[test]
+fn a_revision_is_asked_for_by_its_name() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let (endpoint, _) =
+        Hub::default().with(&path("who/what", "v2", "model.safetensors"), &bytes).serve();
+    succeed(&mut nullspace("hf-hub:who/what@v2", &home, &endpoint));
+    fail_with(
+        &mut nullspace("hf-hub:who/what", &home, &endpoint),
+        &["who/what@main", "no such model or revision"],
+    );
+}
+
+#[test]
+fn a_dropped_connection_is_taken_up_where_it_broke_off() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let (endpoint, hub) =
+        Hub::default().with(&path("a/b", "main", "model.safetensors"), &bytes).serve();
+    let fragile = breaking_once(&endpoint, bytes.len() / 2);
+    succeed(&mut nullspace("hf-hub:a/b", &home, &fragile));
+    let ranges = hub.ranges.lock().unwrap().clone();
+    let resumed = ranges.iter().any(|range| {
+        let start = range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>();
+        start.is_ok_and(|start| start > 0 && start < bytes.len())
+    });
+    assert!(resumed, "the transfer began anew: {ranges:?}");
+    let blob = cached(&home).into_iter().find(|path| path.ends_with("model.safetensors")).unwrap();
+    assert_eq!(fs::read(blob).unwrap(), bytes);
+}
+
+#[test]
+fn a_wrong_checksum_is_an_error_that_leaves_nothing_in_the_cache() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let mut hub = Hub::default().with(&path("a/b", "main", "model.safetensors"), &bytes);
+    hub.files[0].2 = "ab".repeat(32);
+    let (endpoint, _) = hub.serve();
+    for _ in 0..2 {
+        fail_with(
+            &mut nullspace("hf-hub:a/b", &home, &endpoint),
+            &["a/b@main", "the download is damaged and was removed"],
+        );
+    }
+    let left: Vec<PathBuf> = cached(&home)
+        .into_iter()
+        .filter(|path| fs::metadata(path).is_ok_and(|file| file.len() as usize == bytes.len()))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_gated_model_says_what_to_do_and_opens_with_a_token() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let hub = Hub { gated: Some("/meta/secret"), ..Hub::default() };
+    let (endpoint, hub) =
+        hub.with(&path("meta/secret", "main", "model.safetensors"), &bytes).serve();
+    fail_with(
+        &mut nullspace("hf-hub:meta/secret", &home, &endpoint),
+        &["meta/secret@main", "gated or private", "accept its terms", "HF_TOKEN"],
+    );
+    succeed(nullspace("hf-hub:meta/secret", &home, &endpoint).env("HF_TOKEN", "hf_abc"));
+    assert!(hub.tokens.lock().unwrap().iter().all(|token| token == "Bearer hf_abc"));
+}
+
+#[test]
+fn names_that_are_no_models_and_hubs_out_of_reach_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    for name in
+        ["hf-hub:", "hf-hub:one", "hf-hub:a/b/c", "hf-hub:../x", "hf-hub:a/b@", "hf-hub:a/b c"]
+    {
+        fail_with(
+            &mut nullspace(name, home, "http://127.0.0.1:9"),
+            &["names no model of the hub", "hf-hub:OWNER/NAME"],
+        );
+    }
+    fail_with(
+        &mut nullspace("hf-hub:a/b", home, "http://127.0.0.1:9"),
+        &["a/b@main", "HF_ENDPOINT", "HF_HUB_OFFLINE=1"],
+    );
+    fail_with(
+        nullspace("hf-hub:a/b", home, "http://127.0.0.1:9").env("HF_HUB_OFFLINE", "1"),
+        &["a/b@main", "not in the cache"],
+    );
+}
+
+#[test]
+fn a_timm_name_with_a_tag_is_fetched_and_its_architecture_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let name = "vit_tiny_patch16_224.some_tag";
+    // A file as timm publishes it: no word of its shape.
+    let file = folder.path().join("model.safetensors");
+    let device = burn::tensor::Device::flex();
+    let preset = singer::vit::preset("vit_tiny_patch16_224").unwrap();
+    let config = singer::vit::VitConfig { num_classes: 7, ..preset.config() };
+    let model = singer::vit::init_weights(config.build(&device).unwrap(), 5);
+    singer::weights::save(&model, "vit_tiny_patch16_224", &config, &file).unwrap();
+    let bytes = fs::read(&file).unwrap();
+    let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let mut header: Value = serde_json::from_slice(&bytes[8..8 + length]).unwrap();
+    header.as_object_mut().unwrap().remove("__metadata__");
+    let header = serde_json::to_vec(&header).unwrap();
+    let mut plain = (header.len() as u64).to_le_bytes().to_vec();
+    plain.extend(header);
+    plain.extend(&bytes[8 + length..]);
+
+    let model = format!("timm/{name}");
+    let stated = json!({ "architecture": "vit_tiny_patch16_224", "num_classes": 7 }).to_string();
+    let (endpoint, _) = Hub::default()
+        .with(&path(&model, "main", "model.safetensors"), &plain)
+        .with(&path(&model, "main", "config.json"), stated.as_bytes())
+        .serve();
+    for checkpoint in [name.to_owned(), format!("hf-hub:{model}")] {
+        let mut command = singer();
+        command.args([
+            "inspect",
+            "scenes:1",
+            "--layers",
+            "1",
+            "--teacher",
+            &checkpoint,
+            "--size",
+            "32",
+        ]);
+        command.args(["--device", "cpu", "--out"]).arg(folder.path().join("out"));
+        command.env("HF_HOME", &home).env("HF_ENDPOINT", &endpoint).env_remove("HF_TOKEN");
+        command.env_remove("HF_HUB_OFFLINE");
+        succeed(&mut command);
+    }
+}
