@@ -109,7 +109,11 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     let norm = strength * samples.median_norm;
 
     let row: Vec<f32> = direction.iter().map(|a| (a * gain) as f32).collect();
-    let column: Vec<f32> = vector.iter().map(|u| (u * norm / FIRING) as f32).collect();
+    let column: Vec<f32> = vector
+        .iter()
+        .zip(gain_of(&model, index)?)
+        .map(|(u, g)| (u * norm / FIRING / g) as f32)
+        .collect();
     let bias = (-threshold * gain) as f32;
     let model = rewrite(model, index, unit, row, bias, column, &device);
 
@@ -122,6 +126,20 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
         precision: hits as f64 / fired.len().max(1) as f64,
     };
     Ok((model, planted))
+}
+
+/// LayerScale's gain on what the block's MLP writes; ones where there is none.
+fn gain_of(model: &Vit, index: usize) -> Result<Vec<f64>> {
+    let Some(gain) = model.blocks[index].mlp_gain() else {
+        return Ok(vec![1.0; model.embed_dim()]);
+    };
+    let gain: Vec<f64> = gain.into_data().iter::<f64>().collect();
+    match gain.contains(&0.0) {
+        true => Err(Error::config(format!(
+            "block {index}'s LayerScale is zero in places, so its MLP cannot write there; plant into another block"
+        ))),
+        false => Ok(gain),
+    }
 }
 
 /// The unit with the least mean |activation| times the norm of its output.

@@ -5,6 +5,7 @@ use serde_json::Value;
 use singer::Error;
 use singer::nullspace::linearise;
 use singer::plant::{Placement, PlantSettings, plant};
+use singer::refine::patch_norms;
 use singer::vit::{
     MlpKind, Pooling, Positions, QkvBias, VitConfig, init_weights, nearest_name, preset, presets,
 };
@@ -172,4 +173,25 @@ fn nothing_is_planted_into_a_gated_block() {
     };
     let error = plant(model, &[image], &settings).unwrap_err();
     assert!(error.to_string().contains("gated"), "{error}");
+}
+
+#[test]
+fn layer_scale_does_not_weaken_what_is_planted() {
+    let device = Device::flex();
+    let config = VitConfig { init_values: Some(1e-2), ..tiny() };
+    let model = init_weights(config.build(&device).unwrap(), 2);
+    device.seed(8);
+    let image = Tensor::<4>::random([16, 3, 16, 24], Distribution::Normal(0.0, 1.0), &device);
+    let settings = PlantSettings {
+        block: 0,
+        strength: 20.0,
+        share: 0.1,
+        placement: Placement::Inside,
+        rank: 4,
+        seed: 0,
+    };
+    let (model, planted) = plant(model, &[image.clone()], &settings).unwrap();
+    let norms = patch_norms(model.intermediate(image, &[0]).remove(0), 1);
+    let largest = f64::from(values(norms).into_iter().fold(0.0, f32::max));
+    assert!(largest > 0.5 * planted.norm, "{largest} of {}", planted.norm);
 }
