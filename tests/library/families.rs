@@ -13,7 +13,7 @@ use singer::weights;
 
 /// What timm says of each preset; `tests/golden/presets.py` wrote it.
 fn published() -> serde_json::Map<String, Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/presets.json");
+    let path = "tests/golden/presets.json";
     match serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap() {
         Value::Object(models) => models,
         other => panic!("not an object: {other}"),
@@ -95,9 +95,9 @@ fn a_configuration_of_an_earlier_version_is_a_plain_vit() {
         "mlp_ratio":4.0,"num_classes":0,"reg_tokens":0,"no_embed_class":false,"init_values":null,
         "norm_eps":1e-6}"#;
     assert_eq!(serde_json::from_str::<VitConfig>(stored).unwrap(), VitConfig::default());
-    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo-teacher.safetensors");
-    let (arch, config) = weights::stored_config(&demo).unwrap().unwrap();
-    weights::load(&demo, &arch, &config, &Device::flex()).unwrap();
+    let demo = Path::new("assets/demo-teacher.safetensors");
+    let (arch, config) = weights::stored_config(demo).unwrap().unwrap();
+    weights::load(demo, &arch, &config, &Device::flex()).unwrap();
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn layer_scale_does_not_weaken_what_is_planted() {
         rank: 4,
         seed: 0,
     };
-    let (model, planted) = plant(model, &[image.clone()], &settings).unwrap();
+    let (model, planted) = plant(model, std::slice::from_ref(&image), &settings).unwrap();
     let norms = patch_norms(model.intermediate(image, &[0]).remove(0), 1);
     let largest = f64::from(values(norms).into_iter().fold(0.0, f32::max));
     assert!(largest > 0.5 * planted.norm, "{largest} of {}", planted.norm);

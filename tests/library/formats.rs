@@ -19,7 +19,7 @@ fn config() -> VitConfig {
 }
 
 pub fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/formats").join(name)
+    Path::new("tests/golden/formats").join(name)
 }
 
 /// All tensors of a file: name, shape, bits.

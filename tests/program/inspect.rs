@@ -12,7 +12,7 @@ use crate::support::{distill, fail_with, run, singer, succeed, teacher};
 
 /// 32 px, patches of 4 px, 128 wide, 6 blocks, artifacts from block 3 on.
 fn demo_teacher() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo-teacher.safetensors")
+    PathBuf::from("assets/demo-teacher.safetensors")
 }
 
 fn inspect(images: &str, out: &Path) -> Command {

@@ -19,7 +19,7 @@ fn numbers(value: &Value, found: &mut Vec<f64>) {
 #[test]
 fn an_inspection_gives_the_same_numbers_by_the_shaders_as_on_the_cpu() {
     let folder = tempfile::tempdir().unwrap();
-    let teacher = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/demo-teacher.safetensors");
+    let teacher = Path::new("assets/demo-teacher.safetensors");
     let found = ["cpu", "software"].map(|device| {
         let out = folder.path().join(device);
         succeed(
@@ -28,7 +28,7 @@ fn an_inspection_gives_the_same_numbers_by_the_shaders_as_on_the_cpu() {
                 .args(["--inject", "--training-free", "--device", device, "--out"])
                 .arg(&out)
                 .arg("--teacher")
-                .arg(&teacher),
+                .arg(teacher),
         );
         let text = fs::read_to_string(out.join("inspect.json")).unwrap();
         let mut found = Vec::new();

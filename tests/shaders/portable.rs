@@ -9,7 +9,7 @@ const WORKGROUP_BYTES: u32 = 16_384;
 const STORAGE_BUFFERS: usize = 8;
 
 fn shaders() -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders");
+    let folder = Path::new("shaders");
     let mut found: Vec<(String, String)> = std::fs::read_dir(folder)
         .expect("shaders/ exists")
         .map(|entry| entry.expect("a readable folder").path())

@@ -58,6 +58,8 @@ fn directory(bytes: &[u8]) -> Option<(u64, usize)> {
     // The end record is 22 bytes and a comment of at most 64 KiB.
     let tail = bytes.len().saturating_sub(22 + 0xffff);
     let end = tail + bytes.get(tail..)?.windows(4).rposition(|four| four == b"PK\x05\x06")?;
+    let comment = number::<2>(bytes, end + 20)? as usize;
+    (end + 22 + comment == bytes.len()).then_some(())?;
     let (count, start) = (number::<2>(bytes, end + 10)?, number::<4>(bytes, end + 16)?);
     if count != 0xffff && start != 0xffff_ffff {
         return Some((count, start as usize));

@@ -57,7 +57,7 @@ fn state_dict<'p>(pickle: &'p Pickle<'_>) -> Result<impl Iterator<Item = (Id, Id
                 _ => None,
             })
         };
-        match KEYS.iter().find_map(|key| under(&key)) {
+        match KEYS.iter().find_map(under) {
             Some(inner) => at = inner,
             None => break,
         }
