@@ -1,6 +1,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::store::{bridge, burn_pack};
@@ -27,7 +27,10 @@ const MAX_REASON: usize = 240;
 /// The file is mapped into memory and a tensor is read, as f32, when it is asked
 /// for. It must not be shortened meanwhile.
 #[derive(Debug)]
-pub struct WeightsFile(Contents);
+pub struct WeightsFile {
+    path: PathBuf,
+    contents: Contents,
+}
 
 impl WeightsFile {
     /// Opens a file and checks all that it says about its tensors.
@@ -52,36 +55,42 @@ impl WeightsFile {
             Ok(Kind::Index) => shards::contents(path, &map)?,
             _ => read_single(path, &map)?,
         };
-        contents.under_own_names().map(Self).map_err(|reason| fault(path, &reason))
+        let contents = contents.under_own_names().map_err(|reason| fault(path, &reason))?;
+        Ok(Self { path: path.to_owned(), contents })
     }
 
     /// The tensors' names in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.0.tensors.keys().map(String::as_str)
+        self.contents.tensors.keys().map(String::as_str)
     }
 
     /// A tensor's shape.
     pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.0.tensors.get(name).map(|entry| entry.shape())
+        self.contents.tensors.get(name).map(|entry| entry.shape())
     }
 
-    /// A tensor as f32, whatever it is on disk.
-    pub fn read(&self, name: &str) -> Option<TensorData> {
-        self.0.tensors.get(name).map(|entry| entry.read())
+    /// A tensor as f32, whatever float it is on disk; none of this name.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a tensor of integers, or whose bytes are damaged.
+    pub fn read(&self, name: &str) -> Option<Result<TensorData>> {
+        let entry = self.contents.tensors.get(name)?;
+        Some(entry.read().map_err(|reason| fault(&self.path, &format!("{name} {reason}"))))
     }
 
     /// The metadata of a safetensors file; other kinds have none.
     pub fn metadata(&self) -> &HashMap<String, String> {
-        &self.0.metadata
+        &self.contents.metadata
     }
 
     /// For burn, which reads each tensor when it reaches the parameter of its name.
     pub(super) fn into_lazy(self) -> Vec<burn_pack::Tensor> {
         let lazy = |(name, entry): (String, super::entry::Entry)| {
             let shape = Shape::from(entry.shape().to_vec());
-            bridge::deferred(name, DType::F32, shape, None, move || Ok(entry.read()))
+            let read = move || entry.read().map_err(burn_pack::Error::ValidationError);
+            bridge::deferred(name, DType::F32, shape, None, read)
         };
-        self.0.tensors.into_iter().map(lazy).collect()
+        self.contents.tensors.into_iter().map(lazy).collect()
     }
 }
 
@@ -93,8 +102,7 @@ pub(super) fn single(path: &Path) -> Result<Contents> {
 fn read_single(path: &Path, map: &Arc<Mmap>) -> Result<Contents> {
     let contents = match kind(map) {
         Ok(Kind::Safetensors) => header::contents(map),
-        Ok(Kind::Zip) => torch::zip_contents(map),
-        Ok(Kind::Legacy) => torch::legacy_contents(map),
+        Ok(Kind::Torch) => torch::contents(path, map.len() as u64),
         Ok(Kind::Index) => Err("it is a shard index where weights should be".into()),
         Err(reason) => Err(reason.into()),
     };
@@ -116,8 +124,7 @@ fn mapped(path: &Path) -> Result<Arc<Mmap>> {
 
 enum Kind {
     Safetensors,
-    Zip,
-    Legacy,
+    Torch,
     Index,
 }
 
@@ -135,11 +142,10 @@ fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
     if text {
         return Ok(Kind::Index);
     }
-    if starts(b"PK\x03\x04") {
-        return Ok(Kind::Zip);
-    }
-    if starts(torch::LEGACY_MAGIC) {
-        return Ok(Kind::Legacy);
+    // The zip archive of `torch.save`, the pickle that it wrote before, and the
+    // tar archive before that.
+    if starts(b"PK\x03\x04") || starts(b"\x80") || bytes.get(257..262) == Some(b"ustar") {
+        return Ok(Kind::Torch);
     }
     Err(match bytes {
         [] => "it is too short: it is empty",
@@ -148,7 +154,6 @@ fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
         _ if starts(b"version https://git-lfs") => {
             "it is a pointer of Git LFS: fetch the file itself with `git lfs pull`"
         }
-        [0x80, ..] => "it is a pickle that torch.save did not write",
         _ if bytes.len() < 9 => "it is too short",
         _ => "it is neither safetensors nor a file of torch.save",
     })

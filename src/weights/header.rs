@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
 use super::contents::Contents;
-use super::entry::{Element, Entry, Layout};
+use super::entry::{Element, Entry};
 
 /// Bytes of a header beyond which it is not read: a hundred times that of the
 /// largest ViT.
@@ -40,10 +40,6 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
         if from != end || to < from {
             return Err(format!("{name} lies at {from} to {to}, the tensor before ends at {end}"));
         }
-        let bits = info.shape.iter().try_fold(info.dtype.bitsize(), |n, &dim| n.checked_mul(dim));
-        if bits.is_none_or(|bits| bits.div_ceil(8) != to - from) {
-            return Err(format!("{name} of shape {:?} has {} bytes", info.shape, to - from));
-        }
         end = to;
     }
     if end != held {
@@ -51,8 +47,7 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
     }
     let mut contents = Contents { metadata, ..Contents::default() };
     for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
-        let layout = Layout { shape, strides: None, offset: 0 };
-        let entry = Entry::new(map, start + from..start + to, element(dtype), layout)
+        let entry = Entry::mapped(map, start + from..start + to, element(dtype), shape)
             .map_err(|reason| format!("{name} {reason}"))?;
         contents.add(name, entry)?;
     }
@@ -65,11 +60,7 @@ fn element(dtype: Dtype) -> Element {
         Dtype::BF16 => Element::Bf16,
         Dtype::F32 => Element::F32,
         Dtype::F64 => Element::F64,
-        Dtype::I64 => Element::Other("I64", 8),
-        Dtype::I32 => Element::Other("I32", 4),
-        Dtype::U8 => Element::Other("U8", 1),
-        Dtype::BOOL => Element::Other("BOOL", 1),
-        _ => Element::Other("an integer, 8-bit or complex one", 1),
+        other => Element::Other(other.to_string(), other.bitsize().div_ceil(8)),
     }
 }
 

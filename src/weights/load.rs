@@ -5,6 +5,7 @@ use burn::store::{ApplyError, ModuleSnapshot, PyTorchToBurnAdapter};
 use burn::tensor::Device;
 
 use super::WeightsFile;
+use super::file::fault;
 use super::save::CONFIG_KEY;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
@@ -24,6 +25,9 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
     let file = WeightsFile::open(path)?;
     let mut model = config.build(device)?;
     let result = model.apply(file.into_lazy(), None, Some(Box::new(PyTorchToBurnAdapter)), false);
+    if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
+        return Err(fault(path, &format!("{name} {reason}")));
+    }
     let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
     let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
     let mut report = String::new();
@@ -59,6 +63,17 @@ fn timm_name(name: &str) -> String {
         Some((owner, "gamma")) if owner.contains("norm") => format!("{owner}.weight"),
         Some((owner, "beta")) if owner.contains("norm") => format!("{owner}.bias"),
         _ => name.to_owned(),
+    }
+}
+
+/// The tensor that could not be read, and why.
+fn unreadable(error: &ApplyError) -> Option<(String, &str)> {
+    match error {
+        ApplyError::LoadError { path, message } => {
+            let reason = message.strip_prefix("Validation error: ").unwrap_or(message);
+            Some((timm_name(path), reason))
+        }
+        _ => None,
     }
 }
 

@@ -26,7 +26,7 @@ pub fn golden(name: &str) -> PathBuf {
 fn bits(path: &Path) -> Vec<(String, Vec<usize>, Vec<u32>)> {
     let file = WeightsFile::open(path).unwrap_or_else(|error| panic!("{error}"));
     let tensor = |name: &str| {
-        let values = file.read(name).unwrap();
+        let values = file.read(name).unwrap().unwrap();
         let bits = values.as_slice::<f32>().unwrap().iter().map(|value| value.to_bits()).collect();
         (name.to_owned(), file.shape(name).unwrap().to_vec(), bits)
     };

@@ -1,0 +1,85 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use pytorch_reader::{DType, PickleValue, PytorchReader};
+
+use super::contents::Contents;
+use super::entry::{Element, Entry};
+
+/// Where checkpoints keep a model's tensors, the first that is there.
+const KEYS: [&str; 5] = ["state_dict", "model", "teacher", "student", "model_state_dict"];
+
+/// Dictionaries that a state dictionary lies in, at most.
+const MAX_DEPTH: usize = 3;
+
+/// The tensors of a file of `length` bytes that `torch.save` wrote: those of its
+/// root, or of the dictionary that lies there under one of [`KEYS`].
+pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
+    let root = PytorchReader::read_pickle_data(path, None).map_err(|error| error.to_string())?;
+    let prefix = prefix(&root);
+    let reader = PytorchReader::new(path).map_err(|error| error.to_string())?;
+    let mut contents = Contents::default();
+    for (name, tensor) in reader.into_tensors() {
+        let Some(name) = name.strip_prefix(&prefix) else {
+            continue;
+        };
+        // A view may repeat its storage; a model's weights are never larger than
+        // their file.
+        if tensor.byte_len() as u64 > length {
+            return Err(format!("{name} of shape {:?} is larger than the file", tensor.shape()));
+        }
+        let (_, dtype, shape, read) = tensor.into_parts();
+        contents.add(name.to_owned(), Entry::deferred(Arc::new(read), element(dtype), shape)?)?;
+    }
+    if contents.tensors.is_empty() {
+        return Err(match foreign(&root) {
+            Some(class) => format!(
+                "it holds no tensors but an object of {class}, which is never made or called; save the model's state_dict() alone"
+            ),
+            None => "it holds no tensors".into(),
+        });
+    }
+    Ok(contents)
+}
+
+/// What the names of the state dictionary's tensors begin with.
+fn prefix(root: &PickleValue) -> String {
+    let mut prefix = String::new();
+    let mut at = root;
+    for _ in 0..MAX_DEPTH {
+        let PickleValue::Dict(items) = at else {
+            break;
+        };
+        let inner = KEYS.iter().find_map(|&key| match items.get(key) {
+            Some(value @ PickleValue::Dict(_)) => Some((key, value)),
+            _ => None,
+        });
+        let Some((key, value)) = inner else {
+            break;
+        };
+        prefix.push_str(key);
+        prefix.push('.');
+        at = value;
+    }
+    prefix
+}
+
+/// The class of a value that is no plain data.
+fn foreign(value: &PickleValue) -> Option<&str> {
+    match value {
+        PickleValue::Unsupported(class) => Some(class),
+        PickleValue::Dict(items) => items.values().find_map(foreign),
+        PickleValue::List(items) => items.iter().find_map(foreign),
+        _ => None,
+    }
+}
+
+fn element(dtype: DType) -> Element {
+    match dtype {
+        DType::F16 => Element::F16,
+        DType::BF16 => Element::Bf16,
+        DType::F32 => Element::F32,
+        DType::F64 => Element::F64,
+        other => Element::Other(format!("{other:?}"), other.size()),
+    }
+}
