@@ -213,6 +213,9 @@ pub(super) struct DevicesArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BenchArgs {
+    /// Time loading this checkpoint instead
+    #[arg(long, value_name = "FILE")]
+    pub(super) load: Option<PathBuf>,
     /// The teacher's timm name
     #[arg(long, value_name = "NAME", default_value = "vit_small_patch16_224")]
     pub(super) teacher: String,

@@ -1,5 +1,6 @@
 //! `singer bench`: measures, and prints JSON.
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::BenchArgs;
 use super::config::ModelSpec;
 use super::{models, session};
-use crate::device;
+use crate::device::{self, OpenDevice};
 use crate::distill::{Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise};
@@ -19,6 +20,12 @@ use crate::vit::{VitConfig, init_weights};
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let opened = device::open(&args.device)?;
     let device = &opened.device;
+    if args.batch == 0 || args.runs == 0 {
+        return Err(Error::config("--batch and --runs must be at least 1"));
+    }
+    if let Some(weights) = &args.load {
+        return loading(weights, &opened, args.runs);
+    }
     let shape = |name: &str, role: &str| {
         let spec =
             ModelSpec { arch: Some(name.to_owned()), num_classes: Some(0), ..ModelSpec::default() };
@@ -26,9 +33,6 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let (teacher_shape, student_shape) =
         (shape(&args.teacher, "teacher")?, shape(&args.student, "student")?);
-    if args.batch == 0 || args.runs == 0 {
-        return Err(Error::config("--batch and --runs must be at least 1"));
-    }
     let teacher = models::build(&teacher_shape, 1, device)?;
     let training = device.clone().autodiff();
     let student = models::build(&student_shape, 2, &training)?;
@@ -80,6 +84,27 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "nullspace": nullspace,
         "matmul_gflops": matmul_rate(device, args.runs)?,
         "peak_memory_mib": peak,
+    });
+    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Times how long a checkpoint takes from its name to a model on the device.
+fn loading(weights: &Path, opened: &OpenDevice, runs: usize) -> Result<ExitCode> {
+    let mut arch = String::new();
+    let seconds = timed(runs, || {
+        let resolved = models::open(weights, None)?;
+        let model = models::build(&resolved, 0, &opened.device)?;
+        arch = resolved.arch;
+        wait(&opened.device, Some(model.patch_embed.proj.weight.val().flatten(2, 3)))
+    })?;
+    let report = json!({
+        "device": opened.name,
+        "model": arch,
+        "runs": runs,
+        "load_median_s": median(&seconds),
+        "load_min_s": seconds.iter().copied().fold(f64::INFINITY, f64::min),
+        "peak_memory_mib": peak_memory_mib(),
     });
     println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)

@@ -101,12 +101,30 @@ impl Entry {
                 return Err(format!("is of type {name}, wanted F32, F16, BF16 or F64"));
             }
         };
+        if let Source::Mapped(map, at) = &self.source {
+            release(map, at);
+        }
         if values.len() != self.shape.iter().product::<usize>() {
             return Err(format!("of shape {:?} has {} elements", self.shape, values.len()));
         }
         Ok(TensorData::new(values, self.shape.clone()))
     }
 }
+
+/// Lets the system take the pages back, so that loading a model does not end with
+/// the whole file in memory beside it.
+#[cfg(unix)]
+fn release(map: &Mmap, at: &Range<usize>) {
+    // SAFETY: the map is of a file and only read, so the pages hold nothing that
+    // is not in the file; the next access reads them again. It is advice: an error
+    // changes nothing.
+    let _ = unsafe {
+        map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at.start, at.len())
+    };
+}
+
+#[cfg(not(unix))]
+fn release(_: &Mmap, _: &Range<usize>) {}
 
 impl Debug for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
