@@ -70,7 +70,7 @@ pub(super) fn distill(
 ) -> Result<Option<Report>> {
     if config.teacher.weights.is_none() {
         return Err(Error::config(
-            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names, or hf-hub:OWNER/NAME)",
+            "no teacher: set teacher.weights or --teacher (a file of weights, or hf-hub:OWNER/NAME)",
         ));
     }
     let teacher_shape = models::resolve(&config.teacher, "teacher")?;
@@ -86,7 +86,7 @@ pub(super) fn distill(
     Distiller::check_tokens(counts(&teacher_shape), counts(&student_shape))?;
     let images =
         session::training_images(&config.data, session::scene_side(&student_shape.config))?;
-    let normalise = session::normalise(&config.data, &teacher_shape.arch);
+    let normalise = session::normalise(&config.data, teacher_shape.mean_std);
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;

@@ -21,7 +21,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     })?;
     let data = DataConfig::default();
     let images = session::images(&args.data, session::scene_side(&model.config))?;
-    let normalise = session::normalise(&data, &model.arch);
+    let normalise = session::normalise(&data, model.mean_std);
     let eval = session::eval_settings(&data, model.config.img_size, normalise, 1, None);
     let batches = batches(&images, args.images, &eval, normalise, &device)?;
     let settings = PlantSettings {

@@ -43,7 +43,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         )));
     }
     let size = model.config.img_size;
-    let normalise = session::normalise(&config.data, &model.arch);
+    let normalise = session::normalise(&config.data, model.mean_std);
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;

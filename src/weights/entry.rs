@@ -100,16 +100,69 @@ impl Entry {
         &self.shape
     }
 
+    /// Some of the first axis' rows; none where there are fewer.
+    pub(super) fn rows(&self, rows: Range<usize>) -> Option<Self> {
+        let held = *self.shape.first()?;
+        if rows.start > rows.end || rows.end > held {
+            return None;
+        }
+        let stride = match &self.strides {
+            Some(strides) => strides[0],
+            None => self.shape[1..].iter().product(),
+        };
+        let mut part = self.clone();
+        // Of no rows there is no first element.
+        if !rows.is_empty() {
+            part.bytes.start += rows.start * stride * self.element.size();
+        }
+        part.shape[0] = rows.len();
+        Some(part)
+    }
+
+    /// A matrix with its axes exchanged; none for a tensor of another rank.
+    pub(super) fn transposed(&self) -> Option<Self> {
+        let &[rows, columns] = self.shape.as_slice() else { return None };
+        let strides = self.strides.clone().unwrap_or_else(|| row_major(&self.shape));
+        let mut turned = self.clone();
+        turned.shape = vec![columns, rows];
+        turned.strides = (rows > 0 && columns > 0).then(|| vec![strides[1], strides[0]]);
+        Some(turned)
+    }
+
+    /// The same elements without the first axis, which is of one.
+    pub(super) fn without_first_axis(&self) -> Self {
+        let mut narrow = self.clone();
+        narrow.shape.remove(0);
+        if let Some(strides) = &mut narrow.strides {
+            strides.remove(0);
+        }
+        narrow
+    }
+
+    /// The same elements with axes of one before the others, up to `rank`.
+    pub(super) fn with_rank(&self, rank: usize) -> Self {
+        let more = rank.saturating_sub(self.shape.len());
+        let mut wide = self.clone();
+        wide.shape.splice(0..0, std::iter::repeat_n(1, more));
+        if let Some(strides) = &mut wide.strides {
+            strides.splice(0..0, std::iter::repeat_n(0, more));
+        }
+        wide
+    }
+
     /// The elements as f32, row-major; f64 is rounded to nearest.
     pub(super) fn read(&self) -> TensorData {
-        let values = match self.element {
+        TensorData::new(self.values(), self.shape.clone())
+    }
+
+    pub(super) fn values(&self) -> Vec<f32> {
+        match self.element {
             Element::F32 => self.gather(f32::from_le_bytes),
             Element::F16 => self.gather(|bytes| f16::from_le_bytes(bytes).to_f32()),
             Element::Bf16 => self.gather(|bytes| bf16::from_le_bytes(bytes).to_f32()),
             Element::F64 => self.gather(|bytes| f64::from_le_bytes(bytes) as f32),
             Element::Other(..) => unreachable!("`new` refuses it"),
-        };
-        TensorData::new(values, self.shape.clone())
+        }
     }
 
     fn gather<const SIZE: usize>(&self, value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {

@@ -3,13 +3,15 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use burn::store::{bridge, burn_pack};
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::TensorData;
 use memmap2::Mmap;
 
 use super::contents::Contents;
+use super::naming::{Translated, translate};
+use super::save::CONFIG_KEY;
 use super::{header, shards, torch};
 use crate::error::{Error, Result};
+use crate::vit::VitConfig;
 
 /// What a folder of weights is read through, the first that it holds.
 const IN_FOLDER: [&str; 3] =
@@ -17,6 +19,8 @@ const IN_FOLDER: [&str; 3] =
 
 /// Characters of a reason that a message repeats.
 const MAX_REASON: usize = 240;
+/// The same where the reason names tensors.
+const MAX_NAMING_REASON: usize = 640;
 
 /// The named tensors of a file of weights of any kind, recognised by its content:
 /// - [safetensors](https://github.com/huggingface/safetensors),
@@ -75,13 +79,23 @@ impl WeightsFile {
         &self.0.metadata
     }
 
-    /// For burn, which reads each tensor when it reaches the parameter of its name.
-    pub(super) fn into_lazy(self) -> Vec<burn_pack::Tensor> {
-        let lazy = |(name, entry): (String, super::entry::Entry)| {
-            let shape = Shape::from(entry.shape().to_vec());
-            bridge::deferred(name, DType::F32, shape, None, move || Ok(entry.read()))
+    /// What [`save`](super::save) wrote of the architecture, if it did.
+    pub(super) fn stored_config(&self, path: &Path) -> Result<Option<(String, VitConfig)>> {
+        let Some(text) = self.metadata().get(CONFIG_KEY) else {
+            return Ok(None);
         };
-        self.0.tensors.into_iter().map(lazy).collect()
+        serde_json::from_str(text)
+            .map(Some)
+            .map_err(|error| fault(path, &format!("its {CONFIG_KEY} entry is damaged: {error}")))
+    }
+
+    /// The tensors under timm's names, whatever naming theirs is; `path` is for
+    /// messages.
+    pub(super) fn translate(self, path: &Path) -> Result<Translated> {
+        translate(self.0).map_err(|reason| Error::Naming {
+            path: path.to_owned(),
+            reason: one_line(&reason, MAX_NAMING_REASON),
+        })
     }
 }
 
@@ -157,10 +171,14 @@ fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
 /// An error about a file; what a hostile one put into the reason stays one
 /// short line.
 pub(super) fn fault(path: &Path, reason: &str) -> Error {
+    Error::Checkpoint { path: path.to_owned(), reason: one_line(reason, MAX_REASON) }
+}
+
+fn one_line(reason: &str, most: usize) -> String {
     let mut line: String =
-        reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        reason.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.len() < reason.len() {
         line.push('…');
     }
-    Error::Checkpoint { path: path.to_owned(), reason: line }
+    line
 }

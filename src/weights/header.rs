@@ -52,7 +52,11 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
     let mut contents = Contents { metadata, ..Contents::default() };
     for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
         let layout = Layout { shape, strides: None, offset: 0 };
-        let entry = Entry::new(map, start + from..start + to, element(dtype), layout)
+        let element = element(dtype);
+        if contents.passes_over(&name, element) {
+            continue;
+        }
+        let entry = Entry::new(map, start + from..start + to, element, layout)
             .map_err(|reason| format!("{name} {reason}"))?;
         contents.add(name, entry)?;
     }

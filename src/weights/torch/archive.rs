@@ -10,6 +10,9 @@ use crate::weights::contents::Contents;
 /// More files than any checkpoint has tensors.
 const MAX_FILES: u64 = 1 << 17;
 
+const TORCHSCRIPT: &str = "it is a TorchScript archive, which is a program: take its weights out \
+    with torch.save(torch.jit.load(FILE, map_location='cpu').state_dict(), 'weights.pth')";
+
 /// The tensors of a zip archive of `torch.save`. Torch stores the parts without
 /// compression, so they are read where they lie and cannot grow.
 pub(in crate::weights) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
@@ -39,6 +42,9 @@ fn parts(bytes: &[u8]) -> Result<HashMap<&str, Range<usize>>, String> {
     let mut parts = HashMap::new();
     for _ in 0..count {
         let entry = Entry::read(bytes, at).ok_or("its zip directory is damaged")?;
+        if entry.name.ends_with("/constants.pkl") || entry.name.contains("/code/") {
+            return Err(TORCHSCRIPT.into());
+        }
         if entry.method != 0 {
             return Err(format!("{} in it is compressed, which torch.save never does", entry.name));
         }

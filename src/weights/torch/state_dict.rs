@@ -27,6 +27,9 @@ pub(super) fn contents(
             continue;
         };
         let storage = &tensor.storage;
+        if contents.passes_over(name, storage.element) {
+            continue;
+        }
         let bytes = place(storage)
             .filter(|bytes| storage.len.checked_mul(storage.element.size()) == Some(bytes.len()))
             .ok_or_else(|| format!("{name} has no storage of {} elements", storage.len))?;
