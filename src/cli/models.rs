@@ -16,14 +16,16 @@ pub(super) struct Resolved {
     pub(super) weights: Option<PathBuf>,
     /// Channel mean and deviation that the model wants of its images.
     pub(super) mean_std: ([f32; 3], [f32; 3]),
+    /// What nothing tells of it and was assumed.
+    pub(super) assumed: Vec<String>,
 }
 
 /// Works out a model's shape: that of its name, or the one that its weights are
-/// recognised to have, with the spec's departures. What was assumed is said on
-/// stderr. `role` is the config section's name.
+/// recognised to have, with the spec's departures. `role` is the config section's
+/// name.
 pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     let file = spec.weights.as_deref().map(locate).transpose()?;
-    let (arch, mut config, mean_std) = match (&spec.arch, &file) {
+    let (arch, mut config, mean_std, assumed) = match (&spec.arch, &file) {
         (Some(arch), _) => {
             let preset = named(arch, role)?;
             let mut config = preset.config();
@@ -31,14 +33,11 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
             if let Some(Ok(found)) = file.as_deref().map(weights::recognise) {
                 config.num_classes = found.config.num_classes;
             }
-            (arch.clone(), config, preset.mean_std())
+            (arch.clone(), config, preset.mean_std(), Vec::new())
         }
         (None, Some(path)) => {
             let found = weights::recognise(path)?;
-            for line in &found.assumed {
-                eprintln!("singer: {}: {line}", path.display());
-            }
-            (found.arch, found.config, found.mean_std)
+            (found.arch, found.config, found.mean_std, found.assumed)
         }
         (None, None) => {
             let flag =
@@ -60,7 +59,7 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     set(&mut config.reg_tokens, spec.reg_tokens);
     config.mlp_ratio = spec.mlp_ratio.unwrap_or(config.mlp_ratio);
     config.validate().map_err(|error| Error::config(format!("{role}: {error}")))?;
-    Ok(Resolved { arch, config, weights: file, mean_std })
+    Ok(Resolved { arch, config, weights: file, mean_std, assumed })
 }
 
 /// The file that a checkpoint's name stands for: a path, a model of the hub
@@ -86,10 +85,17 @@ fn named(arch: &str, role: &str) -> Result<&'static Preset> {
     })
 }
 
-/// The model with its weights, or new ones from `seed`.
+/// The model with its weights, or new ones from `seed`. What was assumed of the
+/// weights is said on stderr.
 pub(super) fn build(model: &Resolved, seed: u64, device: &Device) -> Result<Vit> {
     match &model.weights {
-        Some(path) => weights::load(path, &model.arch, &model.config, device),
+        Some(path) => {
+            let vit = weights::load(path, &model.arch, &model.config, device)?;
+            for line in &model.assumed {
+                eprintln!("singer: {}: {line}", path.display());
+            }
+            Ok(vit)
+        }
         None => Ok(init_weights(model.config.build(device)?, seed)),
     }
 }

@@ -93,7 +93,8 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
     let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
     let trained = trained.valid();
     let file = folder.path.join(MODEL);
-    weights::save(&trained, &model.arch, &model.config, &file)?;
+    let mean_std = (normalise.mean, normalise.std);
+    weights::save_with_statistics(&trained, &model.arch, &model.config, mean_std, &file)?;
     println!("wrote {}", file.display());
     if let Some(validation) = validation {
         let settings =

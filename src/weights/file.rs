@@ -8,7 +8,7 @@ use memmap2::Mmap;
 
 use super::contents::Contents;
 use super::naming::{Translated, translate};
-use super::save::CONFIG_KEY;
+use super::save::{CONFIG_KEY, MEAN_STD_KEY};
 use super::{header, shards, torch};
 use crate::error::{Error, Result};
 use crate::vit::VitConfig;
@@ -87,6 +87,11 @@ impl WeightsFile {
         serde_json::from_str(text)
             .map(Some)
             .map_err(|error| fault(path, &format!("its {CONFIG_KEY} entry is damaged: {error}")))
+    }
+
+    /// The channel statistics that were saved with the architecture, if they were.
+    pub(super) fn stored_mean_std(&self) -> Option<([f32; 3], [f32; 3])> {
+        serde_json::from_str(self.metadata().get(MEAN_STD_KEY)?).ok()
     }
 
     /// The tensors under timm's names, whatever naming theirs is; `path` is for

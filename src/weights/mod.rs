@@ -20,7 +20,7 @@ mod torch;
 pub use file::WeightsFile;
 pub use load::{load, stored_config};
 pub use recognise::{Recognised, recognise};
-pub use save::save;
+pub use save::{save, save_with_statistics};
 #[cfg(feature = "hub")]
 pub(crate) use shards::shard_names;
 pub use tensors::{NamedTensors, remove_unfinished, write_atomically};

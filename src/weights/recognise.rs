@@ -38,7 +38,8 @@ pub struct Recognised {
 pub fn recognise(path: &Path) -> Result<Recognised> {
     let file = WeightsFile::open(path)?;
     if let Some((arch, config)) = file.stored_config(path)? {
-        let mean_std = preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
+        let of_arch = || preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
+        let mean_std = file.stored_mean_std().unwrap_or_else(of_arch);
         return Ok(Recognised { arch, config, naming: "singer", mean_std, assumed: Vec::new() });
     }
     let translated = file.translate(path)?;

@@ -33,8 +33,8 @@ pub(in crate::weights) fn translate(contents: Contents) -> Result<Translated, St
     let mut sorting = Sorting::default();
     for (name, entry) in contents.tensors {
         match name.strip_prefix(prefix) {
-            Some(own) => sorting.sort(own, entry, naming.rules.iter().copied().flatten())?,
-            None => sorting.sort(&name, entry, naming.beside.iter())?,
+            Some(own) => sorting.sort(own, &name, entry, naming.rules.iter().copied().flatten())?,
+            None => sorting.sort(&name, &name, entry, naming.beside.iter())?,
         }
     }
     sorting.finish(naming)
@@ -79,10 +79,12 @@ struct Sorting {
 }
 
 impl Sorting {
-    /// Does with a tensor what the first rule says that fits its name.
+    /// Does with a tensor what the first rule says that fits its name; where none
+    /// does, it keeps its `full` one.
     fn sort<'r>(
         &mut self,
         name: &str,
+        full: &str,
         entry: Entry,
         rules: impl Iterator<Item = &'r Rule> + Clone,
     ) -> Result<(), String> {
@@ -128,7 +130,7 @@ impl Sorting {
             }
             return Ok(());
         }
-        self.add(name, Source::View(entry))
+        self.add(full.to_owned(), Source::View(entry))
     }
 
     fn add(&mut self, name: String, source: Source) -> Result<(), String> {
