@@ -62,6 +62,8 @@ struct Search<'t> {
 impl Search<'_> {
     fn run(mut self) -> Result<Recognised, String> {
         let family = self.facts.family();
+        // A name that the tensors contradict tells nothing.
+        self.stated.preset = self.stated.preset.filter(|preset| preset.family == family);
         let mut config = self.told(family)?;
         let usual = self.translated.naming.usual;
 

@@ -158,7 +158,7 @@ fn a_model_of_the_hub_is_fetched_once_and_then_taken_from_the_cache() {
     let local = folder.path().join("local.safetensors");
     fs::write(&local, &bytes).unwrap();
     let wanted = succeed(&mut nullspace(&local.to_string_lossy(), &home, &endpoint)).stdout;
-    assert_eq!(first["layers"], serde_json::from_str::<Value>(&wanted).unwrap()["layers"]);
+    assert_eq!(first, serde_json::from_str::<Value>(&wanted).unwrap());
 
     let asked = hub.ranges.lock().unwrap().len();
     run();
@@ -328,7 +328,7 @@ fn a_model_in_several_files_is_fetched_whole_and_recognised() {
     let fetched: Value = serde_json::from_str(&succeed(&mut run(&endpoint)).stdout).unwrap();
     let mut local = nullspace("tests/golden/naming/hf_vit_sharded", &home, &endpoint);
     let local: Value = serde_json::from_str(&succeed(&mut local).stdout).unwrap();
-    assert_eq!(fetched["layers"], local["layers"]);
+    assert_eq!(fetched, local);
     for name in ["config.json", "preprocessor_config.json"] {
         assert!(cached(&home).iter().any(|path| path.ends_with(name)), "{name}");
     }
@@ -357,7 +357,7 @@ fn indices_that_cannot_be_followed_are_explained() {
     );
     let hostile = json!({ "weight_map": { "a": "../../escape.safetensors" } }).to_string();
     let torch = json!({ "weight_map": { "a": "pytorch_model-00001-of-00002.bin" } }).to_string();
-    let (endpoint, hub) = Hub::default()
+    let (endpoint, _) = Hub::default()
         .with(&path("who/bad", "main", "model.safetensors.index.json"), hostile.as_bytes())
         .with(&path("who/torch", "main", "pytorch_model.bin.index.json"), torch.as_bytes())
         .serve();
@@ -369,5 +369,6 @@ fn indices_that_cannot_be_followed_are_explained() {
         &mut nullspace("hf-hub:who/torch", &home, &endpoint),
         &["who/torch@main", "torch files in several parts", "save_pretrained"],
     );
-    assert!(hub.ranges.lock().unwrap().len() <= 4, "nothing but the indices is fetched");
+    let outside = |path: &PathBuf| path.to_string_lossy().contains("escape");
+    assert!(!cached(&home).iter().any(outside));
 }

@@ -15,7 +15,7 @@ fn every_command_takes_checkpoints_of_any_naming_without_an_architecture() {
         let outcome =
             succeed(singer().arg("nullspace").arg(published(case)).args(["--rank", "4", "--json"]));
         let report: Value = serde_json::from_str(&outcome.stdout).unwrap();
-        assert_eq!(report["layers"].as_array().unwrap().len(), 2, "{case}: {report}");
+        assert_eq!(report.as_array().unwrap().len(), 2, "{case}: {report}");
     }
     for case in ["hf_siglip", "hf_dinov3", "orig_unic/weights.pth"] {
         succeed(
@@ -108,10 +108,14 @@ fn a_file_of_no_known_naming_and_a_torchscript_archive_are_one_line_each() {
     }
     let script = folder.path().join("ViT-B-32.pt");
     let mut archive = zip::ZipWriter::new(std::fs::File::create(&script).unwrap());
-    let stored = zip::write::SimpleFileOptions::default();
-    for name in ["ViT-B-32/data.pkl", "ViT-B-32/code/__torch__/model.py", "ViT-B-32/constants.pkl"]
-    {
-        archive.start_file(name, stored).unwrap();
+    let compressed = zip::write::SimpleFileOptions::default();
+    let stored = compressed.compression_method(zip::CompressionMethod::Stored);
+    for (name, options) in [
+        ("ViT-B-32/data.pkl", stored),
+        ("ViT-B-32/code/__torch__/model.py", compressed),
+        ("ViT-B-32/constants.pkl", stored),
+    ] {
+        archive.start_file(name, options).unwrap();
     }
     archive.finish().unwrap();
     fail_with(
