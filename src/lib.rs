@@ -15,7 +15,7 @@
 //!
 //! Around it:
 //! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
-//! - [`weights`]: timm-named safetensors in and out.
+//! - [`weights`]: checkpoints in any published naming, recognised; timm-named safetensors out.
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.

@@ -12,6 +12,8 @@ mod gradients;
 mod hostile;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/namings.rs"]
+mod namings;
 #[path = "library/nullspace.rs"]
 mod nullspace;
 #[path = "library/positions.rs"]

@@ -99,11 +99,11 @@ pub(super) struct TrainArgs {
 pub(super) struct DistillArgs {
     #[command(flatten)]
     pub(super) train: TrainArgs,
-    /// The teacher's weights: a safetensors file with timm's names, a model of
+    /// The teacher's weights: a file in any published naming, a model of
     /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
-    /// The teacher's timm name; not needed for files written by singer
+    /// The teacher's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
     /// The student's timm name
@@ -148,7 +148,7 @@ pub(super) struct EvaluateArgs {
     /// Images to classify
     #[arg(long, value_name = "PATH")]
     pub(super) test: String,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// Most images to take of each set, evenly spread
@@ -175,7 +175,7 @@ pub(super) struct EvaluateArgs {
 pub(super) struct NullspaceArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// Only these layers, from 0
@@ -314,7 +314,7 @@ pub(super) struct PlantArgs {
     /// Seed of the direction
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
 }

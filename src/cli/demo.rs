@@ -104,7 +104,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let adapter = PartsFile::open(&report.folder)?.adapter(last, &device)?;
 
     let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
-    let normalise = session::normalise(&DataConfig::default(), &shape.arch);
+    let normalise = session::normalise(&DataConfig::default(), shape.mean_std);
     let prefix = teacher.prefix_tokens();
     let pictures = most_affected(&teacher, &images, normalise, &device)?;
     let batch = tensor(&pictures, normalise, &device);

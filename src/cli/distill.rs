@@ -70,7 +70,7 @@ pub(super) fn distill(
 ) -> Result<Option<Report>> {
     if config.teacher.weights.is_none() {
         return Err(Error::config(
-            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names, or hf-hub:OWNER/NAME)",
+            "no teacher: set teacher.weights or --teacher (a file of weights, or hf-hub:OWNER/NAME)",
         ));
     }
     let teacher_shape = models::resolve(&config.teacher, "teacher")?;
@@ -86,7 +86,8 @@ pub(super) fn distill(
     Distiller::check_tokens(counts(&teacher_shape), counts(&student_shape))?;
     let images =
         session::training_images(&config.data, session::scene_side(&student_shape.config))?;
-    let normalise = session::normalise(&config.data, &teacher_shape.arch);
+    let normalise = session::normalise(&config.data, teacher_shape.mean_std);
+    let mean_std = (normalise.mean, normalise.std);
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;
@@ -149,7 +150,8 @@ pub(super) fn distill(
     let trained = trained.valid();
     parts_file::save(&trained, &task.distiller, &folder.path)?;
     let file = folder.path.join(STUDENT);
-    weights::save(&trained.student, &student_shape.arch, &student_shape.config, &file)?;
+    let Resolved { arch, config: shape, .. } = &student_shape;
+    weights::save_with_statistics(&trained.student, arch, shape, mean_std, &file)?;
     let (first, last) = ends.unzip();
     let report = Report {
         norms_at_start,

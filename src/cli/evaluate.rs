@@ -24,7 +24,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let data = DataConfig { crop_pct: args.crop_pct, ..DataConfig::default() };
     let side = session::scene_side(&model.config);
     let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
-    let normalise = session::normalise(&data, &model.arch);
+    let normalise = session::normalise(&data, model.mean_std);
     let limit = Some(args.limit.max(1));
     let settings =
         session::eval_settings(&data, model.config.img_size, normalise, args.batch.max(1), limit);

@@ -21,7 +21,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     })?;
     let data = DataConfig::default();
     let images = session::images(&args.data, session::scene_side(&model.config))?;
-    let normalise = session::normalise(&data, &model.arch);
+    let normalise = session::normalise(&data, model.mean_std);
     let eval = session::eval_settings(&data, model.config.img_size, normalise, 1, None);
     let batches = batches(&images, args.images, &eval, normalise, &device)?;
     let settings = PlantSettings {
@@ -33,7 +33,8 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         seed: args.seed,
     };
     let (vit, planted) = plant(vit, &batches, &settings)?;
-    weights::save(&vit, &model.arch, &model.config, &args.out)?;
+    let mean_std = (normalise.mean, normalise.std);
+    weights::save_with_statistics(&vit, &model.arch, &model.config, mean_std, &args.out)?;
     println!(
         "hidden unit {} of block {} now writes a vector of norm {:.1} ({:.1} times the median patch norm) on {:.1} % of the patches; {:.0} % of those have less than the median pixel variance",
         planted.hidden_unit,

@@ -43,7 +43,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         )));
     }
     let size = model.config.img_size;
-    let normalise = session::normalise(&config.data, &model.arch);
+    let normalise = session::normalise(&config.data, model.mean_std);
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;
@@ -93,7 +93,8 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
     let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
     let trained = trained.valid();
     let file = folder.path.join(MODEL);
-    weights::save(&trained, &model.arch, &model.config, &file)?;
+    let mean_std = (normalise.mean, normalise.std);
+    weights::save_with_statistics(&trained, &model.arch, &model.config, mean_std, &file)?;
     println!("wrote {}", file.display());
     if let Some(validation) = validation {
         let settings =

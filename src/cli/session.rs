@@ -17,7 +17,7 @@ use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
 use crate::train::{Outcome, Progress, Record, RunSettings, Task, train};
-use crate::vit::{VitConfig, preset};
+use crate::vit::VitConfig;
 
 /// Seed of the procedural scenes, the same for everybody.
 const SCENES_SEED: u64 = 2026;
@@ -81,9 +81,8 @@ pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedIm
     images(place, side)
 }
 
-/// Mean and deviation: the config's, else those of the model's family.
-pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
-    let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
+/// Mean and deviation: the config's, else the model's.
+pub(super) fn normalise(data: &DataConfig, (mean, std): ([f32; 3], [f32; 3])) -> Normalise {
     Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
 }
 

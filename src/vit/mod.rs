@@ -30,5 +30,6 @@ pub use model::Vit;
 pub use patch_embed::{PatchEmbed, PatchProjection};
 pub use pooling::Pooling;
 pub use positions::resample_positions;
+pub(crate) use presets::Statistics;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
 pub use rope::Rope;

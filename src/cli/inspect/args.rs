@@ -19,10 +19,10 @@ pub(in crate::cli) struct InspectArgs {
     /// Folder of a `singer distill` run: its adapters refine the teacher
     #[arg(long, value_name = "DIR")]
     pub(super) run: Option<PathBuf>,
-    /// The teacher's timm name; not needed for files written by singer
+    /// The teacher's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
-    /// The student's timm name; not needed for files written by singer
+    /// The student's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) student_arch: Option<String>,
     /// Teacher layers, from 0; by default the run's, else one at 17/24 of the
