@@ -18,6 +18,7 @@
 //! - [`weights`]: checkpoints in any published naming, recognised; timm-named safetensors out.
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`export`]: models as timm, transformers and ONNX read them.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
@@ -37,6 +38,7 @@ pub mod device;
 pub mod distill;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod gpu;
 #[cfg(feature = "hub")]
 pub mod hub;

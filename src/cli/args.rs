@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::export::ExportArgs;
 use super::inspect::InspectArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Look into a teacher and its student on images: norms, similarity, drift
     Inspect(InspectArgs),
+    /// Write a model as timm, transformers or ONNX runtimes read it
+    Export(ExportArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model

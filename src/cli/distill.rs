@@ -113,6 +113,7 @@ pub(super) fn distill(
         config.seed,
         config,
     )?;
+    folder.record("normalise", normalise)?;
     folder.record("basis", &basis)?;
     announce(&task, &teacher_shape, &student_shape, &basis, &opened.name);
 

@@ -9,6 +9,7 @@ mod demo;
 mod devices;
 mod distill;
 mod evaluate;
+mod export;
 mod figure;
 mod inspect;
 mod list_models;
@@ -35,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Distill(args) => distill::run(args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),

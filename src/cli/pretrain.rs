@@ -14,7 +14,7 @@ use crate::train::{PretrainTask, RunSettings};
 use crate::{device, eval, weights};
 
 /// Name of the trained model in a run's folder.
-const MODEL: &str = "model.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -66,6 +66,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         config.seed,
         config,
     )?;
+    folder.record("normalise", normalise)?;
     println!(
         "pretraining {} ({:.1} M parameters) on {} images of {classes} classes, {steps} steps, {}",
         model.arch,

@@ -32,4 +32,4 @@ pub use pooling::Pooling;
 pub use positions::resample_positions;
 pub(crate) use presets::Statistics;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
-pub use rope::Rope;
+pub use rope::{Rope, rotary_tables};

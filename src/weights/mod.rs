@@ -20,7 +20,10 @@ mod torch;
 pub use file::WeightsFile;
 pub use load::{load, stored_config};
 pub use recognise::{Recognised, recognise};
+pub(crate) use save::CONFIG_KEY;
 pub use save::{save, save_with_statistics};
 #[cfg(feature = "hub")]
 pub(crate) use shards::shard_names;
-pub use tensors::{NamedTensors, remove_unfinished, write_atomically};
+#[cfg(feature = "cli")]
+pub(crate) use tensors::UNFINISHED;
+pub use tensors::{NamedTensors, remove_unfinished, stream_atomically, write_atomically};

@@ -7,7 +7,7 @@ use super::write_atomically;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
-pub(super) const CONFIG_KEY: &str = "singer.vit";
+pub(crate) const CONFIG_KEY: &str = "singer.vit";
 
 /// The key of the channel statistics that a model is meant for.
 pub(super) const MEAN_STD_KEY: &str = "singer.mean_std";
