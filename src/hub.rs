@@ -17,6 +17,8 @@ use crate::error::{Error, Result};
 pub const PREFIX: &str = "hf-hub:";
 /// The weights' file, in the order of preference.
 const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// What says more about them.
+const BESIDE: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Tries beyond the first, each from where the last one broke off.
 const RETRIES: usize = 4;
 
@@ -58,7 +60,8 @@ impl Reference {
     }
 
     /// The path of the weights in the cache, downloaded where they are not there
-    /// yet; `config.json` lies beside them where the model has one.
+    /// yet; `config.json` and `preprocessor_config.json` lie beside them where the
+    /// model has them.
     ///
     /// # Errors
     /// [`Error::Hub`].
@@ -82,8 +85,11 @@ impl Reference {
         for file in WEIGHTS {
             match self.download(&api, &remote, file) {
                 Ok(path) => {
-                    // Without it the architecture must be given, which is said then.
-                    let _ = self.download(&api, &remote, "config.json");
+                    // Without them the architecture must be given, which is said
+                    // then, and the preset says how images are prepared.
+                    for file in BESIDE {
+                        let _ = self.download(&api, &remote, file);
+                    }
                     return Ok(path);
                 }
                 Err(Failure::Missing) => {}

@@ -10,14 +10,14 @@ use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
-    EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Scenes,
+    FileSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Preprocess, Scenes,
     SharedImages, TrainTransform, Transform,
 };
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
 use crate::train::{Outcome, Progress, Record, RunSettings, Task, train};
-use crate::vit::{VitConfig, preset};
+use crate::vit::VitConfig;
 
 /// Seed of the procedural scenes, the same for everybody.
 const SCENES_SEED: u64 = 2026;
@@ -81,12 +81,6 @@ pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedIm
     images(place, side)
 }
 
-/// Mean and deviation: the config's, else those of the model's family.
-pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
-    let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
-    Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
-}
-
 /// The random transform of training.
 pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Transform> {
     let range = |name: &str, [low, high]: [f64; 2], most: f64| {
@@ -110,18 +104,17 @@ pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Tra
     }))
 }
 
-/// How images are measured: shorter side to size / crop_pct, centre crop.
+/// How images are measured.
 pub(super) fn eval_settings(
     data: &DataConfig,
     size: [usize; 2],
-    normalise: Normalise,
+    preprocess: &Preprocess,
     batch: usize,
     limit: Option<usize>,
 ) -> EvalSettings {
-    let short = size[0].max(size[1]) as f64;
     EvalSettings {
-        transform: EvalTransform { size, resize: (short / data.crop_pct).floor() as usize },
-        normalise,
+        transform: preprocess.transform(size),
+        normalise: preprocess.normalise,
         batch,
         workers: data.workers.max(1),
         limit,
@@ -188,11 +181,11 @@ pub(super) fn scene_side(config: &VitConfig) -> usize {
 }
 
 /// The part of the data's settings that changes what is learnt.
-pub(super) fn identity(data: &DataConfig) -> serde_json::Value {
+pub(super) fn identity(data: &DataConfig, normalise: Normalise) -> serde_json::Value {
     serde_json::json!({
         "path": data.path,
-        "mean": data.mean,
-        "std": data.std,
+        "mean": normalise.mean,
+        "std": normalise.std,
         "scale": data.scale,
         "ratio": data.ratio,
         "flip": data.flip,

@@ -2,21 +2,29 @@
 //! the device without making it wait.
 
 mod decode;
+mod eval_crop;
 mod files;
+mod jpeg;
 mod loader;
+mod normalise;
 mod pictures;
+mod preprocess;
+mod random_crop;
+mod resample;
 mod scenes;
 mod store;
 mod transform;
 
-pub use decode::decode;
+pub use decode::{MAX_PIXELS, decode};
+pub use eval_crop::{EvalTransform, Offset, Resize, eval_crop, whole_patches};
 pub use files::FileSet;
 pub use loader::{Batch, Loader, LoaderSettings, Order};
+pub use normalise::Normalise;
 pub use pictures::PictureSet;
+pub use preprocess::{Edges, Framing, Preprocess, Steps};
+pub use random_crop::TrainTransform;
 pub use scenes::{Scene, Scenes, render};
-pub use transform::{
-    EvalTransform, Normalise, TrainTransform, Transform, eval_crop, whole_patches,
-};
+pub use transform::Transform;
 
 use std::sync::Arc;
 

@@ -17,6 +17,7 @@ mod pooling;
 mod positions;
 mod preset_table;
 mod presets;
+mod published;
 mod rope;
 mod swiglu;
 
@@ -31,4 +32,5 @@ pub use patch_embed::{PatchEmbed, PatchProjection};
 pub use pooling::Pooling;
 pub use positions::resample_positions;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
+pub use published::{CropMode, Interpolation};
 pub use rope::Rope;

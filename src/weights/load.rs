@@ -53,6 +53,15 @@ pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
     })
 }
 
+/// An entry that [`save_with_notes`](super::save_with_notes) wrote into a file, if
+/// any.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that is damaged or of another kind.
+pub fn stored_note(path: &Path, key: &str) -> Result<Option<String>> {
+    Ok(WeightsFile::open(path)?.metadata().get(key).cloned())
+}
+
 /// burn calls a norm's parameters gamma and beta; timm, weight and bias.
 fn timm_name(name: &str) -> String {
     match name.rsplit_once('.') {

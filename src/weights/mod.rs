@@ -12,6 +12,6 @@ mod tensors;
 mod torch;
 
 pub use file::WeightsFile;
-pub use load::{load, stored_config};
-pub use save::save;
+pub use load::{load, stored_config, stored_note};
+pub use save::{save, save_with_notes};
 pub use tensors::{NamedTensors, remove_unfinished, write_atomically};
