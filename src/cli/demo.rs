@@ -13,7 +13,7 @@ use super::models;
 use super::parts_file::PartsFile;
 use super::preprocessing::preprocess;
 use super::session;
-use crate::data::{Normalise, SharedImages};
+use crate::data::{Normalise, SharedImages, Split};
 use crate::device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
@@ -104,7 +104,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let last = teacher.depth() - 1;
     let adapter = PartsFile::open(&report.folder)?.adapter(last, &device)?;
 
-    let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
+    let images = session::images(UNSEEN, Split::Val, session::scene_side(&shape.config))?;
     let normalise = preprocess(&DataConfig::default(), &shape)?.normalise;
     let prefix = teacher.prefix_tokens();
     let pictures = most_affected(&teacher, &images, normalise, &device)?;

@@ -14,7 +14,7 @@ use super::parts_file;
 use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
 use super::session;
-use crate::data::Normalise;
+use crate::data::{Normalise, Split};
 use crate::distill::{BasisReport, Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, distilled_norms};
@@ -140,7 +140,9 @@ pub(super) fn distill(
         parts,
     };
     let measure_on = match &config.data.val {
-        Some(place) => session::images(place, session::scene_side(&student_shape.config))?,
+        Some(place) => {
+            session::images(place, Split::Val, session::scene_side(&student_shape.config))?
+        }
         None => images.clone(),
     };
     let batch = config.train.batch.min(64);

@@ -7,6 +7,7 @@ use super::args::EvaluateArgs;
 use super::config::DataConfig;
 use super::preprocessing::preprocess;
 use super::{models, session};
+use crate::data::Split;
 use crate::device;
 use crate::error::Result;
 use crate::eval::{accuracy, class_features, knn_accuracy};
@@ -22,7 +23,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let vit = models::build(&model, 0, &opened.device)?;
 
     let side = session::scene_side(&model.config);
-    let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
+    let train = session::images(&args.train, Split::Train, side)?;
+    let test = session::images(&args.test, Split::Test, side)?;
     let limit = Some(args.limit.max(1));
     let settings =
         session::eval_settings(&data, model.config.img_size, &preprocess, args.batch.max(1), limit);

@@ -7,7 +7,7 @@ use super::args::PlantArgs;
 use super::config::DataConfig;
 use super::preprocessing::{self, preprocess};
 use super::{models, session};
-use crate::data::{SharedImages, eval_crop};
+use crate::data::{SharedImages, Split, eval_crop};
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
 use crate::plant::{PlantSettings, plant};
@@ -22,7 +22,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     })?;
     let data = args.preprocess.over(DataConfig::default())?;
     let preprocess = preprocess(&data, &model)?;
-    let images = session::images(&args.data, session::scene_side(&model.config))?;
+    let images = session::images(&args.data, Split::Train, session::scene_side(&model.config))?;
     let eval = session::eval_settings(&data, model.config.img_size, &preprocess, 1, None);
     let batches = batches(&images, args.images, &eval, &device)?;
     let settings = PlantSettings {

@@ -10,7 +10,7 @@ use super::models::{self, Resolved};
 use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
 use super::session;
-use crate::data::Normalise;
+use crate::data::{Normalise, Split};
 use crate::error::{Error, Result};
 use crate::train::{PretrainTask, RunSettings};
 use crate::{device, eval, weights};
@@ -53,7 +53,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         .data
         .val
         .as_deref()
-        .map(|place| session::images(place, session::scene_side(&model.config)))
+        .map(|place| session::images(place, Split::Val, session::scene_side(&model.config)))
         .transpose()?;
 
     let opened = device::open(&config.device.0)?;

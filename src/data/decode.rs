@@ -2,6 +2,7 @@ use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
 };
@@ -15,6 +16,8 @@ pub const MAX_PIXELS: u64 = 89_478_485;
 
 /// What metadata before the pixels may unpack to, in bytes.
 const MAX_METADATA: u64 = 32 << 20;
+
+const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP or GIF";
 
 /// Decodes a file's bytes, known by their content whatever the name ends in, to
 /// upright 8-bit RGB: JPEG, PNG, WebP, BMP, or a GIF's first frame. `path` is for
@@ -34,7 +37,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
         _ if bytes.is_empty() => Err("the file is empty".to_owned()),
         Ok(ImageFormat::Jpeg) => jpeg::decode(bytes),
         Ok(format) => guarded(|| decode_as(format, bytes)),
-        Err(_) => Err("its content is not JPEG, PNG, WebP, BMP or GIF".to_owned()),
+        Err(_) => Err(UNKNOWN.to_owned()),
     };
     decoded.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
 }
@@ -60,18 +63,55 @@ pub(super) fn guarded<T>(
     })
 }
 
+/// Height and width of a picture as it is upright, found without decoding it.
+///
+/// # Errors
+/// [`Error::Data`] where its header is damaged or of another format.
+pub(super) fn dimensions(bytes: &[u8], path: &Path) -> Result<[usize; 2]> {
+    let found = match image::guess_format(bytes) {
+        Ok(ImageFormat::Jpeg) => jpeg::dimensions(bytes),
+        Ok(format) => guarded(|| {
+            let mut decoder = opened(format, bytes)?;
+            let (width, height) = decoder.dimensions();
+            let orientation = decoder.orientation().map_err(|error| error.to_string())?;
+            Ok(upright([height as usize, width as usize], orientation))
+        }),
+        Err(_) => Err(UNKNOWN.to_owned()),
+    };
+    found.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
+}
+
+/// Height and width after an orientation is applied.
+pub(super) fn upright([height, width]: [usize; 2], orientation: Orientation) -> [usize; 2] {
+    match orientation {
+        Orientation::Rotate90
+        | Orientation::Rotate270
+        | Orientation::Rotate90FlipH
+        | Orientation::Rotate270FlipH => [width, height],
+        _ => [height, width],
+    }
+}
+
+/// A decoder that has read what comes before the pixels.
+fn opened(format: ImageFormat, bytes: &[u8]) -> Result<impl ImageDecoder, String> {
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    reader.limits(limits(0));
+    reader.into_decoder().map_err(|error| error.to_string())
+}
+
+fn limits(pixels: u64) -> Limits {
+    let mut limits = Limits::default();
+    // Some decoders hold the pixels twice.
+    limits.max_alloc = Some(MAX_METADATA + 2 * pixels);
+    limits
+}
+
 fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<RgbImage, String> {
     let reason = |error: image::ImageError| error.to_string();
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_METADATA);
-    reader.limits(limits.clone());
-    let mut decoder = reader.into_decoder().map_err(reason)?;
+    let mut decoder = opened(format, bytes)?;
     let (width, height) = decoder.dimensions();
     check_size(width.into(), height.into())?;
-    // Some decoders hold the pixels twice.
-    limits.max_alloc = Some(MAX_METADATA + 2 * decoder.total_bytes());
-    decoder.set_limits(limits).map_err(reason)?;
+    decoder.set_limits(limits(decoder.total_bytes())).map_err(reason)?;
     let orientation = decoder.orientation().map_err(reason)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(reason)?;
     image.apply_orientation(orientation);

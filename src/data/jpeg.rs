@@ -2,7 +2,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::decode::{check_size, guarded};
+use super::decode::{check_size, guarded, upright};
 
 /// Decodes a JPEG as libjpeg-turbo does, so that it equals Pillow's bit for bit,
 /// and turns it upright. The error is the reason.
@@ -33,6 +33,16 @@ fn read(bytes: &[u8]) -> Result<RgbImage, String> {
     let mut image = DynamicImage::ImageRgb8(image.ok_or("some of its rows are missing")?);
     image.apply_orientation(orientation);
     Ok(image.into_rgb8())
+}
+
+/// Height and width as they are upright, from the header.
+pub(super) fn dimensions(bytes: &[u8]) -> Result<[usize; 2], String> {
+    guarded(|| {
+        let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes);
+        let jpeg = jpeg.map_err(|error| error.to_string())?;
+        let (width, height) = jpeg.size();
+        Ok(upright([height, width], orientation(&jpeg)))
+    })
 }
 
 fn orientation(jpeg: &Decompress<&[u8]>) -> Orientation {

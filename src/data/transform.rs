@@ -1,7 +1,7 @@
 use image::RgbImage;
 use rand_chacha::ChaCha8Rng;
 
-use super::{EvalTransform, TrainTransform, eval_crop};
+use super::{EvalTransform, Resize, TrainTransform, eval_crop};
 
 /// How an image becomes one of the model's size.
 #[derive(Debug, Clone, Copy)]
@@ -10,6 +10,9 @@ pub enum Transform {
     Train(TrainTransform),
     /// Fixed, for measuring.
     Eval(EvalTransform),
+    /// The whole frame at height and width, whatever its own aspect ratio;
+    /// Pillow's bicubic filter.
+    Stretch([usize; 2]),
 }
 
 impl Transform {
@@ -18,6 +21,10 @@ impl Transform {
         match self {
             Self::Train(transform) => transform.apply(image, rng),
             Self::Eval(transform) => eval_crop(image, transform),
+            Self::Stretch(size) => {
+                let resize = Resize::Exact(*size);
+                eval_crop(image, &EvalTransform { resize, ..EvalTransform::centre(*size, 1) })
+            }
         }
     }
 }
