@@ -10,6 +10,8 @@ mod formats;
 mod gradients;
 #[path = "library/hostile.rs"]
 mod hostile;
+#[path = "library/hostile_images.rs"]
+mod hostile_images;
 #[path = "library/inspect.rs"]
 mod inspect;
 #[path = "library/namings.rs"]

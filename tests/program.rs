@@ -13,6 +13,8 @@ mod hub;
 mod inspect;
 #[path = "program/namings.rs"]
 mod namings;
+#[path = "program/preprocessing.rs"]
+mod preprocessing;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]

@@ -4,6 +4,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::export::ExportArgs;
 use super::inspect::InspectArgs;
+use super::preprocessing::PreprocessArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -157,9 +158,8 @@ pub(super) struct EvaluateArgs {
     /// Most images to take of each set, evenly spread
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) limit: usize,
-    /// Share of the resized image that the centre crop keeps
-    #[arg(long, default_value_t = 0.875)]
-    pub(super) crop_pct: f64,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessArgs,
     /// Measure a model of this shape with new random weights instead
     #[arg(long)]
     pub(super) untrained: bool,
@@ -320,4 +320,6 @@ pub(super) struct PlantArgs {
     /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessArgs,
 }

@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use crate::distill::Settings;
 use crate::error::{Error, Result};
 use crate::train::{OptimizerSettings, Schedule};
+use crate::vit::{CropMode, Interpolation};
 
 /// `singer distill`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -107,7 +108,9 @@ pub(super) struct DataConfig {
     pub(super) scale: [f64; 2],
     pub(super) ratio: [f64; 2],
     pub(super) flip: f64,
-    pub(super) crop_pct: f64,
+    pub(super) crop_pct: Option<f64>,
+    pub(super) crop_mode: Option<CropMode>,
+    pub(super) interpolation: Option<Interpolation>,
     pub(super) max_unreadable: f64,
 }
 
@@ -122,7 +125,9 @@ impl Default for DataConfig {
             scale: [0.08, 1.0],
             ratio: [3.0 / 4.0, 4.0 / 3.0],
             flip: 0.5,
-            crop_pct: 0.875,
+            crop_pct: None,
+            crop_mode: None,
+            interpolation: None,
             max_unreadable: 0.01,
         }
     }

@@ -11,8 +11,10 @@ use super::args::DistillArgs;
 use super::config::{self, DistillConfig, Override, Precision, Side};
 use super::models::{self, Resolved};
 use super::parts_file;
+use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
 use super::session;
+use crate::data::{Normalise, Split};
 use crate::distill::{BasisReport, Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, distilled_norms};
@@ -86,8 +88,7 @@ pub(super) fn distill(
     Distiller::check_tokens(counts(&teacher_shape), counts(&student_shape))?;
     let images =
         session::training_images(&config.data, session::scene_side(&student_shape.config))?;
-    let normalise = session::normalise(&config.data, teacher_shape.mean_std);
-    let mean_std = (normalise.mean, normalise.std);
+    let preprocess = preprocess(&config.data, &teacher_shape)?;
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;
@@ -113,7 +114,7 @@ pub(super) fn distill(
         config.seed,
         config,
     )?;
-    folder.record("normalise", normalise)?;
+    folder.record("preprocess", preprocess)?;
     folder.record("basis", &basis)?;
     announce(&task, &teacher_shape, &student_shape, &basis, &opened.name);
 
@@ -125,34 +126,46 @@ pub(super) fn distill(
         clip: config.train.clip,
         log_every: config.train.log_every,
         checkpoint_every: config.train.checkpoint_every,
-        description: description(config, &teacher_shape, &student_shape, &task, steps, parts),
+        description: description(
+            config,
+            preprocess.normalise,
+            &teacher_shape,
+            &student_shape,
+            &task,
+            steps,
+            parts,
+        ),
         resume,
         image_size: size,
         loader,
         parts,
     };
     let measure_on = match &config.data.val {
-        Some(place) => session::images(place, session::scene_side(&student_shape.config))?,
+        Some(place) => {
+            session::images(place, Split::Val, session::scene_side(&student_shape.config))?
+        }
         None => images.clone(),
     };
     let batch = config.train.batch.min(64);
     let limit = Some(config.train.measure.max(1));
-    let measure = session::eval_settings(&config.data, size, normalise, batch, limit);
+    let measure = session::eval_settings(&config.data, size, &preprocess, batch, limit);
     let norms = |model: &Trainee| {
         distilled_norms(&task.distiller, &model.valid(), &measure_on, &measure, plain)
     };
     let norms_at_start = norms(&model)?;
     folder.record("norms_at_start", &norms_at_start)?;
 
-    let feed = (images, transform, normalise);
+    let feed = (images, transform, preprocess.normalise);
     let done = session::train_shown(&task, model, &training, feed, &settings, stop)?;
     let Some((trained, ends)) = done else { return Ok(None) };
     let trained_norms = norms(&trained)?;
     let trained = trained.valid();
     parts_file::save(&trained, &task.distiller, &folder.path)?;
     let file = folder.path.join(STUDENT);
+    // The student sees what the teacher saw, whatever its own name's weights do.
+    let notes = [preprocessing::note(&preprocess)];
     let Resolved { arch, config: shape, .. } = &student_shape;
-    weights::save_with_statistics(&trained.student, arch, shape, mean_std, &file)?;
+    weights::save_with_notes(&trained.student, arch, shape, &notes, &file)?;
     let (first, last) = ends.unzip();
     let report = Report {
         norms_at_start,
@@ -243,6 +256,7 @@ fn print_report(report: &Report, student: &str) {
 /// What a checkpoint must agree with: all that changes the weights.
 fn description(
     config: &DistillConfig,
+    normalise: Normalise,
     teacher: &Resolved,
     student: &Resolved,
     task: &DistillTask,
@@ -255,7 +269,7 @@ fn description(
         "precision": config.precision,
         "teacher": { "weights": config.teacher.weights, "shape": teacher.config },
         "student": { "weights": config.student.weights, "shape": student.config },
-        "data": session::identity(&config.data),
+        "data": session::identity(&config.data, normalise),
         "singer": task.distiller.settings(),
         "batch": config.train.batch,
         "steps": steps,

@@ -17,6 +17,7 @@ mod models;
 mod nullspace;
 mod parts_file;
 mod plant;
+mod preprocessing;
 mod pretrain;
 mod run_folder;
 mod session;

@@ -91,7 +91,7 @@ tags:
 {family}, {depth} blocks of width {dim}, patches of {patch} pixels, images of {height}x{width}. {origin}
 
 Tokens `[T, D]` are {tokens}: {prefix} before the patches, then the patches in rows.
-Images: shorter side to {resize} pixels (bicubic), centre crop, mean {mean:?}, deviation {std:?}.
+Images: {preparation}, mean {mean:?}, deviation {std:?}.
 
 ## Use
 
@@ -107,7 +107,7 @@ Images: shorter side to {resize} pixels (bicubic), centre crop, mean {mean:?}, d
             origin = self.origin,
             tokens = config.tokens(),
             prefix = config.prefix_tokens(),
-            resize = preprocessing.resize(config),
+            preparation = preprocessing.describe(config.img_size),
             mean = preprocessing.mean,
             std = preprocessing.std,
         );

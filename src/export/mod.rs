@@ -8,6 +8,7 @@ mod card;
 mod file;
 mod onnx;
 mod precision;
+mod preprocessing;
 mod safetensors;
 mod timm;
 mod transformers;
@@ -17,35 +18,11 @@ pub use card::{Card, Fact};
 pub use file::{ExportFile, Package};
 pub use onnx::{OPSET, OnnxLayout};
 pub use precision::{Precision, Rounding};
+pub use preprocessing::Preprocessing;
 
 use crate::error::Result;
 use crate::vit::{Preset, Vit, VitConfig, preset};
 use weights::Weights;
-
-/// How images must reach an exported model.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Preprocessing {
-    /// Mean of R, G, B, of values in 0..1.
-    pub mean: [f32; 3],
-    /// Deviation of R, G, B.
-    pub std: [f32; 3],
-    /// Share of the resized image that the centre crop keeps, in (0, 1].
-    pub crop_pct: f64,
-}
-
-impl Preprocessing {
-    /// What a published model was trained with.
-    pub fn of(preset: &Preset) -> Self {
-        let (mean, std) = preset.mean_std();
-        Self { mean, std, crop_pct: preset.crop_pct }
-    }
-
-    /// The shorter side in pixels to which images are resized before the crop.
-    fn resize(&self, config: &VitConfig) -> usize {
-        let shorter = config.img_size[0].min(config.img_size[1]);
-        (shorter as f64 / self.crop_pct).floor() as usize
-    }
-}
 
 /// A model that is to leave.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preset_table::PRESETS;
-use super::{MlpKind, Pooling, Positions, QkvBias, VitConfig};
+use super::{CropMode, Interpolation, MlpKind, Pooling, Positions, QkvBias, VitConfig};
 
 /// A published model under its timm name.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,10 @@ pub struct Preset {
     pub(super) statistics: Statistics,
     /// Share of the resized image that evaluation's centre crop keeps.
     pub crop_pct: f64,
+    /// The filter that evaluation resizes with.
+    pub interpolation: Interpolation,
+    /// What evaluation does with another shape than the model's.
+    pub crop_mode: CropMode,
 }
 
 /// A family of published models.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use burn::tensor::TensorData;
 use memmap2::Mmap;
+use serde_json::Value;
 
 use super::contents::Contents;
 use super::naming::{Translated, translate};
-use super::save::{CONFIG_KEY, MEAN_STD_KEY};
+use super::save::{CONFIG_KEY, PREPROCESS_KEY};
 use super::{header, shards, torch};
 use crate::error::{Error, Result};
 use crate::vit::VitConfig;
@@ -97,9 +98,11 @@ impl WeightsFile {
         })
     }
 
-    /// The channel statistics that were saved with the architecture, if they were.
+    /// The channel statistics of the images that it was made for, where it says them.
     pub(super) fn stored_mean_std(&self) -> Option<([f32; 3], [f32; 3])> {
-        serde_json::from_str(self.metadata().get(MEAN_STD_KEY)?).ok()
+        let prepared: Value = serde_json::from_str(self.metadata().get(PREPROCESS_KEY)?).ok()?;
+        let channels = |key: &str| serde_json::from_value(prepared[key].clone()).ok();
+        channels("mean").zip(channels("std"))
     }
 
     /// The tensors under timm's names, whatever naming theirs is.

@@ -62,6 +62,15 @@ fn lazy((name, source): (String, Source)) -> burn_pack::Tensor {
     })
 }
 
+/// An entry that [`save_with_notes`](super::save_with_notes) wrote into a file, if
+/// any.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that is damaged or of another kind.
+pub fn stored_note(path: &Path, key: &str) -> Result<Option<String>> {
+    Ok(WeightsFile::open(path)?.metadata().get(key).cloned())
+}
+
 /// burn calls a norm's parameters gamma and beta; timm, weight and bias.
 fn timm_name(name: &str) -> String {
     match name.rsplit_once('.') {

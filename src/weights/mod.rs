@@ -18,10 +18,10 @@ mod tensors;
 mod torch;
 
 pub use file::WeightsFile;
-pub use load::{load, stored_config};
+pub use load::{load, stored_config, stored_note};
 pub use recognise::{Recognised, recognise};
 pub(crate) use save::CONFIG_KEY;
-pub use save::{save, save_with_statistics};
+pub use save::{PREPROCESS_KEY, save, save_with_notes};
 #[cfg(feature = "hub")]
 pub(crate) use shards::shard_names;
 #[cfg(feature = "cli")]

@@ -9,8 +9,9 @@ use crate::vit::{Vit, VitConfig};
 
 pub(crate) const CONFIG_KEY: &str = "singer.vit";
 
-/// The key of the channel statistics that a model is meant for.
-pub(super) const MEAN_STD_KEY: &str = "singer.mean_std";
+/// The note that says how a model's images are prepared: JSON with at least the
+/// channel `mean` and `std`.
+pub const PREPROCESS_KEY: &str = "singer.preprocess";
 
 /// Writes a ViT as safetensors with timm's names and layout, so that
 /// `timm.create_model(arch, ...).load_state_dict(..., strict=True)` takes it.
@@ -19,32 +20,22 @@ pub(super) const MEAN_STD_KEY: &str = "singer.mean_std";
 /// # Errors
 /// [`Error::Io`] where the file cannot be written; nothing half-written stays.
 pub fn save(model: &Vit, arch: &str, config: &VitConfig, path: &Path) -> Result<()> {
-    write(model, arch, config, None, path)
+    save_with_notes(model, arch, config, &[], path)
 }
 
-/// As [`save`], with the channel mean and deviation that the model's images have,
-/// for [`recognise`](super::recognise).
+/// The same, with more entries for the file's metadata, which
+/// [`stored_note`](super::stored_note) reads.
 ///
 /// # Errors
 /// As [`save`].
-pub fn save_with_statistics(
+pub fn save_with_notes(
     model: &Vit,
     arch: &str,
     config: &VitConfig,
-    mean_std: ([f32; 3], [f32; 3]),
+    notes: &[(&str, String)],
     path: &Path,
 ) -> Result<()> {
-    write(model, arch, config, Some(mean_std), path)
-}
-
-fn write(
-    model: &Vit,
-    arch: &str,
-    config: &VitConfig,
-    mean_std: Option<([f32; 3], [f32; 3])>,
-    path: &Path,
-) -> Result<()> {
-    let bytes = to_bytes(model, arch, config, mean_std)
+    let bytes = to_bytes(model, arch, config, notes)
         .map_err(|reason| Error::io(path, std::io::Error::other(reason)))?;
     write_atomically(path, &bytes)
 }
@@ -53,7 +44,7 @@ fn to_bytes(
     model: &Vit,
     arch: &str,
     config: &VitConfig,
-    mean_std: Option<([f32; 3], [f32; 3])>,
+    notes: &[(&str, String)],
 ) -> Result<Vec<u8>, String> {
     let stored = serde_json::to_string(&(arch, config)).map_err(|error| error.to_string())?;
     let mut store = SafetensorsStore::from_bytes(None)
@@ -61,9 +52,8 @@ fn to_bytes(
         .clear_metadata()
         .metadata("format", "pt")
         .metadata(CONFIG_KEY, stored);
-    if let Some(mean_std) = mean_std {
-        let stated = serde_json::to_string(&mean_std).map_err(|error| error.to_string())?;
-        store = store.metadata(MEAN_STD_KEY, stated);
+    for (key, value) in notes {
+        store = store.metadata(*key, value);
     }
     model.save_into(&mut store).map_err(|error| error.to_string())?;
     store.get_bytes().map(with_sorted_header).map_err(|error| error.to_string())

@@ -207,7 +207,9 @@ fn what_lies_beside_the_weights_tells_the_statistics() {
 
     let saved = at.path().join("saved.safetensors");
     let model = loaded(&file, &told);
-    weights::save_with_statistics(&model, &told.arch, &told.config, told.mean_std, &saved).unwrap();
+    let note = json!({ "mean": told.mean_std.0, "std": told.mean_std.1 }).to_string();
+    let notes = [(weights::PREPROCESS_KEY, note)];
+    weights::save_with_notes(&model, &told.arch, &told.config, &notes, &saved).unwrap();
     assert_eq!(recognised(&saved).mean_std, told.mean_std);
 }
 

@@ -13,9 +13,11 @@ use args::{Dtype, Form};
 use origin::Origin;
 use place::Place;
 
+use super::config::DataConfig;
 use super::models;
+use super::preprocessing::preprocess;
 use crate::error::Result;
-use crate::export::{OnnxLayout, Subject};
+use crate::export::{OnnxLayout, Preprocessing, Subject};
 
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let place = Place::of(&args.out, args.to == Form::Onnx)?;
@@ -27,8 +29,8 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
         vit.head = None;
         model.config.num_classes = 0;
     }
-    let weights = model.weights.as_deref().unwrap_or(&origin.weights);
-    let preprocessing = origin.preprocessing(weights, &model.arch);
+    let preprocess = preprocess(&DataConfig::default(), &model)?;
+    let preprocessing = Preprocessing::of(&preprocess, model.config.img_size);
     let subject = Subject::new(&vit, &model.arch, &model.config, preprocessing);
     let precision = args.dtype.precision();
     let card = origin.card();

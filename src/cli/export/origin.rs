@@ -6,10 +6,8 @@ use serde_json::Value;
 
 use crate::cli::distill::STUDENT;
 use crate::cli::pretrain::MODEL;
-use crate::data::Normalise;
 use crate::error::{Error, Result};
-use crate::export::{Card, Fact, Preprocessing};
-use crate::vit::preset;
+use crate::export::{Card, Fact};
 
 pub(super) struct Origin {
     /// A file, or what `models::locate` understands.
@@ -47,31 +45,6 @@ impl Origin {
             return Err(unusable(&format!("the run has no {name} yet")));
         }
         Ok(Self { weights, run: Some(run) })
-    }
-
-    /// What the run trained with; what timm's `config.json` beside the weights
-    /// says; what the published model has.
-    pub(super) fn preprocessing(&self, weights: &Path, arch: &str) -> Preprocessing {
-        let halves = Preprocessing { mean: [0.5; 3], std: [0.5; 3], crop_pct: 0.875 };
-        let published = preset(arch).map_or(halves, Preprocessing::of);
-        let of_run = self.run.as_ref().and_then(|run| {
-            let crop_pct = run["config"]["data"]["crop_pct"].as_f64()?;
-            let Normalise { mean, std } = serde_json::from_value(run["normalise"].clone()).ok()?;
-            Some(Preprocessing { mean, std, crop_pct })
-        });
-        let stated = || {
-            let config = read(&weights.parent()?.join("config.json")).ok()?;
-            let stated = &config["pretrained_cfg"];
-            let channels = |key: &str| serde_json::from_value(stated[key].clone()).ok();
-            let crop_pct = stated["crop_pct"].as_f64()?;
-            Some(Preprocessing { mean: channels("mean")?, std: channels("std")?, crop_pct })
-        };
-        let found = of_run.or_else(stated).unwrap_or(published);
-        let usable = found.crop_pct > 0.0 && found.crop_pct <= 1.0;
-        Preprocessing {
-            crop_pct: if usable { found.crop_pct } else { published.crop_pct },
-            ..found
-        }
     }
 
     /// What a model card says: of a run its settings and measurements, without

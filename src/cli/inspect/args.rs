@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use clap::Args as ClapArgs;
 
+use crate::cli::preprocessing::PixelArgs;
+
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct InspectArgs {
     /// Images of any size: files, folders, zips (`x.zip/inner/folder`), or
@@ -54,6 +56,8 @@ pub(in crate::cli) struct InspectArgs {
     /// Rank of the nullspace basis; by default the run's, else 64
     #[arg(long, value_name = "R")]
     pub(super) rank: Option<usize>,
+    #[command(flatten)]
+    pub(super) pixels: PixelArgs,
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(super) batch: usize,

@@ -8,7 +8,8 @@ use crate::cli::config::{DataConfig, DistillConfig, ModelSpec};
 use crate::cli::distill::STUDENT;
 use crate::cli::models::{self, Resolved};
 use crate::cli::parts_file::PartsFile;
-use crate::cli::session;
+use crate::cli::preprocessing::preprocess;
+use crate::data::{Normalise, Preprocess};
 use crate::error::{Error, Result};
 use crate::inspect::{LayerParts, Model, Subjects};
 use crate::weights;
@@ -68,15 +69,32 @@ impl Shapes {
         Ok(Self { teacher, student })
     }
 
-    /// Loads the models and what the run trained.
-    pub(super) fn load(self, run: Option<&Run>, device: &Device) -> Result<Subjects> {
+    /// How images are prepared for the teacher: as asked, as in the run, or as its
+    /// files say.
+    pub(super) fn preprocess(&self, args: &InspectArgs, run: Option<&Run>) -> Result<Preprocess> {
         let data = run.map(|run| run.config.data.clone()).unwrap_or_default();
-        // A run's student saw what the teacher saw.
-        let seen_as = run.map(|_| self.teacher.mean_std);
-        let teacher = model(self.teacher, &data, device)?;
+        preprocess(&args.pixels.over(data)?, &self.teacher)
+    }
+
+    /// Loads the models and what the run trained.
+    pub(super) fn load(
+        self,
+        args: &InspectArgs,
+        seen: &Preprocess,
+        run: Option<&Run>,
+        device: &Device,
+    ) -> Result<Subjects> {
+        let teacher = model(self.teacher, seen.normalise, device)?;
         let student = self.student.map(|student| {
-            let mean_std = seen_as.unwrap_or(student.mean_std);
-            model(Resolved { mean_std, ..student }, &data, device)
+            // A run's student saw what the teacher saw.
+            let normalise = match run {
+                Some(_) => seen.normalise,
+                None => {
+                    let data = args.pixels.over(DataConfig::default())?;
+                    preprocess(&data, &student)?.normalise
+                }
+            };
+            model(student, normalise, device)
         });
         let parts = run.map(|run| layer_parts(run, teacher.vit.depth(), device)).transpose()?;
         Ok(Subjects { teacher, student: student.transpose()?, run: parts.unwrap_or_default() })
@@ -109,9 +127,8 @@ fn shape(
     models::resolve(&spec, role)
 }
 
-fn model(shape: Resolved, data: &DataConfig, device: &Device) -> Result<Model> {
+fn model(shape: Resolved, normalise: Normalise, device: &Device) -> Result<Model> {
     let vit = models::build(&shape, 0, device)?;
-    let normalise = session::normalise(data, shape.mean_std);
     Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
 }
 

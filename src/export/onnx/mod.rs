@@ -238,8 +238,7 @@ fn metadata(subject: &Subject<'_>) -> Vec<(&'static str, String)> {
         ("architecture", (*arch).to_owned()),
         ("image_mean", list(preprocessing.mean)),
         ("image_std", list(preprocessing.std)),
-        ("image_resize_shorter_side", preprocessing.resize(config).to_string()),
-        ("image_interpolation", "bicubic".into()),
+        ("image_preparation", preprocessing.describe(config.img_size)),
         ("patch_size", config.patch_size.to_string()),
         ("prefix_tokens", config.prefix_tokens().to_string()),
     ]

@@ -46,7 +46,7 @@ pub(super) fn package<'a>(
     class.config.insert("dtype".into(), json!(precision.torch_name()));
     let config = Value::Object(std::mem::take(&mut class.config));
     let readme = card.transformers(subject, &class);
-    let preprocessor = preprocessor::config(subject, class.processor);
+    let preprocessor = preprocessor::config(subject, class.processor)?;
     let metadata = [("format", "pt".to_owned())];
     let extra = class.extra_argument.map(|extra| format!(", {extra}")).unwrap_or_default();
     let call = format!("transformers.{}.from_pretrained('FOLDER'{extra})", class.name);
