@@ -18,6 +18,7 @@
 //! - [`weights`]: timm-named safetensors in and out.
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
@@ -43,6 +44,7 @@ pub mod hub;
 pub mod inspect;
 pub mod loss;
 pub mod maps;
+pub mod method;
 pub mod nullspace;
 pub mod plant;
 pub mod refine;

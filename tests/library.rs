@@ -12,6 +12,8 @@ mod gradients;
 mod hostile;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/methods.rs"]
+mod methods;
 #[path = "library/nullspace.rs"]
 mod nullspace;
 #[path = "library/positions.rs"]

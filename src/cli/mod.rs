@@ -12,6 +12,7 @@ mod evaluate;
 mod figure;
 mod inspect;
 mod list_models;
+mod methods;
 mod models;
 mod nullspace;
 mod parts_file;
@@ -19,6 +20,7 @@ mod plant;
 mod pretrain;
 mod run_folder;
 mod session;
+mod shapes;
 
 use std::process::ExitCode;
 
