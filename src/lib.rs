@@ -19,6 +19,7 @@
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
 //! - [`export`]: models as timm, transformers and ONNX read them.
+//! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
@@ -45,6 +46,7 @@ pub mod hub;
 pub mod inspect;
 pub mod loss;
 pub mod maps;
+pub mod method;
 pub mod nullspace;
 pub mod plant;
 pub mod refine;

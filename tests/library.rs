@@ -14,6 +14,8 @@ mod hostile;
 mod hostile_images;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/methods.rs"]
+mod methods;
 #[path = "library/namings.rs"]
 mod namings;
 #[path = "library/nullspace.rs"]

@@ -27,7 +27,7 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Show the main job on procedural images: nothing to download or configure
     Demo(DemoArgs),
-    /// Distil a student from a teacher's refined features
+    /// Distil a student from a teacher's refined features, or by a baseline method
     Distill(DistillArgs),
     /// Train a plain ViT with labels (makes teachers and baselines)
     Pretrain(PretrainArgs),
@@ -113,6 +113,13 @@ pub(super) struct DistillArgs {
     /// The student's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) student: Option<String>,
+    /// singer, or a baseline in the same loop: fitnet, vitkd, vitkd-reference, kd,
+    /// none (labels alone)
+    #[arg(long, value_name = "NAME")]
+    pub(super) method: Option<String>,
+    /// Weight of the cross-entropy with labels beside the method's loss
+    #[arg(long, value_name = "W")]
+    pub(super) label_weight: Option<f64>,
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<i64>>,

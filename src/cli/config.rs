@@ -8,6 +8,7 @@ use toml::{Table, Value};
 
 use crate::distill::Settings;
 use crate::error::{Error, Result};
+use crate::method::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::train::{OptimizerSettings, Schedule};
 use crate::vit::{CropMode, Interpolation};
 
@@ -22,7 +23,12 @@ pub(super) struct DistillConfig {
     pub(super) teacher: ModelSpec,
     pub(super) student: ModelSpec,
     pub(super) data: DataConfig,
+    pub(super) method: MethodName,
+    pub(super) label_weight: f64,
     pub(super) singer: Settings,
+    pub(super) fitnet: FitnetSettings,
+    pub(super) vitkd: VitkdSettings,
+    pub(super) kd: KdSettings,
     pub(super) optimizer: OptimizerSettings,
     pub(super) schedule: Schedule,
     pub(super) train: TrainConfig,
@@ -51,6 +57,22 @@ impl Default for DeviceName {
     fn default() -> Self {
         Self("auto".into())
     }
+}
+
+/// How the student is taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum MethodName {
+    #[default]
+    Singer,
+    Fitnet,
+    /// Projections, generators and mask token trained with the student.
+    Vitkd,
+    /// As published: generators and mask token stay at their random start.
+    VitkdReference,
+    Kd,
+    /// Labels alone.
+    None,
 }
 
 /// Precision of the teacher; all that is trained is f32.

@@ -13,6 +13,7 @@ mod export;
 mod figure;
 mod inspect;
 mod list_models;
+mod methods;
 mod models;
 mod nullspace;
 mod parts_file;
@@ -21,6 +22,7 @@ mod preprocessing;
 mod pretrain;
 mod run_folder;
 mod session;
+mod shapes;
 
 use std::process::ExitCode;
 

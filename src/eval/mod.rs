@@ -5,7 +5,9 @@ mod knn;
 mod measure;
 
 pub use knn::knn_accuracy;
-pub use measure::{Features, LayerNorms, accuracy, class_features, distilled_norms};
+pub use measure::{
+    Features, LayerNorms, accuracy, class_features, distilled_norms, last_block_norms,
+};
 
 use burn::tensor::{Device, Tensor, TensorData};
 

@@ -82,7 +82,7 @@ fn settings(
     let last = teacher.depth - 1;
     let mut layers = match &args.layers {
         Some(layers) => layers.clone(),
-        None if run.is_some() => run_layers,
+        None if !run_layers.is_empty() => run_layers,
         None => vec![(teacher.depth * 17 / 24).min(last.saturating_sub(1)), last],
     };
     layers.sort_unstable();

@@ -4,7 +4,7 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::args::InspectArgs;
-use crate::cli::config::{DataConfig, DistillConfig, ModelSpec};
+use crate::cli::config::{DataConfig, DistillConfig, MethodName, ModelSpec};
 use crate::cli::distill::STUDENT;
 use crate::cli::models::{self, Resolved};
 use crate::cli::parts_file::PartsFile;
@@ -132,7 +132,11 @@ fn model(shape: Resolved, normalise: Normalise, device: &Device) -> Result<Model
     Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
 }
 
+/// What SiNGER trained by layer; other methods have no refined features to show.
 fn layer_parts(run: &Run, depth: usize, device: &Device) -> Result<Vec<LayerParts>> {
+    if run.config.method != MethodName::Singer {
+        return Ok(Vec::new());
+    }
     let file = PartsFile::open(&run.folder)?;
     let layers = file.layers()?;
     if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {
