@@ -37,6 +37,8 @@ pub(super) enum Command {
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model
     Plant(PlantArgs),
+    /// Train methods with seeds, measure them and compare, from one file
+    Study(StudyArgs),
     /// List the models that are known by name
     Models(ModelsArgs),
     /// List the devices and what each supports
@@ -193,6 +195,19 @@ pub(super) struct NullspaceArgs {
     /// Print JSON, with every singular value, instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StudyArgs {
+    /// TOML file that says what is trained and measured
+    #[arg(value_name = "FILE")]
+    pub(super) study: PathBuf,
+    /// Devices instead of the file's; each does one job at a time
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
+    pub(super) devices: Vec<String>,
+    /// Only show which jobs are done and which are open
+    #[arg(long)]
+    pub(super) list: bool,
 }
 
 #[derive(Debug, ClapArgs)]

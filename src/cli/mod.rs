@@ -19,6 +19,7 @@ mod plant;
 mod pretrain;
 mod run_folder;
 mod session;
+mod study;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
+        Command::Study(args) => study::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

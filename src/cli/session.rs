@@ -163,15 +163,19 @@ pub(super) fn steps(train: &TrainConfig, images: usize, loader: &LoaderSettings)
     Ok(steps)
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
-pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
+/// What training says at Ctrl-C.
+pub(super) const SAVING: &str = "stopping after this step and saving";
+
+/// A flag that Ctrl-C sets, saying what happens then; a second Ctrl-C ends the
+/// program at once.
+pub(super) fn stop_flag(said: &'static str) -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = flag.clone();
     ctrlc::set_handler(move || {
         if set.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step and saving; press Ctrl-C again to stop at once");
+        eprintln!("\n{said}; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::config(format!("cannot watch for Ctrl-C: {error}")))?;
     Ok(flag)
