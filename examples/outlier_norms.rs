@@ -7,19 +7,18 @@ use std::path::PathBuf;
 use burn::tensor::{Device, Tensor, TensorData};
 use singer::data::{ImageSet, Normalise, Scenes};
 use singer::refine::{NormStats, patch_norms};
-use singer::weights;
+use singer::weights::{self, Recognised};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors");
     let path = PathBuf::from(std::env::args().nth(1).unwrap_or_else(|| bundled.into()));
-    let (arch, config) = weights::stored_config(&path)?
-        .ok_or("this example opens files written by singer, which say their shape")?;
+    let Recognised { arch, config, mean_std: (mean, std), .. } = weights::recognise(&path)?;
     let device = Device::flex();
     let teacher = weights::load(&path, &arch, &config, &device)?;
 
     let [height, width] = config.img_size;
     let scenes = Scenes::new(2026, 20_000..20_064, height.max(width) as u32);
-    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
+    let normalise = Normalise { mean, std };
     let mut pixels = Vec::new();
     for index in 0..scenes.len() {
         normalise.append(&scenes.read(index)?, &mut pixels);

@@ -27,6 +27,15 @@ pub enum Error {
         /// What the reader found.
         reason: String,
     },
+    /// A file of weights names its tensors as no known model does, or leaves open
+    /// what the model is.
+    #[error("{path}: {reason}", path = path.display())]
+    Naming {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and the mend.
+        reason: String,
+    },
     /// A file of weights belongs to another architecture.
     #[error("{path}: the tensors do not fit {arch}{report}", path = path.display())]
     Mismatch {

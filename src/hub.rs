@@ -12,11 +12,18 @@ use hf_hub::{Cache, Repo, RepoType};
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::weights::shard_names;
 
 /// What marks a model of the hub where a file could stand.
 pub const PREFIX: &str = "hf-hub:";
-/// The weights' file, in the order of preference.
-const WEIGHTS: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+/// The weights' file, or the index of its shards, in the order of preference.
+const WEIGHTS: [&str; 3] = ["model.safetensors", INDEX, "pytorch_model.bin"];
+/// The index of weights in several files.
+const INDEX: &str = "model.safetensors.index.json";
+/// The same for files of torch.save, which are not read in parts.
+const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
+/// What tells the architecture and the images' statistics, where a model has it.
+const COMPANIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
 /// Tries beyond the first, each from where the last one broke off.
 const RETRIES: usize = 4;
 
@@ -57,8 +64,9 @@ impl Reference {
         Self { model: format!("timm/{name}"), revision: "main".into() }
     }
 
-    /// The path of the weights in the cache, downloaded where they are not there
-    /// yet; `config.json` lies beside them where the model has one.
+    /// The path of the weights in the cache, or of the index of their shards,
+    /// downloaded where they are not there yet; `config.json` and
+    /// `preprocessor_config.json` lie beside them where the model has them.
     ///
     /// # Errors
     /// [`Error::Hub`].
@@ -69,9 +77,14 @@ impl Reference {
         if offline() {
             let cached = cache.repo(repo());
             let found = WEIGHTS.iter().find_map(|file| cached.get(file));
-            return found.ok_or_else(|| self.failed(
+            let lacking = || {
+                self.failed(
                 "it is not in the cache, and HF_HUB_OFFLINE is set; unset it, or set HF_HOME to where it is",
-            ));
+            )
+            };
+            let path = found.ok_or_else(lacking)?;
+            let whole = Self::shards(&path)?.iter().all(|shard| cached.get(shard).is_some());
+            return if whole { Ok(path) } else { Err(lacking()) };
         }
         let mut builder = ApiBuilder::from_env().with_progress(progress).with_retries(RETRIES);
         if let Ok(token) = std::env::var("HF_TOKEN") {
@@ -79,21 +92,46 @@ impl Reference {
         }
         let api = builder.build().map_err(|error| self.explain(&error))?;
         let remote = api.repo(repo());
+        let mut weights = None;
         for file in WEIGHTS {
             match self.download(&api, &remote, file) {
                 Ok(path) => {
-                    // Without it the architecture must be given, which is said then.
-                    let _ = self.download(&api, &remote, "config.json");
-                    return Ok(path);
+                    weights = Some(path);
+                    break;
                 }
                 Err(Failure::Missing) => {}
                 Err(Failure::Other(error)) => return Err(error),
             }
         }
-        Err(self.failed(&format!(
-            "there is no such model or revision, or it has neither {}; look at its page",
-            WEIGHTS.join(" nor ")
-        )))
+        let Some(path) = weights else {
+            return Err(match self.download(&api, &remote, TORCH_INDEX) {
+                Ok(_) => self.failed(
+                    "its weights are torch files in several parts, which are not read; ask its owner for safetensors, or convert it with transformers' save_pretrained",
+                ),
+                Err(_) => self.failed(&format!(
+                    "there is no such model or revision, or it has neither {}; look at its page",
+                    WEIGHTS.join(" nor ")
+                )),
+            });
+        };
+        for shard in Self::shards(&path)? {
+            self.download(&api, &remote, &shard).map_err(|failure| match failure {
+                Failure::Missing => {
+                    self.failed(&format!("its index names {shard}, which it does not have"))
+                }
+                Failure::Other(error) => error,
+            })?;
+        }
+        for file in COMPANIONS {
+            // What they would have said is recognised or asked for.
+            let _ = self.download(&api, &remote, file);
+        }
+        Ok(path)
+    }
+
+    /// The files that an index names; none for weights in one file.
+    fn shards(path: &Path) -> Result<Vec<String>> {
+        if path.ends_with(INDEX) { shard_names(path) } else { Ok(Vec::new()) }
     }
 
     fn download(
@@ -156,15 +194,6 @@ impl Reference {
         let Self { model, revision } = self;
         Error::Hub { model: format!("{model}@{revision}"), reason: reason.into() }
     }
-}
-
-/// The architecture and number of classes in timm's `config.json` beside weights
-/// of the hub; none where there is no such file or it is not timm's.
-pub fn stated_architecture(weights: &Path) -> Option<(String, Option<usize>)> {
-    let text = std::fs::read_to_string(weights.parent()?.join("config.json")).ok()?;
-    let config: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let classes = config["num_classes"].as_u64().map(|count| count as usize);
-    Some((config["architecture"].as_str()?.to_owned(), classes))
 }
 
 enum Failure {

@@ -15,9 +15,11 @@
 //!
 //! Around it:
 //! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
-//! - [`weights`]: timm-named safetensors in and out.
+//! - [`weights`]: checkpoints in any published naming, recognised; timm-named safetensors out.
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`export`]: models as timm, transformers and ONNX read them.
+//! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
@@ -37,12 +39,14 @@ pub mod device;
 pub mod distill;
 pub mod error;
 pub mod eval;
+pub mod export;
 pub mod gpu;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod inspect;
 pub mod loss;
 pub mod maps;
+pub mod method;
 pub mod nullspace;
 pub mod plant;
 pub mod refine;

@@ -10,8 +10,14 @@ mod formats;
 mod gradients;
 #[path = "library/hostile.rs"]
 mod hostile;
+#[path = "library/hostile_images.rs"]
+mod hostile_images;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/methods.rs"]
+mod methods;
+#[path = "library/namings.rs"]
+mod namings;
 #[path = "library/nullspace.rs"]
 mod nullspace;
 #[path = "library/positions.rs"]

@@ -1,6 +1,8 @@
 //! The program from end to end, as its user sees it: outputs, exit codes and
 //! messages. Mostly on the CPU backend, with models of a few thousand parameters.
 
+#[path = "program/export.rs"]
+mod export;
 #[path = "program/families.rs"]
 mod families;
 #[path = "program/faults.rs"]
@@ -9,6 +11,12 @@ mod faults;
 mod hub;
 #[path = "program/inspect.rs"]
 mod inspect;
+#[path = "program/methods.rs"]
+mod methods;
+#[path = "program/namings.rs"]
+mod namings;
+#[path = "program/preprocessing.rs"]
+mod preprocessing;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]

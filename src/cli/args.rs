@@ -2,7 +2,9 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::export::ExportArgs;
 use super::inspect::InspectArgs;
+use super::preprocessing::PreprocessArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -25,7 +27,7 @@ pub(super) struct Args {
 pub(super) enum Command {
     /// Show the main job on procedural images: nothing to download or configure
     Demo(DemoArgs),
-    /// Distil a student from a teacher's refined features
+    /// Distil a student from a teacher's refined features, or by a baseline method
     Distill(DistillArgs),
     /// Train a plain ViT with labels (makes teachers and baselines)
     Pretrain(PretrainArgs),
@@ -33,6 +35,8 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Look into a teacher and its student on images: norms, similarity, drift
     Inspect(InspectArgs),
+    /// Write a model as timm, transformers or ONNX runtimes read it
+    Export(ExportArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model
@@ -101,16 +105,23 @@ pub(super) struct TrainArgs {
 pub(super) struct DistillArgs {
     #[command(flatten)]
     pub(super) train: TrainArgs,
-    /// The teacher's weights: a safetensors file with timm's names, a model of
+    /// The teacher's weights: a file in any published naming, a model of
     /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
-    /// The teacher's timm name; not needed for files written by singer
+    /// The teacher's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
     /// The student's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) student: Option<String>,
+    /// singer, or a baseline in the same loop: fitnet, vitkd, vitkd-reference, kd,
+    /// none (labels alone)
+    #[arg(long, value_name = "NAME")]
+    pub(super) method: Option<String>,
+    /// Weight of the cross-entropy with labels beside the method's loss
+    #[arg(long, value_name = "W")]
+    pub(super) label_weight: Option<f64>,
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<i64>>,
@@ -150,15 +161,14 @@ pub(super) struct EvaluateArgs {
     /// Images to classify
     #[arg(long, value_name = "PATH")]
     pub(super) test: String,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// Most images to take of each set, evenly spread
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) limit: usize,
-    /// Share of the resized image that the centre crop keeps
-    #[arg(long, default_value_t = 0.875)]
-    pub(super) crop_pct: f64,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessArgs,
     /// Measure a model of this shape with new random weights instead
     #[arg(long)]
     pub(super) untrained: bool,
@@ -177,7 +187,7 @@ pub(super) struct EvaluateArgs {
 pub(super) struct NullspaceArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// Only these layers, from 0
@@ -329,7 +339,9 @@ pub(super) struct PlantArgs {
     /// Seed of the direction
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessArgs,
 }

@@ -13,8 +13,9 @@ use super::{models, session};
 use crate::device::{self, OpenDevice};
 use crate::distill::{Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
+use crate::method::{Distillation, Singer};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise};
-use crate::train::{DistillTask, OptimizerSettings, ParamOptimizer, Shards};
+use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
@@ -47,7 +48,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let student_depth = student.depth();
     let (mut model, _) = Trainee::new(student, &teacher, &layers, &settings, 3)?;
     let distiller = Distiller::new(teacher, student_depth, settings, &training)?;
-    let task = DistillTask { distiller };
+    let task = Distillation::new(Singer { distiller });
     let [height, width] = teacher_shape.config.img_size;
     let noise = Distribution::Normal(0.0, 1.0);
     let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
@@ -56,15 +57,15 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let shards = Shards::new(parts)?;
     let labels = vec![0; args.batch];
     let forward = timed(args.runs, || {
-        let passes = shards.map(args.batch, |range, _| {
+        let passes = shards.map(args.batch, 0, |range, _| {
             let images = images.clone().narrow(0, range.start, range.len());
-            task.distiller.teacher_pass(images).features.pop()
+            task.method.distiller.teacher_pass(images).features.pop()
         });
         passes.into_iter().try_for_each(|features| wait(device, features))
     })?;
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let step = timed(args.runs, || {
-        let (_, grads) = shards.backward(&task, &model, &training, &images, &labels);
+        let (_, grads) = shards.backward(&task, &model, &training, &images, &labels, 0);
         model = optimizer.step(1e-4, model.clone(), grads, None);
         wait(device, Some(model.student.patch_embed.proj.weight.val().inner().flatten(2, 3)))
     })?;

@@ -8,7 +8,9 @@ use toml::{Table, Value};
 
 use crate::distill::Settings;
 use crate::error::{Error, Result};
+use crate::method::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::train::{OptimizerSettings, Schedule};
+use crate::vit::{CropMode, Interpolation};
 
 /// `singer distill`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -21,7 +23,12 @@ pub(super) struct DistillConfig {
     pub(super) teacher: ModelSpec,
     pub(super) student: ModelSpec,
     pub(super) data: DataConfig,
+    pub(super) method: MethodName,
+    pub(super) label_weight: f64,
     pub(super) singer: Settings,
+    pub(super) fitnet: FitnetSettings,
+    pub(super) vitkd: VitkdSettings,
+    pub(super) kd: KdSettings,
     pub(super) optimizer: OptimizerSettings,
     pub(super) schedule: Schedule,
     pub(super) train: TrainConfig,
@@ -50,6 +57,22 @@ impl Default for DeviceName {
     fn default() -> Self {
         Self("auto".into())
     }
+}
+
+/// How the student is taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum MethodName {
+    #[default]
+    Singer,
+    Fitnet,
+    /// Projections, generators and mask token trained with the student.
+    Vitkd,
+    /// As published: generators and mask token stay at their random start.
+    VitkdReference,
+    Kd,
+    /// Labels alone.
+    None,
 }
 
 /// Precision of the teacher; all that is trained is f32.
@@ -107,7 +130,9 @@ pub(super) struct DataConfig {
     pub(super) scale: [f64; 2],
     pub(super) ratio: [f64; 2],
     pub(super) flip: f64,
-    pub(super) crop_pct: f64,
+    pub(super) crop_pct: Option<f64>,
+    pub(super) crop_mode: Option<CropMode>,
+    pub(super) interpolation: Option<Interpolation>,
     pub(super) max_unreadable: f64,
 }
 
@@ -122,7 +147,9 @@ impl Default for DataConfig {
             scale: [0.08, 1.0],
             ratio: [3.0 / 4.0, 4.0 / 3.0],
             flip: 0.5,
-            crop_pct: 0.875,
+            crop_pct: None,
+            crop_mode: None,
+            interpolation: None,
             max_unreadable: 0.01,
         }
     }

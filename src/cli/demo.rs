@@ -11,8 +11,9 @@ use super::distill::{Report, STUDENT, distill};
 use super::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile, number, png};
 use super::models;
 use super::parts_file::PartsFile;
+use super::preprocessing::preprocess;
 use super::session;
-use crate::data::{Normalise, SharedImages};
+use crate::data::{Normalise, SharedImages, Split};
 use crate::device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
@@ -64,7 +65,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
             path: Some("scenes:2000".into()),
             val: Some(UNSEEN.into()),
             scale: [0.6, 1.0],
-            crop_pct: 1.0,
+            crop_pct: Some(1.0),
             ..DataConfig::default()
         },
         singer: Settings { layers: vec![PLANTED], rank: 16, ..Settings::default() },
@@ -103,8 +104,8 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let last = teacher.depth() - 1;
     let adapter = PartsFile::open(&report.folder)?.adapter(last, &device)?;
 
-    let images = session::images(UNSEEN, session::scene_side(&shape.config))?;
-    let normalise = session::normalise(&DataConfig::default(), &shape.arch);
+    let images = session::images(UNSEEN, Split::Val, session::scene_side(&shape.config))?;
+    let normalise = preprocess(&DataConfig::default(), &shape)?.normalise;
     let prefix = teacher.prefix_tokens();
     let pictures = most_affected(&teacher, &images, normalise, &device)?;
     let batch = tensor(&pictures, normalise, &device);

@@ -3,21 +3,23 @@ use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
-use burn::tensor::FloatDType;
 use serde::Serialize;
 use serde_json::json;
 
 use super::args::DistillArgs;
-use super::config::{self, DistillConfig, Override, Precision, Side};
+use super::config::{self, DistillConfig, MethodName, Override, Precision};
+use super::methods::{self, Measure, Models, Prepared};
 use super::models::{self, Resolved};
-use super::parts_file;
+use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
-use super::session;
-use crate::distill::{BasisReport, Distiller, Settings, Trainee};
+use super::{parts_file, session, shapes};
+use crate::data::{Normalise, SharedImages, Split};
+use crate::distill::{BasisReport, with_last_layer};
 use crate::error::{Error, Result};
-use crate::eval::{LayerNorms, distilled_norms};
-use crate::train::{DistillTask, Record, RunSettings};
-use crate::vit::Vit;
+use crate::eval::{LayerNorms, accuracy, last_block_norms};
+use crate::method::{Distillation, Method};
+use crate::refine::NormSummary;
+use crate::train::{Record, RunSettings};
 use crate::{device, weights};
 
 /// Name of the student in a run's folder.
@@ -32,6 +34,8 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("teacher.weights", teacher.map(Into::into));
     add("teacher.arch", args.teacher_arch.map(Into::into));
     add("student.arch", args.student.map(Into::into));
+    add("method", args.method.map(Into::into));
+    add("label_weight", args.label_weight.map(Into::into));
     add("singer.layers", args.layers.map(Into::into));
     add("singer.rank", args.rank.map(Into::into));
     add("singer.quantile", args.quantile.map(Into::into));
@@ -47,15 +51,20 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
 /// What a finished run found.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
-    /// Patch norms of the distilled layers before training.
+    /// Patch norms of the distilled layers before training, where the method
+    /// refines them.
     pub(super) norms_at_start: Vec<LayerNorms>,
     /// The same after it.
     pub(super) norms: Vec<LayerNorms>,
+    /// Patch norms of the student's last block.
+    pub(super) student_norms: Option<NormSummary>,
+    /// Share of the measured images that a trained head puts into their class.
+    pub(super) val_accuracy: Option<f64>,
     /// The first step's losses, where this process did it.
     pub(super) first: Option<Record>,
     /// The last step's losses.
     pub(super) last: Option<Record>,
-    /// The student layer of each distilled one.
+    /// The student's layers that learn from the teacher's.
     pub(super) student_layers: Vec<usize>,
     /// Where the run's files lie.
     #[serde(skip)]
@@ -68,141 +77,169 @@ pub(super) fn distill(
     resume: bool,
     stop: &AtomicBool,
 ) -> Result<Option<Report>> {
-    if config.teacher.weights.is_none() {
-        return Err(Error::config(
-            "no teacher: set teacher.weights or --teacher (a safetensors file with timm's names, or hf-hub:OWNER/NAME)",
-        ));
+    let go = Run { config, resume, stop };
+    match config.method {
+        MethodName::Singer => go.with(methods::singer),
+        MethodName::Fitnet => go.with(methods::fitnet),
+        MethodName::Vitkd => go.with(methods::vitkd::<true>),
+        MethodName::VitkdReference => go.with(methods::vitkd::<false>),
+        MethodName::Kd => go.with(methods::kd),
+        MethodName::None => go.with(methods::labels_only),
     }
-    let teacher_shape = models::resolve(&config.teacher, "teacher")?;
-    let student_shape = student_shape(config, &teacher_shape)?;
-    let size = student_shape.config.img_size;
-    if teacher_shape.config.img_size != size {
-        return Err(Error::config(format!(
-            "the teacher takes {:?} pixels and the student {size:?}; set student.img_size to the teacher's",
-            teacher_shape.config.img_size
-        )));
-    }
-    let counts = |shape: &Resolved| (shape.config.prefix_tokens(), shape.config.patches());
-    Distiller::check_tokens(counts(&teacher_shape), counts(&student_shape))?;
-    let images =
-        session::training_images(&config.data, session::scene_side(&student_shape.config))?;
-    let normalise = session::normalise(&config.data, &teacher_shape.arch);
-    let transform = session::train_transform(&config.data, size)?;
-    let loader = session::loader(&config.data, &config.train, config.seed);
-    let steps = session::steps(&config.train, images.len(), &loader)?;
-
-    let opened = device::open(&config.device.0)?;
-    let plain = &opened.device;
-    let training = plain.clone().autodiff();
-    let teacher = models::build(&teacher_shape, 0, plain)?;
-    let student = models::build(&student_shape, config.seed, &training)?;
-    let (task, model, basis) = prepare(teacher, student, config, &training)?;
-    if config.precision == Precision::F16 && !device::supports_f16(plain) {
-        return Err(Error::Device {
-            wanted: config.device.0.clone(),
-            reason: "it has no half precision; use precision = \"f32\"".into(),
-        });
-    }
-    let parts = session::parts(config.train.threads, &opened);
-    let mut folder = RunFolder::prepare(
-        config.out.as_deref(),
-        resume,
-        "distill",
-        &opened.name,
-        config.seed,
-        config,
-    )?;
-    folder.record("basis", &basis)?;
-    announce(&task, &teacher_shape, &student_shape, &basis, &opened.name);
-
-    let settings = RunSettings {
-        out: folder.path.clone(),
-        steps,
-        optimizer: config.optimizer.clone(),
-        schedule: config.schedule.clone(),
-        clip: config.train.clip,
-        log_every: config.train.log_every,
-        checkpoint_every: config.train.checkpoint_every,
-        description: description(config, &teacher_shape, &student_shape, &task, steps, parts),
-        resume,
-        image_size: size,
-        loader,
-        parts,
-    };
-    let measure_on = match &config.data.val {
-        Some(place) => session::images(place, session::scene_side(&student_shape.config))?,
-        None => images.clone(),
-    };
-    let batch = config.train.batch.min(64);
-    let limit = Some(config.train.measure.max(1));
-    let measure = session::eval_settings(&config.data, size, normalise, batch, limit);
-    let norms = |model: &Trainee| {
-        distilled_norms(&task.distiller, &model.valid(), &measure_on, &measure, plain)
-    };
-    let norms_at_start = norms(&model)?;
-    folder.record("norms_at_start", &norms_at_start)?;
-
-    let feed = (images, transform, normalise);
-    let done = session::train_shown(&task, model, &training, feed, &settings, stop)?;
-    let Some((trained, ends)) = done else { return Ok(None) };
-    let trained_norms = norms(&trained)?;
-    let trained = trained.valid();
-    parts_file::save(&trained, &task.distiller, &folder.path)?;
-    let file = folder.path.join(STUDENT);
-    weights::save(&trained.student, &student_shape.arch, &student_shape.config, &file)?;
-    let (first, last) = ends.unzip();
-    let report = Report {
-        norms_at_start,
-        norms: trained_norms,
-        first: first.filter(|record| record.step == 1),
-        last,
-        student_layers: task.distiller.student_layers().to_vec(),
-        folder: folder.path.clone(),
-    };
-    folder.record("result", &report)?;
-    folder.finish()?;
-    print_report(&report, &file.display().to_string());
-    Ok(Some(report))
 }
 
-/// A student without labels needs no head, and a new one's patches follow the
-/// teacher's unless the settings say otherwise.
-fn student_shape(config: &DistillConfig, teacher: &Resolved) -> Result<Resolved> {
-    let mut spec = session::with_classes(&config.student, 0);
-    if spec.weights.is_none() {
-        spec.img_size = spec.img_size.or(Some(Side::Sides(teacher.config.img_size)));
-        spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
-    }
-    models::resolve(&spec, "student")
+/// A run to be done.
+struct Run<'a> {
+    config: &'a DistillConfig,
+    resume: bool,
+    stop: &'a AtomicBool,
 }
 
-fn prepare(
-    teacher: Vit,
-    student: Vit,
-    config: &DistillConfig,
-    training: &burn::tensor::Device,
-) -> Result<(DistillTask, Trainee, Vec<BasisReport>)> {
-    let settings: Settings = config.singer.clone();
-    let layers = settings.resolve_layers(teacher.depth())?;
-    let depth = student.depth();
-    let (model, basis) = Trainee::new(student, &teacher, &layers, &settings, config.seed)?;
-    let mut distiller = Distiller::new(teacher, depth, settings, training)?;
-    if config.precision == Precision::F16 {
-        distiller = distiller.with_teacher_precision(FloatDType::F16);
+impl Run<'_> {
+    /// All that is the same for every method.
+    fn with<M: Method>(
+        self,
+        prepare: impl FnOnce(Models<'_>) -> Result<Prepared<M>>,
+    ) -> Result<Option<Report>> {
+        let config = self.config;
+        let teacher_shape = shapes::teacher(config)?;
+        let side = |shape: &Resolved| session::scene_side(&shape.config);
+        // The number of classes decides on the student's head, and nothing else.
+        let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
+        let images = session::training_images(&config.data, side(&shape))?;
+        let classes = images.classes().len();
+        let student_shape = shapes::student(config, teacher_shape.as_ref(), Some(classes))?;
+        let size = student_shape.config.img_size;
+        let seen_as = teacher_shape.as_ref().unwrap_or(&student_shape);
+        let preprocess = preprocess(&config.data, seen_as)?;
+        let transform = session::train_transform(&config.data, size)?;
+        let loader = session::loader(&config.data, &config.train, config.seed);
+        let steps = session::steps(&config.train, images.len(), &loader)?;
+
+        let opened = device::open(&config.device.0)?;
+        let plain = &opened.device;
+        let training = plain.clone().autodiff();
+        let teacher = match (&teacher_shape, config.method) {
+            (Some(shape), method) if method != MethodName::None => {
+                Some(models::build(shape, 0, plain)?)
+            }
+            _ => None,
+        };
+        let student = models::build(&student_shape, config.seed, &training)?;
+        let grid = student_shape.config.grid();
+        let models = Models { teacher, student, config, grid, training: &training };
+        let Prepared { method, model, bases, norms } = prepare(models)?;
+        let task = Distillation { method, label_weight: config.label_weight };
+        if config.precision == Precision::F16 && !device::supports_f16(plain) {
+            return Err(Error::Device {
+                wanted: config.device.0.clone(),
+                reason: "it has no half precision; use precision = \"f32\"".into(),
+            });
+        }
+        let parts = session::parts(config.train.threads, &opened);
+        let mut folder = RunFolder::prepare(
+            config.out.as_deref(),
+            self.resume,
+            "distill",
+            &opened.name,
+            config.seed,
+            config,
+        )?;
+        folder.record("preprocess", preprocess)?;
+        folder.record("basis", &bases)?;
+        announce(config.method, teacher_shape.as_ref(), &student_shape, &opened.name);
+        announce_bases(&bases, task.method.student_layers());
+
+        let settings = RunSettings {
+            out: folder.path.clone(),
+            steps,
+            optimizer: config.optimizer.clone(),
+            schedule: config.schedule.clone(),
+            clip: config.train.clip,
+            log_every: config.train.log_every,
+            checkpoint_every: config.train.checkpoint_every,
+            description: description(
+                config,
+                preprocess.normalise,
+                teacher_shape.as_ref(),
+                &student_shape,
+                steps,
+                parts,
+            ),
+            resume: self.resume,
+            image_size: size,
+            loader,
+            parts,
+        };
+        let validation = config.data.val.as_deref();
+        let validation = validation
+            .map(|place| session::images(place, Split::Val, side(&student_shape)))
+            .transpose()?;
+        let batch = config.train.batch.min(64);
+        let limited = |limit| session::eval_settings(&config.data, size, &preprocess, batch, limit);
+        let measure = Measure {
+            images: validation.clone().unwrap_or_else(|| images.clone()),
+            settings: limited(Some(config.train.measure.max(1))),
+            device: plain,
+        };
+        let norms_at_start = norms(&task.method, &model.valid(), &measure)?;
+        folder.record("norms_at_start", &norms_at_start)?;
+
+        let feed = (images, transform, preprocess.normalise);
+        let done = session::train_shown(&task, model, &training, feed, &settings, self.stop)?;
+        let Some((trained, ends)) = done else { return Ok(None) };
+        let trained = trained.valid();
+        let layers = match &teacher_shape {
+            Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
+            None => Vec::new(),
+        };
+        parts_file::save(&task.method, &trained, &layers, &folder.path)?;
+        let student = task.method.student(&trained);
+        let file = folder.path.join(STUDENT);
+        // The student sees what the teacher saw, whatever its own name's weights do.
+        let notes = [preprocessing::note(&preprocess)];
+        let Resolved { arch, config: shape, .. } = &student_shape;
+        weights::save_with_notes(student, arch, shape, &notes, &file)?;
+        let knows = |set: &&SharedImages| set.classes().len() <= student_shape.config.num_classes;
+        let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
+        let (first, last) = ends.unzip();
+        let report = Report {
+            norms_at_start,
+            norms: norms(&task.method, &trained, &measure)?,
+            student_norms: last_block_norms(student, &measure.images, &measure.settings, plain)?,
+            val_accuracy: labelled
+                .map(|set| accuracy(student, set, &limited(None), plain))
+                .transpose()?,
+            first: first.filter(|record| record.step == 1),
+            last,
+            student_layers: task.method.student_layers().to_vec(),
+            folder: folder.path.clone(),
+        };
+        folder.record("result", &report)?;
+        folder.finish()?;
+        print_report(&report, &file.display().to_string());
+        Ok(Some(report))
     }
-    Ok((DistillTask { distiller }, model, basis))
 }
 
-fn announce(
-    task: &DistillTask,
-    teacher: &Resolved,
-    student: &Resolved,
-    basis: &[BasisReport],
-    device: &str,
-) {
-    println!("distilling {} into {}, {device}", teacher.arch, student.arch);
-    let mapped = task.distiller.student_layers();
-    for (report, mapped) in basis.iter().zip(mapped) {
+fn announce(method: MethodName, teacher: Option<&Resolved>, student: &Resolved, device: &str) {
+    match (method, teacher) {
+        (MethodName::None, _) | (_, None) => {
+            println!("training {} on labels alone, {device}", student.arch);
+        }
+        (MethodName::Singer, Some(teacher)) => {
+            println!("distilling {} into {}, {device}", teacher.arch, student.arch);
+        }
+        (method, Some(teacher)) => {
+            let name = json!(method);
+            let name = name.as_str().unwrap_or_default();
+            println!("distilling {} into {} by {name}, {device}", teacher.arch, student.arch);
+        }
+    }
+}
+
+fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
+    for (report, mapped) in bases.iter().zip(student_layers) {
         println!(
             "layer {} -> student layer {mapped}: basis of block {}, residual {:.2e}, singular values {:.2e} to {:.2e}",
             report.layer, report.reader, report.residual, report.sigma_min, report.sigma_max
@@ -228,11 +265,21 @@ fn print_report(report: &Report, student: &str) {
             after.refined.outlier_share * 100.0,
         );
     }
+    if let Some(norms) = &report.student_norms {
+        println!(
+            "student: largest over median patch norm {:.2}; patches above 3x the median: {:.2} %",
+            norms.max_over_median,
+            norms.outlier_share * 100.0
+        );
+    }
     if let (Some(first), Some(last)) = (&report.first, &report.last) {
-        for term in ["kd", "outlier", "info"] {
-            let value = |record: &Record| record.terms.get(term).copied().unwrap_or(f32::NAN);
-            println!("{term} loss: {:.4} -> {:.4}", value(first), value(last));
+        for (term, before) in &first.terms {
+            let after = last.terms.get(term).copied().unwrap_or(f32::NAN);
+            println!("{term}: {before:.4} -> {after:.4}");
         }
+    }
+    if let Some(accuracy) = report.val_accuracy {
+        println!("validation accuracy {:.2} %", accuracy * 100.0);
     }
     println!("wrote {student}");
 }
@@ -240,20 +287,33 @@ fn print_report(report: &Report, student: &str) {
 /// What a checkpoint must agree with: all that changes the weights.
 fn description(
     config: &DistillConfig,
-    teacher: &Resolved,
+    normalise: Normalise,
+    teacher: Option<&Resolved>,
     student: &Resolved,
-    task: &DistillTask,
     steps: usize,
     parts: usize,
 ) -> String {
+    let singer = &config.singer;
+    let method = match config.method {
+        MethodName::Singer => json!({ "singer": singer }),
+        MethodName::Fitnet => json!({ "layers": singer.layers, "fitnet": config.fitnet }),
+        MethodName::Vitkd | MethodName::VitkdReference => {
+            json!({ "layers": singer.layers, "vitkd": config.vitkd })
+        }
+        MethodName::Kd => json!({ "kd": config.kd }),
+        MethodName::None => json!({}),
+    };
+    let teacher = teacher.filter(|_| config.method != MethodName::None);
     json!({
         "command": "distill",
+        "method": config.method,
+        "label_weight": config.label_weight,
         "seed": config.seed,
         "precision": config.precision,
-        "teacher": { "weights": config.teacher.weights, "shape": teacher.config },
+        "teacher": teacher.map(|teacher| json!({ "weights": config.teacher.weights, "shape": teacher.config })),
         "student": { "weights": config.student.weights, "shape": student.config },
-        "data": session::identity(&config.data),
-        "singer": task.distiller.settings(),
+        "data": session::identity(&config.data, normalise),
+        "settings": method,
         "batch": config.train.batch,
         "steps": steps,
         "parts": parts,

@@ -5,29 +5,29 @@ use serde_json::json;
 
 use super::args::EvaluateArgs;
 use super::config::DataConfig;
+use super::preprocessing::preprocess;
 use super::{models, session};
+use crate::data::Split;
 use crate::device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::eval::{accuracy, class_features, knn_accuracy};
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let mut model = models::open(&args.weights, args.arch.as_deref())?;
+    let data = args.preprocess.over(DataConfig::default())?;
+    let preprocess = preprocess(&data, &model)?;
     let opened = device::open(&args.device)?;
     if args.untrained {
         model.weights = None;
     }
     let vit = models::build(&model, 0, &opened.device)?;
 
-    if !(args.crop_pct > 0.0 && args.crop_pct <= 1.0) {
-        return Err(Error::config("--crop-pct must lie between 0 and 1"));
-    }
-    let data = DataConfig { crop_pct: args.crop_pct, ..DataConfig::default() };
     let side = session::scene_side(&model.config);
-    let (train, test) = (session::images(&args.train, side)?, session::images(&args.test, side)?);
-    let normalise = session::normalise(&data, &model.arch);
+    let train = session::images(&args.train, Split::Train, side)?;
+    let test = session::images(&args.test, Split::Test, side)?;
     let limit = Some(args.limit.max(1));
     let settings =
-        session::eval_settings(&data, model.config.img_size, normalise, args.batch.max(1), limit);
+        session::eval_settings(&data, model.config.img_size, &preprocess, args.batch.max(1), limit);
 
     let bank = class_features(&vit, &train, &settings, &opened.device)?;
     let queries = class_features(&vit, &test, &settings, &opened.device)?;
@@ -45,6 +45,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             "knn_top1": knn,
             "train_images": bank.labels.len(),
             "test_images": queries.labels.len(),
+            "preprocess": preprocess,
             "last_block_norms": queries.norms,
         });
         println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -65,9 +66,10 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     }
     println!("{table}");
     println!(
-        "{} neighbours, {} test images, {}",
+        "{} neighbours, {} test images, {}, {}",
         bank.labels.len(),
         queries.labels.len(),
+        preprocess.describe(),
         opened.name
     );
     Ok(ExitCode::SUCCESS)

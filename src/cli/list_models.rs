@@ -35,6 +35,8 @@ pub(super) fn run(args: &ModelsArgs) -> Result<ExitCode> {
         "mean",
         "std",
         "crop",
+        "mode",
+        "filter",
     ]);
     for preset in found {
         let config = preset.config();
@@ -50,6 +52,8 @@ pub(super) fn run(args: &ModelsArgs) -> Result<ExitCode> {
             channels(mean),
             channels(std),
             preset.crop_pct.to_string(),
+            preset.crop_mode.to_string(),
+            preset.interpolation.to_string(),
         ]);
     }
     println!("{table}");
@@ -67,7 +71,8 @@ fn row(preset: &Preset) -> Result<serde_json::Value> {
         "mean": mean,
         "std": std,
         "crop_pct": preset.crop_pct,
-        "interpolation": "bicubic",
+        "crop_mode": preset.crop_mode,
+        "interpolation": preset.interpolation,
         "config": config,
     }))
 }

@@ -9,16 +9,20 @@ mod demo;
 mod devices;
 mod distill;
 mod evaluate;
+mod export;
 mod figure;
 mod inspect;
 mod list_models;
+mod methods;
 mod models;
 mod nullspace;
 mod parts_file;
 mod plant;
+mod preprocessing;
 mod pretrain;
 mod run_folder;
 mod session;
+mod shapes;
 mod study;
 
 use std::process::ExitCode;
@@ -36,6 +40,7 @@ pub fn main() -> ExitCode {
         Command::Distill(args) => distill::run(args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),

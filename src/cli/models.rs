@@ -4,8 +4,8 @@ use burn::tensor::Device;
 
 use super::config::ModelSpec;
 use crate::error::{Error, Result};
-use crate::hub::{self, Reference};
-use crate::vit::{Vit, VitConfig, init_weights, nearest_name, preset};
+use crate::hub::Reference;
+use crate::vit::{Preset, Vit, VitConfig, init_weights, nearest_name, preset};
 use crate::weights;
 
 /// A model's name and shape, and where its weights are.
@@ -14,26 +14,32 @@ pub(super) struct Resolved {
     pub(super) arch: String,
     pub(super) config: VitConfig,
     pub(super) weights: Option<PathBuf>,
+    /// Channel mean and deviation that the model wants of its images.
+    pub(super) mean_std: ([f32; 3], [f32; 3]),
+    /// What nothing tells of it and was assumed.
+    pub(super) assumed: Vec<String>,
 }
 
-/// Works out a model's shape: that of its name, or the one stored in its
-/// weights, with the spec's departures. `role` is the config section's name.
+/// Works out a model's shape: that of its name, or the one that its weights are
+/// recognised to have, with the spec's departures. `role` is the config section's
+/// name.
 pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     let file = spec.weights.as_deref().map(locate).transpose()?;
-    let stored = match &file {
-        Some(path) => weights::stored_config(path)?,
-        None => None,
-    };
-    let stated = file.as_deref().and_then(hub::stated_architecture);
-    let (arch, mut config) = match (&spec.arch, stored, stated) {
-        (Some(arch), ..) => (arch.clone(), named(arch, role)?),
-        (None, Some((arch, config)), _) => (arch, config),
-        (None, None, Some((arch, classes))) => {
-            let mut config = named(&arch, role)?;
-            config.num_classes = classes.unwrap_or(config.num_classes);
-            (arch, config)
+    let (arch, mut config, mean_std, assumed) = match (&spec.arch, &file) {
+        (Some(arch), _) => {
+            let preset = named(arch, role)?;
+            let mut config = preset.config();
+            // A name leaves open whether the weights have their head.
+            if let Some(Ok(found)) = file.as_deref().map(weights::recognise) {
+                config.num_classes = found.config.num_classes;
+            }
+            (arch.clone(), config, preset.mean_std(), Vec::new())
         }
-        (None, None, None) => {
+        (None, Some(path)) => {
+            let found = weights::recognise(path)?;
+            (found.arch, found.config, found.mean_std, found.assumed)
+        }
+        (None, None) => {
             let flag =
                 if role == "teacher" { "--teacher-arch".to_owned() } else { format!("--{role}") };
             return Err(Error::config(format!(
@@ -53,7 +59,7 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     set(&mut config.reg_tokens, spec.reg_tokens);
     config.mlp_ratio = spec.mlp_ratio.unwrap_or(config.mlp_ratio);
     config.validate().map_err(|error| Error::config(format!("{role}: {error}")))?;
-    Ok(Resolved { arch, config, weights: file })
+    Ok(Resolved { arch, config, weights: file, mean_std, assumed })
 }
 
 /// The file that a checkpoint's name stands for: a path, a model of the hub
@@ -70,8 +76,8 @@ pub(super) fn locate(name: &Path) -> Result<PathBuf> {
     Ok(name.to_owned())
 }
 
-fn named(arch: &str, role: &str) -> Result<VitConfig> {
-    preset(arch).map(|preset| preset.config()).ok_or_else(|| {
+fn named(arch: &str, role: &str) -> Result<&'static Preset> {
+    preset(arch).ok_or_else(|| {
         Error::config(format!(
             "{role}.arch is `{arch}`, which is not known; did you mean `{}`?",
             nearest_name(arch)
@@ -79,26 +85,27 @@ fn named(arch: &str, role: &str) -> Result<VitConfig> {
     })
 }
 
-/// The model with its weights, or new ones from `seed`.
+/// The model with its weights, or new ones from `seed`. What was assumed of the
+/// weights is said on stderr.
 pub(super) fn build(model: &Resolved, seed: u64, device: &Device) -> Result<Vit> {
     match &model.weights {
-        Some(path) => weights::load(path, &model.arch, &model.config, device),
+        Some(path) => {
+            let vit = weights::load(path, &model.arch, &model.config, device)?;
+            for line in &model.assumed {
+                eprintln!("singer: {}: {line}", path.display());
+            }
+            Ok(vit)
+        }
         None => Ok(init_weights(model.config.build(device)?, seed)),
     }
 }
 
-/// A model for measuring: its weights file says the shape, `arch` where it does
-/// not.
+/// A model for measuring: `arch` names its shape, else its weights file says it.
 pub(super) fn open(weights: &Path, arch: Option<&str>) -> Result<Resolved> {
     let spec = ModelSpec {
         arch: arch.map(str::to_owned),
         weights: Some(weights.to_owned()),
         ..ModelSpec::default()
     };
-    resolve(&spec, "model").map_err(|error| match error {
-        Error::Config(message) if arch.is_none() => Error::Config(
-            message.replace("set model.arch or --model", "add --arch with its timm name"),
-        ),
-        other => other,
-    })
+    resolve(&spec, "model")
 }

@@ -1,6 +1,6 @@
 //! What a distillation trained besides the student, in one file of its run's
-//! folder: adapters `adapter.L.down`, `adapter.L.up` and projections
-//! `proj.L.weight`, `proj.L.bias`, by teacher layer L.
+//! folder: SiNGER's adapters `adapter.L.down`, `adapter.L.up`, projections
+//! `proj.L.weight`, `proj.L.bias`, and what else the method has, by teacher layer L.
 
 use std::path::{Path, PathBuf};
 
@@ -8,32 +8,29 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::distill::{Distiller, Trainee};
 use crate::error::{Error, Result};
+use crate::method::Method;
 use crate::refine::Adapter;
 use crate::weights::NamedTensors;
 
 /// The file's name.
 const PARTS: &str = "singer.safetensors";
 
-/// Writes the file into a run's folder.
-pub(super) fn save(model: &Trainee, distiller: &Distiller, folder: &Path) -> Result<()> {
-    let mut file = NamedTensors::default();
-    for ((layer, adapter), projection) in
-        distiller.layers().iter().zip(&model.adapters).zip(&model.projections)
-    {
-        let mut add = |name: String, data| file.tensors.insert(name, data);
-        add(format!("adapter.{layer}.down"), adapter.down.val().into_data());
-        add(format!("adapter.{layer}.up"), adapter.up.val().into_data());
-        // PyTorch's layout, `[out, in]`.
-        let weight = projection.weight.val().transpose().into_data();
-        add(format!("proj.{layer}.weight"), weight);
-        if let Some(bias) = &projection.bias {
-            add(format!("proj.{layer}.bias"), bias.val().into_data());
-        }
+/// Writes the file into a run's folder, where the method trained such parts.
+pub(super) fn save<M: Method>(
+    method: &M,
+    model: &M::Model,
+    teacher_layers: &[usize],
+    folder: &Path,
+) -> Result<()> {
+    let parts = method.parts(model);
+    if parts.is_empty() {
+        return Ok(());
     }
-    let layers = serde_json::to_string(distiller.layers()).unwrap_or_default();
-    let student_layers = serde_json::to_string(distiller.student_layers()).unwrap_or_default();
+    let mut file = NamedTensors::default();
+    file.tensors.extend(parts);
+    let layers = serde_json::to_string(teacher_layers).unwrap_or_default();
+    let student_layers = serde_json::to_string(method.student_layers()).unwrap_or_default();
     file.metadata.insert("layers".into(), layers);
     file.metadata.insert("student_layers".into(), student_layers);
     file.write(&folder.join(PARTS))

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::args::PlantArgs;
 use super::config::DataConfig;
+use super::preprocessing::{self, preprocess};
 use super::{models, session};
-use crate::data::{Normalise, SharedImages, eval_crop};
+use crate::data::{SharedImages, Split, eval_crop};
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
 use crate::plant::{PlantSettings, plant};
@@ -19,11 +20,11 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let placement = serde_json::from_value(json!(args.placement)).map_err(|_| {
         Error::config(format!("--placement {}: use inside, mixed or outside", args.placement))
     })?;
-    let data = DataConfig::default();
-    let images = session::images(&args.data, session::scene_side(&model.config))?;
-    let normalise = session::normalise(&data, &model.arch);
-    let eval = session::eval_settings(&data, model.config.img_size, normalise, 1, None);
-    let batches = batches(&images, args.images, &eval, normalise, &device)?;
+    let data = args.preprocess.over(DataConfig::default())?;
+    let preprocess = preprocess(&data, &model)?;
+    let images = session::images(&args.data, Split::Train, session::scene_side(&model.config))?;
+    let eval = session::eval_settings(&data, model.config.img_size, &preprocess, 1, None);
+    let batches = batches(&images, args.images, &eval, &device)?;
     let settings = PlantSettings {
         block: args.block,
         strength: args.strength,
@@ -33,7 +34,8 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         seed: args.seed,
     };
     let (vit, planted) = plant(vit, &batches, &settings)?;
-    weights::save(&vit, &model.arch, &model.config, &args.out)?;
+    let notes = [preprocessing::note(&preprocess)];
+    weights::save_with_notes(&vit, &model.arch, &model.config, &notes, &args.out)?;
     println!(
         "hidden unit {} of block {} now writes a vector of norm {:.1} ({:.1} times the median patch norm) on {:.1} % of the patches; {:.0} % of those have less than the median pixel variance",
         planted.hidden_unit,
@@ -52,7 +54,6 @@ fn batches(
     images: &SharedImages,
     count: usize,
     eval: &EvalSettings,
-    normalise: Normalise,
     device: &Device,
 ) -> Result<Vec<Tensor<4>>> {
     let count = count.clamp(1, images.len());
@@ -61,7 +62,7 @@ fn batches(
     let batch = |indices: &[usize]| -> Result<Tensor<4>> {
         let mut pixels = Vec::new();
         for &index in indices {
-            normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
+            eval.normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
         }
         Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
     };

@@ -7,14 +7,16 @@ use serde_json::json;
 use super::args::PretrainArgs;
 use super::config::{self, Override, PretrainConfig};
 use super::models::{self, Resolved};
+use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
 use super::session;
+use crate::data::{Normalise, Split};
 use crate::error::{Error, Result};
 use crate::train::{PretrainTask, RunSettings};
 use crate::{device, eval, weights};
 
 /// Name of the trained model in a run's folder.
-const MODEL: &str = "model.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -43,7 +45,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         )));
     }
     let size = model.config.img_size;
-    let normalise = session::normalise(&config.data, &model.arch);
+    let preprocess = preprocess(&config.data, &model)?;
     let transform = session::train_transform(&config.data, size)?;
     let loader = session::loader(&config.data, &config.train, config.seed);
     let steps = session::steps(&config.train, images.len(), &loader)?;
@@ -51,7 +53,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         .data
         .val
         .as_deref()
-        .map(|place| session::images(place, session::scene_side(&model.config)))
+        .map(|place| session::images(place, Split::Val, session::scene_side(&model.config)))
         .transpose()?;
 
     let opened = device::open(&config.device.0)?;
@@ -66,6 +68,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         config.seed,
         config,
     )?;
+    folder.record("preprocess", preprocess)?;
     println!(
         "pretraining {} ({:.1} M parameters) on {} images of {classes} classes, {steps} steps, {}",
         model.arch,
@@ -81,23 +84,24 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         clip: config.train.clip,
         log_every: config.train.log_every,
         checkpoint_every: config.train.checkpoint_every,
-        description: description(config, &model, steps, parts),
+        description: description(config, preprocess.normalise, &model, steps, parts),
         resume,
         image_size: size,
         loader,
         parts,
     };
     let task = PretrainTask { label_smoothing: config.label_smoothing };
-    let feed = (images, transform, normalise);
+    let feed = (images, transform, preprocess.normalise);
     let done = session::train_shown(&task, start, &training, feed, &settings, stop)?;
     let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
     let trained = trained.valid();
     let file = folder.path.join(MODEL);
-    weights::save(&trained, &model.arch, &model.config, &file)?;
+    let notes = [preprocessing::note(&preprocess)];
+    weights::save_with_notes(&trained, &model.arch, &model.config, &notes, &file)?;
     println!("wrote {}", file.display());
     if let Some(validation) = validation {
         let settings =
-            session::eval_settings(&config.data, size, normalise, config.train.batch, None);
+            session::eval_settings(&config.data, size, &preprocess, config.train.batch, None);
         let accuracy = eval::accuracy(&trained, &validation, &settings, &opened.device)?;
         folder.record("result", json!({ "val_accuracy": accuracy }))?;
         println!("validation accuracy {:.2} %", accuracy * 100.0);
@@ -107,12 +111,18 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
 }
 
 /// What a checkpoint must agree with: all that changes the weights.
-fn description(config: &PretrainConfig, model: &Resolved, steps: usize, parts: usize) -> String {
+fn description(
+    config: &PretrainConfig,
+    normalise: Normalise,
+    model: &Resolved,
+    steps: usize,
+    parts: usize,
+) -> String {
     json!({
         "command": "pretrain",
         "seed": config.seed,
         "model": model.config,
-        "data": session::identity(&config.data),
+        "data": session::identity(&config.data, normalise),
         "batch": config.train.batch,
         "steps": steps,
         "parts": parts,

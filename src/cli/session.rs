@@ -10,17 +10,14 @@ use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
-    EvalTransform, FileSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Scenes,
-    SharedImages, TrainTransform, Transform,
+    ClassifySet, Loader, LoaderSettings, Normalise, Order, PictureSet, Preprocess, SharedImages,
+    Split, TrainTransform, Transform, scenes,
 };
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
 use crate::train::{Outcome, Progress, Record, RunSettings, Task, train};
-use crate::vit::{VitConfig, preset};
-
-/// Seed of the procedural scenes, the same for everybody.
-const SCENES_SEED: u64 = 2026;
+use crate::vit::VitConfig;
 
 /// The overrides that flags of both training commands stand for.
 pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
@@ -43,33 +40,20 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     Ok(list)
 }
 
-/// Opens a data set: a path, `scenes:N` or `scenes:A-B`.
-pub(super) fn images(place: &str, side: usize) -> Result<SharedImages> {
-    match scenes(place, side)? {
-        Some(scenes) => Ok(Arc::new(scenes)),
-        None => Ok(Arc::new(FileSet::open(Path::new(place))?)),
-    }
+/// Opens a part of a data set: a path, a layout with one (`imagenet:PATH`),
+/// `scenes:N` or `scenes:A-B`.
+pub(super) fn images(place: &str, split: Split, side: usize) -> Result<SharedImages> {
+    ClassifySet::open(place, split, side).map(|set| set.images())
 }
 
 /// Opens images that need no classes: a file too, or a folder of any layout.
 pub(super) fn pictures(place: &str, side: usize) -> Result<SharedImages> {
-    match scenes(place, side)? {
+    if ClassifySet::is_layout(place) {
+        return images(place, Split::Test, side);
+    }
+    match scenes(place, Split::Train, side)? {
         Some(scenes) => Ok(Arc::new(scenes)),
         None => Ok(Arc::new(PictureSet::open(Path::new(place))?)),
-    }
-}
-
-/// The scenes that `scenes:N` or `scenes:A-B` names; none for any other place.
-fn scenes(place: &str, side: usize) -> Result<Option<Scenes>> {
-    let Some(numbers) = place.strip_prefix("scenes:") else { return Ok(None) };
-    let (from, to) = numbers.split_once('-').unwrap_or(("0", numbers));
-    match (from.parse(), to.parse()) {
-        (Ok(from), Ok(to)) if from < to => {
-            Ok(Some(Scenes::new(SCENES_SEED, from..to, side as u32)))
-        }
-        _ => Err(Error::config(format!(
-            "{place}: write scenes:N for the first N procedural scenes, or scenes:A-B for those from A to below B"
-        ))),
     }
 }
 
@@ -78,13 +62,7 @@ pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedIm
     let place = data.path.as_deref().ok_or_else(|| {
         Error::config("no training images: set data.path or --data (a folder of class folders, a zip of one, or scenes:N)")
     })?;
-    images(place, side)
-}
-
-/// Mean and deviation: the config's, else those of the model's family.
-pub(super) fn normalise(data: &DataConfig, arch: &str) -> Normalise {
-    let (mean, std) = preset(arch).map_or(([0.5; 3], [0.5; 3]), |preset| preset.mean_std());
-    Normalise { mean: data.mean.unwrap_or(mean), std: data.std.unwrap_or(std) }
+    images(place, Split::Train, side)
 }
 
 /// The random transform of training.
@@ -110,18 +88,17 @@ pub(super) fn train_transform(data: &DataConfig, size: [usize; 2]) -> Result<Tra
     }))
 }
 
-/// How images are measured: shorter side to size / crop_pct, centre crop.
+/// How images are measured.
 pub(super) fn eval_settings(
     data: &DataConfig,
     size: [usize; 2],
-    normalise: Normalise,
+    preprocess: &Preprocess,
     batch: usize,
     limit: Option<usize>,
 ) -> EvalSettings {
-    let short = size[0].max(size[1]) as f64;
     EvalSettings {
-        transform: EvalTransform { size, resize: (short / data.crop_pct).floor() as usize },
-        normalise,
+        transform: preprocess.transform(size),
+        normalise: preprocess.normalise,
         batch,
         workers: data.workers.max(1),
         limit,
@@ -192,11 +169,11 @@ pub(super) fn scene_side(config: &VitConfig) -> usize {
 }
 
 /// The part of the data's settings that changes what is learnt.
-pub(super) fn identity(data: &DataConfig) -> serde_json::Value {
+pub(super) fn identity(data: &DataConfig, normalise: Normalise) -> serde_json::Value {
     serde_json::json!({
         "path": data.path,
-        "mean": data.mean,
-        "std": data.std,
+        "mean": normalise.mean,
+        "std": normalise.std,
         "scale": data.scale,
         "ratio": data.ratio,
         "flip": data.flip,

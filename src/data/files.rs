@@ -1,17 +1,20 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use image::RgbImage;
 
+use super::decode::dimensions;
 use super::store::Store;
+use super::tree::Tree;
 use super::{ImageSet, decode};
 use crate::error::{Error, Result};
 
-/// A folder-per-class tree of JPEG and PNG files, or a zip file of one.
+/// Labelled image files: a folder for each class, or a zip file of one.
 #[derive(Debug)]
 pub struct FileSet {
     root: PathBuf,
-    store: Store,
+    store: Arc<Store>,
     classes: Vec<String>,
     files: Vec<(String, usize)>,
 }
@@ -31,7 +34,7 @@ impl FileSet {
         if images.is_empty() {
             return Err(Error::data(
                 path,
-                "holds no .jpg, .jpeg or .png file; give a folder with one folder of images for each class",
+                "holds no .jpg, .png, .webp, .bmp or .gif file; give a folder with one folder of images for each class",
             ));
         }
         let mut by_class: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -56,7 +59,24 @@ impl FileSet {
             .enumerate()
             .flat_map(|(class, names)| names.into_iter().map(move |name| (name, class)))
             .collect();
-        Ok(Self { root, store, classes, files })
+        Ok(Self { root, store: Arc::new(store), classes, files })
+    }
+
+    /// Files of a tree with their labels.
+    pub(super) fn listed(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
+        Self { root: tree.root().to_owned(), store: Arc::clone(tree.store()), classes, files }
+    }
+
+    /// Files of a tree without labels: all are of one class.
+    pub(super) fn unlabelled(tree: &Tree, files: Vec<String>) -> Self {
+        let files = files.into_iter().map(|name| (name, 0)).collect();
+        Self::listed(tree, files, vec!["unlabelled".into()])
+    }
+
+    /// Height and width of image `index`, upright, from its header.
+    pub(super) fn size(&self, index: usize) -> Result<[usize; 2]> {
+        let path = self.root.join(&self.files[index].0);
+        dimensions(&self.store.bytes(&path)?, &path)
     }
 }
 
@@ -75,6 +95,10 @@ impl ImageSet for FileSet {
 
     fn name(&self, index: usize) -> String {
         self.root.join(&self.files[index].0).display().to_string()
+    }
+
+    fn file_size(&self, index: usize) -> Result<Option<u64>> {
+        self.store.size(&self.root.join(&self.files[index].0)).map(Some)
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {

@@ -1,22 +1,45 @@
 //! Images: where they come from, how they become tensors, and how they reach
 //! the device without making it wait.
 
+mod classify;
 mod decode;
+mod dense;
+mod eval_crop;
 mod files;
+mod jpeg;
 mod loader;
+mod mat;
+mod normalise;
 mod pictures;
+mod place;
+mod preprocess;
+mod random_crop;
+mod resample;
 mod scenes;
+mod split;
 mod store;
+mod subset;
 mod transform;
+mod tree;
 
-pub use decode::decode;
+pub use classify::ClassifySet;
+pub use decode::{MAX_PIXELS, decode};
+pub use dense::{
+    DenseSet, DepthMap, DepthPairs, DepthSet, LabelMap, LabelPairs, LabelRule, SegmentSet,
+    SegmentationSet, Truth, VOID, check_pairs,
+};
+pub use eval_crop::{EvalTransform, Offset, Resize, eval_crop, whole_patches};
 pub use files::FileSet;
 pub use loader::{Batch, Loader, LoaderSettings, Order};
+pub use normalise::Normalise;
 pub use pictures::PictureSet;
+pub use place::scenes;
+pub use preprocess::{Edges, Framing, Preprocess, Steps};
+pub use random_crop::TrainTransform;
 pub use scenes::{Scene, Scenes, render};
-pub use transform::{
-    EvalTransform, Normalise, TrainTransform, Transform, eval_crop, whole_patches,
-};
+pub use split::Split;
+pub(crate) use subset::every_nth;
+pub use transform::Transform;
 
 use std::sync::Arc;
 
@@ -42,6 +65,17 @@ pub trait ImageSet: Send + Sync {
 
     /// What to call image `index` in a message.
     fn name(&self, index: usize) -> String;
+
+    /// Size in bytes of the file that image `index` comes from, where it comes
+    /// from one: with the name it tells whether what was computed from the image
+    /// still holds.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Data`](crate::Error::Data) where
+    /// the file is gone.
+    fn file_size(&self, _index: usize) -> Result<Option<u64>> {
+        Ok(None)
+    }
 
     /// Reads image `index`.
     ///

@@ -6,7 +6,7 @@ use super::store::Store;
 use super::{ImageSet, decode};
 use crate::error::{Error, Result};
 
-/// Images without classes: one file, or all JPEG and PNG files of a folder or a
+/// Images without classes: one file, or all image files of a folder or a
 /// zip file in any nesting.
 #[derive(Debug)]
 pub struct PictureSet {
@@ -33,9 +33,21 @@ impl PictureSet {
             }
         };
         if paths.is_empty() {
-            return Err(Error::data(path, "holds no .jpg, .jpeg or .png file"));
+            return Err(Error::data(path, "holds no .jpg, .png, .webp, .bmp or .gif file"));
         }
         Ok(Self { store, paths, classes: ["unlabelled".into()] })
+    }
+}
+
+impl PictureSet {
+    /// Where each image is.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The bytes of image `index`'s file.
+    pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        self.store.bytes(&self.paths[index])
     }
 }
 
@@ -55,6 +67,10 @@ impl ImageSet for PictureSet {
 
     fn name(&self, index: usize) -> String {
         self.paths[index].display().to_string()
+    }
+
+    fn file_size(&self, index: usize) -> Result<Option<u64>> {
+        self.store.size(&self.paths[index]).map(Some)
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {

@@ -44,6 +44,11 @@ impl Scenes {
         Self { seed, range, side, classes: SHAPES.map(str::to_owned).to_vec() }
     }
 
+    /// Height and width in pixels.
+    pub fn side(&self) -> usize {
+        self.side as usize
+    }
+
     /// Scene `index` of the range, with mask and depth.
     pub fn scene(&self, index: usize) -> Scene {
         render(self.seed, self.range.start + index, self.side)

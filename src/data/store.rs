@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use zip::ZipArchive;
+use zip::read::ZipFile;
 
 use crate::error::{Error, Result};
 
@@ -19,14 +20,22 @@ pub(super) enum Store {
 }
 
 impl Store {
-    /// The store that holds `path`, and the JPEG and PNG files below it, sorted,
+    /// The store that holds `path`, and the images below it, sorted,
     /// by their names from there. A path may lead into a zip file
     /// (`cifar10.zip/cifar10/train`).
     ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Data`] where the path cannot be read.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<String>)> {
-        let (store, names) = match split_zip(path) {
+        let (store, names) = Self::list(path)?;
+        let mut images: Vec<String> = names.into_iter().filter(|name| is_image(name)).collect();
+        images.sort();
+        Ok((store, images))
+    }
+
+    /// The same with all files below `path`, in no order.
+    pub(super) fn list(path: &Path) -> Result<(Self, Vec<String>)> {
+        Ok(match split_zip(path) {
             Some((archive, inner)) => {
                 let zip = open_zip(&archive)?;
                 let prefix = if inner.is_empty() { inner } else { format!("{inner}/") };
@@ -42,10 +51,7 @@ impl Store {
                 walk(path, String::new(), &mut names)?;
                 (Self::Folder, names)
             }
-        };
-        let mut images: Vec<String> = names.into_iter().filter(|name| is_image(name)).collect();
-        images.sort();
-        Ok((store, images))
+        })
     }
 
     /// The store that holds one file, whatever its ending; none where `path` is
@@ -67,31 +73,56 @@ impl Store {
         let Self::Zip { archive, open } = self else {
             return fs::read(path).map_err(|error| Error::io(path, error));
         };
-        let inner = path.strip_prefix(archive).unwrap_or(path).to_string_lossy().replace('\\', "/");
-        let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
-        let mut zip = match free {
-            Some(zip) => zip,
-            None => open_zip(archive)?,
-        };
-        let damaged = |reason: String| Error::data(path, format!("unreadable image ({reason})"));
-        let mut bytes = Cursor::new(Vec::new());
-        let found =
-            zip.by_name(&inner).map_err(|error| damaged(error.to_string())).and_then(|mut file| {
-                std::io::copy(&mut file.by_ref().take(MAX_FILE), &mut bytes)
-                    .map_err(|error| damaged(error.to_string()))
-            });
-        open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
-        found.map(|_| bytes.into_inner())
+        in_zip(archive, open, path, |file| {
+            let mut bytes = Cursor::new(Vec::new());
+            std::io::copy(&mut file.take(MAX_FILE), &mut bytes)?;
+            Ok(bytes.into_inner())
+        })
+    }
+
+    /// The size of a file in bytes, unpacked.
+    pub(super) fn size(&self, path: &Path) -> Result<u64> {
+        match self {
+            Self::Folder => {
+                fs::metadata(path).map(|file| file.len()).map_err(|error| Error::io(path, error))
+            }
+            Self::Zip { archive, open } => in_zip(archive, open, path, |file| Ok(file.size())),
+        }
     }
 }
 
-/// No single image file is larger; stops a zip bomb.
+/// What `look` finds in the file at `path`, which leads into `archive`.
+fn in_zip<T>(
+    archive: &Path,
+    open: &Mutex<Vec<ZipArchive<fs::File>>>,
+    path: &Path,
+    look: impl FnOnce(&mut ZipFile<'_, fs::File>) -> std::io::Result<T>,
+) -> Result<T> {
+    let inner = path.strip_prefix(archive).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+    let mut zip = match free {
+        Some(zip) => zip,
+        None => open_zip(archive)?,
+    };
+    let damaged = |reason: String| Error::data(path, format!("unreadable image ({reason})"));
+    let found = zip
+        .by_name(&inner)
+        .map_err(|error| damaged(error.to_string()))
+        .and_then(|mut file| look(&mut file).map_err(|error| damaged(error.to_string())));
+    open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
+    found
+}
+
+/// What the names of images end in.
+pub(super) const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+
+/// No single file is larger; stops a zip bomb.
 const MAX_FILE: u64 = 256 << 20;
 
-fn is_image(name: &str) -> bool {
+pub(super) fn is_image(name: &str) -> bool {
     let hidden = name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
     let extension = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
-    !hidden && ["jpg", "jpeg", "png"].iter().any(|known| extension == *known)
+    !hidden && ENDINGS.iter().any(|known| extension == *known)
 }
 
 /// The path of a zip file and the path inside it.

@@ -133,11 +133,22 @@ impl Distiller {
     /// The losses of a batch. `image` is `[B, 3, H, W]` on the plain device,
     /// `pass` the teacher's of the same images.
     pub fn losses(&self, trainee: &Trainee, image: Tensor<4>, pass: TeacherPass) -> Losses {
+        let image = onto(image, &trainee.student.device());
+        let student = trainee.student.intermediate(image, &self.student_layers);
+        self.losses_of_tokens(trainee, student, pass)
+    }
+
+    /// The losses of a batch whose tokens leaving
+    /// [`student_layers`](Self::student_layers) are known, `[B, T, D_S]` each.
+    pub fn losses_of_tokens(
+        &self,
+        trainee: &Trainee,
+        student: Vec<Tensor<3>>,
+        pass: TeacherPass,
+    ) -> Losses {
         let device = trainee.student.device();
         let prefix = self.teacher.prefix_tokens();
         let gamma = self.settings.quantile;
-        let image = onto(image, &device);
-        let student = trainee.student.intermediate(image, &self.student_layers);
         let mut kd = Tensor::zeros([1], &device);
         let mut info = Tensor::zeros([1], &device);
         let mut outliers = Vec::new();
@@ -211,6 +222,6 @@ impl Losses {
 }
 
 /// A constant of the graph of `device`, which holds the same memory.
-fn onto<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
+pub(crate) fn onto<const D: usize>(tensor: Tensor<D>, device: &Device) -> Tensor<D> {
     if device.is_autodiff() { Tensor::from_inner(tensor) } else { tensor }
 }

@@ -33,3 +33,27 @@ pub fn map_layers(
     let costs = Matrix::from_rows(rows).map_err(|error| Error::config(error.to_string()))?;
     Ok(kuhn_munkres_min(&costs).1)
 }
+
+/// The teacher layers to learn from in ascending order, with the last block.
+///
+/// # Errors
+/// [`Error::Config`] for a layer that the teacher does not have and one named
+/// twice.
+pub fn with_last_layer(layers: &[usize], teacher_depth: usize) -> Result<Vec<usize>> {
+    let mut layers = layers.to_vec();
+    layers.sort_unstable();
+    if let Some(pair) = layers.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(Error::config(format!("singer.layers names layer {} twice", pair[0])));
+    }
+    let last = teacher_depth - 1;
+    match layers.last() {
+        Some(&layer) if layer > last => {
+            return Err(Error::config(format!(
+                "singer.layers names layer {layer}; the teacher's blocks are 0 to {last}"
+            )));
+        }
+        Some(&layer) if layer == last => {}
+        _ => layers.push(last),
+    }
+    Ok(layers)
+}

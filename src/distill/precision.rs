@@ -2,7 +2,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{FloatDType, Tensor};
 
 /// A module with all its float parameters in `dtype`.
-pub(super) fn cast<M: Module>(module: M, dtype: FloatDType) -> M {
+pub(crate) fn cast<M: Module>(module: M, dtype: FloatDType) -> M {
     module.map(&mut Cast(dtype))
 }
 

@@ -1,5 +1,6 @@
 use serde::{Deserialize, Serialize};
 
+use super::with_last_layer;
 use crate::error::{Error, Result};
 use crate::nullspace::BasisKind;
 
@@ -91,21 +92,7 @@ impl Settings {
                 )));
             }
         }
-        let mut layers = self.layers.clone();
-        layers.sort_unstable();
-        if let Some(pair) = layers.windows(2).find(|pair| pair[0] == pair[1]) {
-            return Err(Error::config(format!("singer.layers names layer {} twice", pair[0])));
-        }
-        let last = teacher_depth - 1;
-        match layers.last() {
-            Some(&layer) if layer > last => {
-                return Err(Error::config(format!(
-                    "singer.layers names layer {layer}; the teacher's blocks are 0 to {last}"
-                )));
-            }
-            Some(&layer) if layer == last => {}
-            _ => layers.push(last),
-        }
+        let layers = with_last_layer(&self.layers, teacher_depth)?;
         if self.losses == LossForm::Reference && layers.len() < 2 {
             return Err(Error::config(
                 "singer.losses = \"reference\" compares the last layer with an intermediate one: \

@@ -70,6 +70,24 @@ pub fn class_features(
     Ok(features)
 }
 
+/// Patch norms of the tokens leaving a model's last block; none without images.
+///
+/// # Errors
+/// Errors of the data and of the device.
+pub fn last_block_norms(
+    model: &Vit,
+    images: &SharedImages,
+    settings: &EvalSettings,
+    device: &Device,
+) -> Result<Option<NormSummary>> {
+    let mut stats = NormStats::default();
+    for_each_batch(images, settings, device, |batch, _| {
+        let tokens = model.forward_blocks(model.embed(batch), 0..model.depth());
+        stats.add(patch_norms(tokens, model.prefix_tokens()))
+    })?;
+    Ok(stats.summary())
+}
+
 /// Patch norms of one distilled layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LayerNorms {

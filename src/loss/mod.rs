@@ -1,12 +1,15 @@
 //! The three losses of the paper on single layers: knowledge distillation
 //! ([`mse`]), outlier suppression ([`outlier`]) and information preservation
-//! ([`gram_mse`]). [`distill`](crate::distill) sums and weights them.
+//! ([`gram_mse`]); [`distill`](crate::distill) sums and weights them. Losses on
+//! logits for the baselines: [`cross_entropy`] and [`soft_target_kl`].
 
 mod gram;
+mod logits;
 mod outlier;
 mod quantile;
 
 pub use gram::{gram, gram_mse};
+pub use logits::{cross_entropy, hit_rate, soft_target_kl};
 pub use outlier::{OutlierTerm, outlier};
 pub use quantile::quantile;
 

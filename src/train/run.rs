@@ -176,7 +176,7 @@ where
         let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
 
         let pixels = Tensor::from_data(pixels, &plain);
-        let (loss, grads) = shards.backward(task, &model, device, &pixels, &batch.labels);
+        let (loss, grads) = shards.backward(task, &model, device, &pixels, &batch.labels, step);
         model = optimizer.step(lr, model, grads, settings.clip);
         step += 1;
         pending.push(step, step as f64 / per_epoch as f64, lr, count, loss);

@@ -23,6 +23,10 @@ pub struct Shards {
 pub struct Part<'a> {
     /// The part's share of the batch's images, 0 to 1.
     pub fraction: f64,
+    /// The batch's number, from 0.
+    pub step: usize,
+    /// Where in the batch the part's images begin.
+    pub first: usize,
     board: Option<&'a Board>,
 }
 
@@ -35,7 +39,12 @@ struct Board {
 impl Part<'_> {
     /// A batch in one part.
     pub fn whole() -> Self {
-        Self { fraction: 1.0, board: None }
+        Self { fraction: 1.0, step: 0, first: 0, board: None }
+    }
+
+    /// Batch `step` in one part whose images begin at place `first`.
+    pub fn at(step: usize, first: usize) -> Self {
+        Self { step, first, ..Self::whole() }
     }
 
     /// The sum of a value, `[1]`, over all parts. Every part must call this
@@ -74,15 +83,17 @@ impl Shards {
         Ok(Self { pools: (0..parts).map(pool).collect::<Result<_>>()? })
     }
 
-    /// Calls `work` with each part of `count` items, at the same time.
+    /// Calls `work` with each part of `count` items of batch `step`, at the same
+    /// time.
     pub fn map<R: Send>(
         &self,
         count: usize,
+        step: usize,
         work: impl Fn(Range<usize>, Part<'_>) -> R + Sync,
     ) -> Vec<R> {
         let parts = self.pools.len().min(count);
         if parts < 2 {
-            return vec![work(0..count, Part::whole())];
+            return vec![work(0..count, Part::at(step, 0))];
         }
         let board = Board { barrier: Barrier::new(parts), sum: Mutex::new(0.0) };
         let bounds = |part: usize| part * count / parts..(part + 1) * count / parts;
@@ -95,7 +106,9 @@ impl Shards {
                     scope.spawn(move || {
                         let range = bounds(index);
                         let fraction = range.len() as f64 / count as f64;
-                        pool.install(|| work(range, Part { fraction, board: Some(board) }))
+                        let first = range.start;
+                        let part = Part { fraction, step, first, board: Some(board) };
+                        pool.install(|| work(range, part))
                     })
                 })
                 .collect();
@@ -106,7 +119,7 @@ impl Shards {
         })
     }
 
-    /// Loss and gradients of a batch: `images` is `[B, 3, H, W]`.
+    /// Loss and gradients of batch `step`: `images` is `[B, 3, H, W]`.
     pub fn backward<T: Task + Sync>(
         &self,
         task: &T,
@@ -114,12 +127,13 @@ impl Shards {
         device: &Device,
         images: &Tensor<4>,
         labels: &[usize],
+        step: usize,
     ) -> (TaskLoss, GradientsParams)
     where
         T::Model: Sync,
     {
         let several = self.pools.len() > 1;
-        let results = self.map(labels.len(), |range, part| {
+        let results = self.map(labels.len(), step, |range, part| {
             // A copy of its own keeps the parts' graphs apart; memory is shared.
             let model = if several { model.clone().fork(device) } else { model.clone() };
             let images = images.clone().narrow(0, range.start, range.len());

@@ -17,6 +17,7 @@ mod pooling;
 mod positions;
 mod preset_table;
 mod presets;
+mod published;
 mod rope;
 mod swiglu;
 
@@ -30,5 +31,7 @@ pub use model::Vit;
 pub use patch_embed::{PatchEmbed, PatchProjection};
 pub use pooling::Pooling;
 pub use positions::resample_positions;
+pub(crate) use presets::Statistics;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
-pub use rope::Rope;
+pub use published::{CropMode, Interpolation};
+pub use rope::{Rope, rotary_tables};

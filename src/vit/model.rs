@@ -176,7 +176,14 @@ impl Vit {
 
     /// Logits `[B, classes]`; the pooled output `[B, D]` where there is no head.
     pub fn forward(&self, image: Tensor<4>) -> Tensor<2> {
-        let pooled = self.pool(self.forward_features(image));
+        let tokens = self.embed(image);
+        self.logits(self.forward_blocks(tokens, 0..self.depth()))
+    }
+
+    /// What [`forward`](Self::forward) gives, from the tokens leaving the last
+    /// block: `[B, T, D] -> [B, classes]`.
+    pub fn logits(&self, tokens: Tensor<3>) -> Tensor<2> {
+        let pooled = self.pool(self.norm.forward(tokens));
         match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,

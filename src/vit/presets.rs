@@ -1,7 +1,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::preset_table::PRESETS;
-use super::{MlpKind, Pooling, Positions, QkvBias, VitConfig};
+use super::{CropMode, Interpolation, MlpKind, Pooling, Positions, QkvBias, VitConfig};
 
 /// A published model under its timm name.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +22,10 @@ pub struct Preset {
     pub(super) statistics: Statistics,
     /// Share of the resized image that evaluation's centre crop keeps.
     pub crop_pct: f64,
+    /// The filter that evaluation resizes with.
+    pub interpolation: Interpolation,
+    /// What evaluation does with another shape than the model's.
+    pub crop_mode: CropMode,
 }
 
 /// A family of published models.
@@ -64,8 +68,34 @@ impl Family {
         }
     }
 
+    /// The beginning of a name for a model of a size that timm has no name for.
+    pub(crate) fn slug(self) -> &'static str {
+        match self {
+            Self::Plain => "vit",
+            Self::Deit3 => "deit3",
+            Self::Dinov2 => "dinov2",
+            Self::Dinov2Reg4 => "dinov2_reg",
+            Self::Clip => "clip",
+            Self::Siglip => "siglip",
+            Self::SiglipGap => "siglip_gap",
+            Self::Dinov3 => "dinov3",
+            Self::Dinov3Qkvb => "dinov3_qkvb",
+        }
+    }
+
+    /// Channel statistics of most of the family's models.
+    pub(crate) fn statistics(self) -> Statistics {
+        match self {
+            Self::Plain | Self::Siglip | Self::SiglipGap => Statistics::Half,
+            Self::Clip => Statistics::Clip,
+            Self::Deit3 | Self::Dinov2 | Self::Dinov2Reg4 | Self::Dinov3 | Self::Dinov3Qkvb => {
+                Statistics::ImageNet
+            }
+        }
+    }
+
     /// What all models of the family share.
-    fn config(self) -> VitConfig {
+    pub(crate) fn config(self) -> VitConfig {
         let plain = VitConfig::default();
         match self {
             Self::Plain => plain,
@@ -95,13 +125,24 @@ impl Family {
 
 /// Channel mean and deviation by where they come from.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Statistics {
+pub(crate) enum Statistics {
     /// Inception's: halves.
     Half,
     ImageNet,
     Clip,
     /// DINOv3's for satellite images.
     Satellite,
+}
+
+impl Statistics {
+    pub(crate) fn mean_std(self) -> ([f32; 3], [f32; 3]) {
+        match self {
+            Self::Half => ([0.5; 3], [0.5; 3]),
+            Self::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+            Self::Clip => ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771]),
+            Self::Satellite => ([0.43, 0.411, 0.296], [0.213, 0.156, 0.143]),
+        }
+    }
 }
 
 impl Preset {
@@ -123,14 +164,7 @@ impl Preset {
 
     /// Channel mean and deviation that the published weights were trained with.
     pub fn mean_std(&self) -> ([f32; 3], [f32; 3]) {
-        match self.statistics {
-            Statistics::Half => ([0.5; 3], [0.5; 3]),
-            Statistics::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
-            Statistics::Clip => {
-                ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771])
-            }
-            Statistics::Satellite => ([0.43, 0.411, 0.296], [0.213, 0.156, 0.143]),
-        }
+        self.statistics.mean_std()
     }
 }
 

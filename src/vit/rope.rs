@@ -23,32 +23,34 @@ pub struct Rope {
     cos: Arc<[f32]>,
 }
 
+/// Sines and cosines of the angles of [`Rope`] on a grid of P patches, `[P, head_dim]`
+/// each, row-major.
+pub fn rotary_tables(temperature: f64, head_dim: usize, grid: [usize; 2]) -> (Vec<f32>, Vec<f32>) {
+    let centred = |i: usize, side: usize| 2.0 * (i as f64 + 0.5) / side as f64 - 1.0;
+    let quarter = head_dim / 4;
+    let mut angles = Vec::with_capacity(grid[0] * grid[1] * head_dim);
+    for row in 0..grid[0] {
+        for column in 0..grid[1] {
+            for channel in 0..head_dim {
+                let place = channel % (2 * quarter);
+                let coordinate = match place / quarter {
+                    0 => centred(row, grid[0]),
+                    _ => centred(column, grid[1]),
+                };
+                let exponent = 4.0 * (place % quarter) as f64 / head_dim as f64;
+                angles.push(TAU * coordinate / temperature.powf(exponent));
+            }
+        }
+    }
+    let table = |of: fn(f64) -> f64| angles.iter().map(|&angle| of(angle) as f32).collect();
+    (table(f64::sin), table(f64::cos))
+}
+
 impl Rope {
     /// The table for a grid of patches. `head_dim` is a multiple of 4.
     pub(super) fn new(temperature: f64, head_dim: usize, grid: [usize; 2]) -> Self {
-        let centred = |i: usize, side: usize| 2.0 * (i as f64 + 0.5) / side as f64 - 1.0;
-        let quarter = head_dim / 4;
-        let mut angles = Vec::with_capacity(grid[0] * grid[1] * head_dim);
-        for row in 0..grid[0] {
-            for column in 0..grid[1] {
-                for channel in 0..head_dim {
-                    let place = channel % (2 * quarter);
-                    let coordinate = match place / quarter {
-                        0 => centred(row, grid[0]),
-                        _ => centred(column, grid[1]),
-                    };
-                    let exponent = 4.0 * (place % quarter) as f64 / head_dim as f64;
-                    angles.push(TAU * coordinate / temperature.powf(exponent));
-                }
-            }
-        }
-        Self {
-            temperature,
-            head_dim,
-            patches: grid[0] * grid[1],
-            sin: angles.iter().map(|angle| angle.sin() as f32).collect(),
-            cos: angles.iter().map(|angle| angle.cos() as f32).collect(),
-        }
+        let (sin, cos) = rotary_tables(temperature, head_dim, grid);
+        Self { temperature, head_dim, patches: grid[0] * grid[1], sin: sin.into(), cos: cos.into() }
     }
 
     /// Number of patches P that the table is for.

@@ -10,44 +10,51 @@ use memmap2::Mmap;
 const MAX_RANK: usize = 8;
 
 /// The type of a tensor's elements on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Element {
     F16,
     Bf16,
     F32,
     F64,
     /// One that no weight has, by name and size in bytes.
-    Other(String, usize),
+    Other(&'static str, usize),
 }
 
 impl Element {
-    fn size(&self) -> usize {
+    fn size(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
             Self::F64 => 8,
-            Self::Other(_, size) => *size,
+            Self::Other(_, size) => size,
         }
     }
 }
 
 type Read = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
 
+/// Where a tensor's elements are, row-major.
 #[derive(Clone)]
-enum Source {
-    /// Row-major elements in a mapped file.
+enum Place {
+    /// In a mapped file.
     Mapped(Arc<Mmap>, Range<usize>),
     /// Read from the file when asked for.
     Deferred(Read),
 }
 
 /// A tensor in a file, whose shape was checked against the file when it was made,
-/// so that reading takes no more memory than its elements.
+/// so that reading takes no more memory than its elements; or a view of one.
 #[derive(Clone)]
 pub(super) struct Entry {
-    source: Source,
+    place: Place,
     element: Element,
+    /// Elements of the whole tensor.
+    held: usize,
     shape: Vec<usize>,
+    /// In elements; none where the view's elements lie in row-major order.
+    strides: Option<Vec<usize>>,
+    /// Of the first element, in elements.
+    offset: usize,
 }
 
 impl Entry {
@@ -60,11 +67,12 @@ impl Entry {
         shape: Vec<usize>,
     ) -> Result<Self, String> {
         let within = map.get(at.clone()).ok_or("reaches past the file's end")?;
-        let bytes = bytes_of(&shape, &element)?;
-        if within.len() != bytes {
+        let held = count(&shape, element)?;
+        if within.len() != held * element.size() {
             return Err(format!("of shape {shape:?} has {} bytes", within.len()));
         }
-        Ok(Self { source: Source::Mapped(Arc::clone(map), at), element, shape })
+        let place = Place::Mapped(Arc::clone(map), at);
+        Ok(Self { place, element, held, shape, strides: None, offset: 0 })
     }
 
     /// A tensor whose elements `read` gives, row-major.
@@ -73,41 +81,123 @@ impl Entry {
         element: Element,
         shape: Vec<usize>,
     ) -> Result<Self, String> {
-        bytes_of(&shape, &element)?;
-        Ok(Self { source: Source::Deferred(read), element, shape })
+        let held = count(&shape, element)?;
+        Ok(Self { place: Place::Deferred(read), element, held, shape, strides: None, offset: 0 })
     }
 
     pub(super) fn shape(&self) -> &[usize] {
         &self.shape
     }
 
+    /// Some of the first axis' rows; none where there are fewer.
+    pub(super) fn rows(&self, rows: Range<usize>) -> Option<Self> {
+        let held = *self.shape.first()?;
+        if rows.start > rows.end || rows.end > held {
+            return None;
+        }
+        let stride = match &self.strides {
+            Some(strides) => strides[0],
+            None => self.shape[1..].iter().product(),
+        };
+        let mut part = self.clone();
+        // Of no rows there is no first element.
+        if !rows.is_empty() {
+            part.offset += rows.start * stride;
+        }
+        part.shape[0] = rows.len();
+        Some(part)
+    }
+
+    /// A matrix with its axes exchanged; none for a tensor of another rank.
+    pub(super) fn transposed(&self) -> Option<Self> {
+        let &[rows, columns] = self.shape.as_slice() else { return None };
+        let strides = self.strides.clone().unwrap_or_else(|| row_major(&self.shape));
+        let mut turned = self.clone();
+        turned.shape = vec![columns, rows];
+        turned.strides = (rows > 0 && columns > 0).then(|| vec![strides[1], strides[0]]);
+        Some(turned)
+    }
+
+    /// The same elements without the first axis, which is of one.
+    pub(super) fn without_first_axis(&self) -> Self {
+        let mut narrow = self.clone();
+        narrow.shape.remove(0);
+        if let Some(strides) = &mut narrow.strides {
+            strides.remove(0);
+        }
+        narrow
+    }
+
+    /// The same elements with axes of one before the others, up to `rank`.
+    pub(super) fn with_rank(&self, rank: usize) -> Self {
+        let more = rank.saturating_sub(self.shape.len());
+        let mut wide = self.clone();
+        wide.shape.splice(0..0, std::iter::repeat_n(1, more));
+        if let Some(strides) = &mut wide.strides {
+            strides.splice(0..0, std::iter::repeat_n(0, more));
+        }
+        wide
+    }
+
     /// The elements as f32, row-major; f64 is rounded to nearest. The error is
     /// the reason.
     pub(super) fn read(&self) -> Result<TensorData, String> {
-        let deferred;
-        let bytes = match &self.source {
-            Source::Mapped(map, at) => &map[at.clone()],
-            Source::Deferred(read) => {
-                deferred = read().map_err(|error| error.to_string())?;
-                deferred.as_slice()
+        Ok(TensorData::new(self.values()?, self.shape.clone()))
+    }
+
+    pub(super) fn values(&self) -> Result<Vec<f32>, String> {
+        match &self.place {
+            Place::Mapped(map, at) => {
+                let values = self.convert(&map[at.clone()]);
+                release(map, at);
+                values
             }
-        };
-        let values = match &self.element {
-            Element::F32 => convert(bytes, f32::from_le_bytes),
-            Element::F16 => convert(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
-            Element::Bf16 => convert(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-            Element::F64 => convert(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
+            Place::Deferred(read) => self.convert(&read().map_err(|error| error.to_string())?),
+        }
+    }
+
+    fn convert(&self, bytes: &[u8]) -> Result<Vec<f32>, String> {
+        match self.element {
+            Element::F32 => self.gather(bytes, f32::from_le_bytes),
+            Element::F16 => self.gather(bytes, |bytes| f16::from_le_bytes(bytes).to_f32()),
+            Element::Bf16 => self.gather(bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+            Element::F64 => self.gather(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
             Element::Other(name, _) => {
-                return Err(format!("is of type {name}, wanted F32, F16, BF16 or F64"));
+                Err(format!("is of type {name}, wanted F32, F16, BF16 or F64"))
             }
+        }
+    }
+
+    fn gather<const SIZE: usize>(
+        &self,
+        bytes: &[u8],
+        value: impl Fn([u8; SIZE]) -> f32,
+    ) -> Result<Vec<f32>, String> {
+        let (elements, _) = bytes.as_chunks::<SIZE>();
+        if elements.len() != self.held {
+            return Err(format!("has {} elements, not {}", elements.len(), self.held));
+        }
+        let count = self.shape.iter().product();
+        let Some(strides) = &self.strides else {
+            let part = &elements[self.offset..self.offset + count];
+            return Ok(part.iter().map(|&bytes| value(bytes)).collect());
         };
-        if let Source::Mapped(map, at) = &self.source {
-            release(map, at);
+        let mut values = Vec::with_capacity(count);
+        let mut index = vec![0; self.shape.len()];
+        let mut at = self.offset;
+        while values.len() < count {
+            values.push(value(elements[at]));
+            for axis in (0..index.len()).rev() {
+                index[axis] += 1;
+                at += strides[axis];
+                if index[axis] < self.shape[axis] {
+                    break;
+                }
+                at -= strides[axis] * index[axis];
+                index[axis] = 0;
+            }
         }
-        if values.len() != self.shape.iter().product::<usize>() {
-            return Err(format!("of shape {:?} has {} elements", self.shape, values.len()));
-        }
-        Ok(TensorData::new(values, self.shape.clone()))
+        Ok(values)
     }
 }
 
@@ -132,12 +222,8 @@ impl Debug for Entry {
     }
 }
 
-fn convert<const SIZE: usize>(bytes: &[u8], value: impl Fn([u8; SIZE]) -> f32) -> Vec<f32> {
-    bytes.as_chunks::<SIZE>().0.iter().map(|&bytes| value(bytes)).collect()
-}
-
-/// The size of a tensor, also as f32, or why there can be none of its shape.
-fn bytes_of(shape: &[usize], element: &Element) -> Result<usize, String> {
+/// The number of a tensor's elements, or why there can be none of its shape.
+fn count(shape: &[usize], element: Element) -> Result<usize, String> {
     if shape.len() > MAX_RANK {
         return Err(format!("has {} dimensions", shape.len()));
     }
@@ -146,5 +232,13 @@ fn bytes_of(shape: &[usize], element: &Element) -> Result<usize, String> {
     if bound.is_none_or(|bound| isize::try_from(bound).is_err()) {
         return Err(format!("has the impossible shape {shape:?}"));
     }
-    Ok(shape.iter().product::<usize>() * element.size())
+    Ok(shape.iter().product())
+}
+
+fn row_major(shape: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1_usize; shape.len()];
+    for axis in (1..shape.len()).rev() {
+        strides[axis - 1] = strides[axis] * shape[axis].max(1);
+    }
+    strides
 }

@@ -3,13 +3,16 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::store::{bridge, burn_pack};
-use burn::tensor::{DType, Shape, TensorData};
+use burn::tensor::TensorData;
 use memmap2::Mmap;
+use serde_json::Value;
 
 use super::contents::Contents;
+use super::naming::{Translated, translate};
+use super::save::{CONFIG_KEY, PREPROCESS_KEY};
 use super::{header, shards, torch};
 use crate::error::{Error, Result};
+use crate::vit::VitConfig;
 
 /// What a folder of weights is read through, the first that it holds.
 const IN_FOLDER: [&str; 3] =
@@ -17,6 +20,8 @@ const IN_FOLDER: [&str; 3] =
 
 /// Characters of a reason that a message repeats.
 const MAX_REASON: usize = 240;
+/// The same where the reason names tensors.
+const MAX_NAMING_REASON: usize = 640;
 
 /// The named tensors of a file of weights of any kind, recognised by its content:
 /// - [safetensors](https://github.com/huggingface/safetensors),
@@ -83,14 +88,29 @@ impl WeightsFile {
         &self.contents.metadata
     }
 
-    /// For burn, which reads each tensor when it reaches the parameter of its name.
-    pub(super) fn into_lazy(self) -> Vec<burn_pack::Tensor> {
-        let lazy = |(name, entry): (String, super::entry::Entry)| {
-            let shape = Shape::from(entry.shape().to_vec());
-            let read = move || entry.read().map_err(burn_pack::Error::ValidationError);
-            bridge::deferred(name, DType::F32, shape, None, read)
+    /// What [`save`](super::save) wrote of the architecture, if it did.
+    pub(super) fn stored_config(&self) -> Result<Option<(String, VitConfig)>> {
+        let Some(text) = self.metadata().get(CONFIG_KEY) else {
+            return Ok(None);
         };
-        self.contents.tensors.into_iter().map(lazy).collect()
+        serde_json::from_str(text).map(Some).map_err(|error| {
+            fault(&self.path, &format!("its {CONFIG_KEY} entry is damaged: {error}"))
+        })
+    }
+
+    /// The channel statistics of the images that it was made for, where it says them.
+    pub(super) fn stored_mean_std(&self) -> Option<([f32; 3], [f32; 3])> {
+        let prepared: Value = serde_json::from_str(self.metadata().get(PREPROCESS_KEY)?).ok()?;
+        let channels = |key: &str| serde_json::from_value(prepared[key].clone()).ok();
+        channels("mean").zip(channels("std"))
+    }
+
+    /// The tensors under timm's names, whatever naming theirs is.
+    pub(super) fn translate(self) -> Result<Translated> {
+        translate(self.contents).map_err(|reason| Error::Naming {
+            path: self.path,
+            reason: one_line(&reason, MAX_NAMING_REASON),
+        })
     }
 }
 
@@ -162,10 +182,14 @@ fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
 /// An error about a file; what a hostile one put into the reason stays one
 /// short line.
 pub(super) fn fault(path: &Path, reason: &str) -> Error {
+    Error::Checkpoint { path: path.to_owned(), reason: one_line(reason, MAX_REASON) }
+}
+
+fn one_line(reason: &str, most: usize) -> String {
     let mut line: String =
-        reason.chars().take(MAX_REASON).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        reason.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.len() < reason.len() {
         line.push('…');
     }
-    Error::Checkpoint { path: path.to_owned(), reason: line }
+    line
 }

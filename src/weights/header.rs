@@ -47,7 +47,11 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
     }
     let mut contents = Contents { metadata, ..Contents::default() };
     for (name, TensorInfo { dtype, shape, data_offsets: (from, to) }) in tensors {
-        let entry = Entry::mapped(map, start + from..start + to, element(dtype), shape)
+        let element = element(dtype);
+        if contents.passes_over(&name, element) {
+            continue;
+        }
+        let entry = Entry::mapped(map, start + from..start + to, element, shape)
             .map_err(|reason| format!("{name} {reason}"))?;
         contents.add(name, entry)?;
     }
@@ -60,7 +64,11 @@ fn element(dtype: Dtype) -> Element {
         Dtype::BF16 => Element::Bf16,
         Dtype::F32 => Element::F32,
         Dtype::F64 => Element::F64,
-        other => Element::Other(other.to_string(), other.bitsize().div_ceil(8)),
+        Dtype::I64 => Element::Other("I64", 8),
+        Dtype::BOOL => Element::Other("BOOL", 1),
+        other => {
+            Element::Other("another integer, or less than 16 bits", other.bitsize().div_ceil(8))
+        }
     }
 }
 

@@ -1,30 +1,34 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use burn::store::{ApplyError, ModuleSnapshot, PyTorchToBurnAdapter};
-use burn::tensor::Device;
+use burn::store::{ApplyError, ModuleSnapshot, PyTorchToBurnAdapter, bridge, burn_pack};
+use burn::tensor::{DType, Device, Shape};
 
 use super::WeightsFile;
 use super::file::fault;
-use super::save::CONFIG_KEY;
+use super::source::Source;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
 /// Names listed in a report before it says how many more there are.
 const LISTED: usize = 8;
 
-/// Loads a ViT from a file of any kind that [`WeightsFile`] reads, with timm's
-/// names, strictly: every tensor of the model must be in the file with its
-/// shape, and no other. `arch` names the architecture in messages.
+/// Loads a ViT from a file of any kind that [`WeightsFile`] reads, in any published
+/// naming, strictly: every tensor of the model must be in the file with its
+/// shape, and no other but what is no part of the image's features (a decoder, a
+/// text tower, a mask token). `arch` names the architecture in messages; see
+/// [`recognise`](super::recognise) for it and the configuration.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind,
+/// [`Error::Naming`] for one whose tensors have the names of no known ViT,
 /// [`Error::Mismatch`] for one of another architecture, with the names of the
 /// missing, unexpected and mis-shaped tensors.
 pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
-    let file = WeightsFile::open(path)?;
+    let tensors = WeightsFile::open(path)?.translate()?.tensors;
     let mut model = config.build(device)?;
-    let result = model.apply(file.into_lazy(), None, Some(Box::new(PyTorchToBurnAdapter)), false);
+    let tensors = tensors.into_iter().map(lazy).collect();
+    let result = model.apply(tensors, None, Some(Box::new(PyTorchToBurnAdapter)), false);
     if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
         return Err(fault(path, &format!("{name} {reason}")));
     }
@@ -47,14 +51,24 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind.
 pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
-    let file = WeightsFile::open(path)?;
-    let Some(text) = file.metadata().get(CONFIG_KEY) else {
-        return Ok(None);
-    };
-    serde_json::from_str(text).map(Some).map_err(|error| Error::Checkpoint {
-        path: path.to_owned(),
-        reason: format!("its {CONFIG_KEY} entry is damaged: {error}"),
+    WeightsFile::open(path)?.stored_config()
+}
+
+/// For burn, which reads each tensor when it reaches the parameter of its name.
+fn lazy((name, source): (String, Source)) -> burn_pack::Tensor {
+    let shape = Shape::from(source.shape());
+    bridge::deferred(name, DType::F32, shape, None, move || {
+        source.read().map_err(burn_pack::Error::ValidationError)
     })
+}
+
+/// An entry that [`save_with_notes`](super::save_with_notes) wrote into a file, if
+/// any.
+///
+/// # Errors
+/// [`Error::Checkpoint`] for a file that is damaged or of another kind.
+pub fn stored_note(path: &Path, key: &str) -> Result<Option<String>> {
+    Ok(WeightsFile::open(path)?.metadata().get(key).cloned())
 }
 
 /// burn calls a norm's parameters gamma and beta; timm, weight and bias.

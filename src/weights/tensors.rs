@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::{ErrorKind, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 use burn::tensor::{DType, TensorData};
@@ -82,7 +82,7 @@ pub(super) fn with_sorted_header(file: Vec<u8>) -> Vec<u8> {
 }
 
 /// How the names of files begin that are still being written.
-const UNFINISHED: &str = ".singer-unfinished-";
+pub(crate) const UNFINISHED: &str = ".singer-unfinished-";
 
 /// Removes what processes that were killed while writing have left in a folder.
 ///
@@ -105,17 +105,32 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
 /// # Errors
 /// [`Error::Io`]; the old file stays and no temporary one does.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    stream_atomically(path, |out| out.write_all(bytes))
+}
+
+/// As [`write_atomically`], of contents that `write` gives piece by piece; its
+/// error leaves the old file in place as well.
+///
+/// # Errors
+/// [`Error::Io`]; the old file stays and no temporary one does.
+pub fn stream_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let write = || {
+    let persist = || {
         let mut builder = tempfile::Builder::new();
         // Readable as any new file is; temporary ones are private by default.
         #[cfg(unix)]
         builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
         let mut file = builder.prefix(UNFINISHED).tempfile_in(folder)?;
-        file.write_all(bytes)?;
+        let mut buffered = BufWriter::new(file.as_file_mut());
+        write(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
         file.as_file().sync_all()?;
         file.persist(path)?;
         // The rename itself is durable once the folder is.
@@ -123,7 +138,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::File::open(folder)?.sync_all()?;
         Ok(())
     };
-    write().map_err(|error: std::io::Error| match error.kind() {
+    persist().map_err(|error: std::io::Error| match error.kind() {
         ErrorKind::StorageFull => Error::io(
             path,
             std::io::Error::new(

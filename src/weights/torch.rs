@@ -1,7 +1,9 @@
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
 use pytorch_reader::{DType, PickleValue, PytorchReader};
+use zip::ZipArchive;
 
 use super::contents::Contents;
 use super::entry::{Element, Entry};
@@ -12,9 +14,15 @@ const KEYS: [&str; 5] = ["state_dict", "model", "teacher", "student", "model_sta
 /// Dictionaries that a state dictionary lies in, at most.
 const MAX_DEPTH: usize = 3;
 
+const TORCHSCRIPT: &str = "it is a TorchScript archive, which is a program: take its weights out \
+    with torch.save(torch.jit.load(FILE, map_location='cpu').state_dict(), 'weights.pth')";
+
 /// The tensors of a file of `length` bytes that `torch.save` wrote: those of its
 /// root, or of the dictionary that lies there under one of [`KEYS`].
 pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
+    if is_program(path) {
+        return Err(TORCHSCRIPT.into());
+    }
     let root = PytorchReader::read_pickle_data(path, None).map_err(|error| error.to_string())?;
     let prefix = prefix(&root);
     let reader = PytorchReader::new(path).map_err(|error| error.to_string())?;
@@ -29,7 +37,10 @@ pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
             return Err(format!("{name} of shape {:?} is larger than the file", tensor.shape()));
         }
         let (_, dtype, shape, read) = tensor.into_parts();
-        contents.add(name.to_owned(), Entry::deferred(Arc::new(read), element(dtype), shape)?)?;
+        let element = element(dtype);
+        if !contents.passes_over(name, element) {
+            contents.add(name.to_owned(), Entry::deferred(Arc::new(read), element, shape)?)?;
+        }
     }
     if contents.tensors.is_empty() {
         return Err(match foreign(&root) {
@@ -40,6 +51,17 @@ pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
         });
     }
     Ok(contents)
+}
+
+/// Whether it is a TorchScript archive.
+fn is_program(path: &Path) -> bool {
+    let archive = File::open(path).ok().and_then(|file| ZipArchive::new(file).ok());
+    archive.is_some_and(|archive| {
+        archive
+            .file_names()
+            .flatten()
+            .any(|name| name.ends_with("/constants.pkl") || name.contains("/code/"))
+    })
 }
 
 /// What the names of the state dictionary's tensors begin with.
@@ -80,6 +102,8 @@ fn element(dtype: DType) -> Element {
         DType::BF16 => Element::Bf16,
         DType::F32 => Element::F32,
         DType::F64 => Element::F64,
-        other => Element::Other(format!("{other:?}"), other.size()),
+        DType::I64 => Element::Other("I64", 8),
+        DType::Bool => Element::Other("BOOL", 1),
+        other => Element::Other("another integer", other.size()),
     }
 }

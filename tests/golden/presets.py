@@ -21,6 +21,7 @@ FAMILIES = {
     "Dinov3Qkvb": r"vit_(tiny|small|base|large)_patch16_dinov3_qkvb",
 }
 STATS = {0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
+SEEN = ["crop_pct", "interpolation", "crop_mode"]
 MLPS = {"GELU": "Gelu", "GELUTanh": "GeluTanh", "QuickGELU": "QuickGelu", "SiLU": "Swiglu"}
 
 
@@ -43,6 +44,7 @@ def describe(family, name):
         "std": list(config["std"]),
         "crop_pct": config["crop_pct"],
         "interpolation": config["interpolation"],
+        "crop_mode": config["crop_mode"],
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "tensors": len(model.state_dict()),
     }
@@ -59,18 +61,18 @@ def rows():
             yield name, base
             for tagged in timm.list_pretrained(name + ".*"):
                 config = timm.get_pretrained_cfg(tagged)
-                told = (config.num_classes, list(config.mean), config.crop_pct)
-                if told != (base["num_classes"], base["mean"], base["crop_pct"]):
+                told = [config.num_classes, list(config.mean), *(getattr(config, key) for key in SEEN)]
+                if told != [base["num_classes"], base["mean"], *(base[key] for key in SEEN)]:
                     yield tagged, describe(family, tagged)
 
 
 def table(name, row):
-    assert row["interpolation"] == "bicubic", name
     columns = ["img_size", "patch_size", "embed_dim", "depth", "num_heads", "hidden_dim"]
     numbers = " ".join(f"{row[key]:4}" for key in columns)
     return (
         f'    {row["family"]:10} {row["mlp"]:9} {json.dumps(name):58} {numbers} '
-        f'{row["num_classes"]:6} {STATS[row["mean"][0]]:9} {float(row["crop_pct"])};'
+        f'{row["num_classes"]:6} {STATS[row["mean"][0]]:9} '
+        f'{float(row["crop_pct"]):<5} {row["interpolation"].title():8} {row["crop_mode"].title()};'
     )
 
 

@@ -2,9 +2,10 @@ use std::sync::Arc;
 
 use image::RgbImage;
 use singer::data::{
-    EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Scenes,
+    EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Resize, Scenes,
     SharedImages, TrainTransform, Transform, eval_crop, render, whole_patches,
 };
+use singer::vit::Interpolation;
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
 
@@ -47,7 +48,7 @@ fn every_size_and_shape_of_image_gives_the_wanted_crop() {
     for (width, height) in [(1, 1), (3, 200), (200, 3), (31, 17), (64, 64)] {
         let image = RgbImage::from_pixel(width, height, image::Rgb([10, 200, 30]));
         for size in [[16, 16], [8, 24]] {
-            let crop = eval_crop(&image, &EvalTransform { size, resize: 24 });
+            let crop = eval_crop(&image, &EvalTransform::centre(size, 24));
             assert_eq!((crop.height() as usize, crop.width() as usize), (size[0], size[1]));
             assert_eq!(crop.get_pixel(4, 4).0, [10, 200, 30], "{width}x{height}");
         }
@@ -81,7 +82,13 @@ fn scenes_repeat_by_seed_and_their_labels_agree() {
 
 #[test]
 fn crops_are_the_largest_of_whole_patches() {
-    let plan = |size, short, patch| whole_patches(size, short, patch).map(|t| (t.size, t.resize));
+    let plan = |size, short, patch| {
+        let planned = whole_patches(size, short, patch, Interpolation::Bicubic);
+        planned.map(|t| match t.resize {
+            Resize::Shorter(short) => (t.size, short),
+            other => panic!("{other:?}"),
+        })
+    };
     assert_eq!(plan([360, 480], Some(64), 4), Some(([64, 84], 64)));
     assert_eq!(plan([480, 360], Some(70), 16), Some(([80, 64], 70)));
     assert_eq!(plan([33, 50], None, 16), Some(([32, 48], 33)));
@@ -91,7 +98,8 @@ fn crops_are_the_largest_of_whole_patches() {
 
     // As large as it is: the centre, pixel by pixel.
     let image = RgbImage::from_fn(50, 33, |x, y| image::Rgb([x as u8, y as u8, 7]));
-    let crop = eval_crop(&image, &whole_patches([33, 50], None, 16).unwrap());
+    let crop =
+        eval_crop(&image, &whole_patches([33, 50], None, 16, Interpolation::Bicubic).unwrap());
     assert_eq!(crop.get_pixel(0, 0).0, [1, 0, 7]);
     assert_eq!(crop.get_pixel(47, 31).0, [48, 31, 7]);
 }

@@ -55,7 +55,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 }
 
 #[test]
-fn every_preset_has_timms_parameters_classes_and_statistics() {
+fn every_preset_has_timms_parameters_classes_and_preprocessing() {
     let published = published();
     assert_eq!(presets().len(), published.len());
     for preset in presets() {
@@ -69,6 +69,8 @@ fn every_preset_has_timms_parameters_classes_and_statistics() {
         assert_eq!(config.img_size[0] as f64, number("img_size"), "{}", preset.name);
         assert_eq!(format!("{:?}", config.mlp), timm["mlp"].as_str().unwrap(), "{}", preset.name);
         assert_eq!(preset.crop_pct, number("crop_pct"), "{}", preset.name);
+        assert_eq!(timm["interpolation"], preset.interpolation.name(), "{}", preset.name);
+        assert_eq!(timm["crop_mode"], preset.crop_mode.name(), "{}", preset.name);
         let (mean, std) = preset.mean_std();
         for (ours, key) in [(mean, "mean"), (std, "std")] {
             for (ours, timm) in ours.iter().zip(timm[key].as_array().unwrap()) {

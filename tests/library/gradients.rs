@@ -2,7 +2,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::distill::{Distiller, Settings, Trainee};
-use singer::train::{DistillTask, Part, PretrainTask, Shards, Task};
+use singer::method::{Distillation, Singer};
+use singer::train::{Part, PretrainTask, Shards, Task};
 use singer::vit::{Vit, VitConfig, init_weights};
 
 fn tiny() -> VitConfig {
@@ -67,14 +68,15 @@ fn a_new_model_trains_in_every_parameter() {
     assert_eq!(without_gradient(&model, &grads), Vec::<String>::new());
 }
 
-fn distillation() -> (DistillTask, Trainee) {
+fn distillation() -> (Distillation<Singer>, Trainee) {
     let device = Device::flex().autodiff();
     let teacher = model(&VitConfig { embed_dim: 16, ..tiny() }, 2, &Device::flex());
     let student = model(&VitConfig { num_classes: 0, ..tiny() }, 3, &device);
     let settings = Settings { layers: vec![1], rank: 4, quantile: 0.5, ..Settings::default() };
     let layers = settings.resolve_layers(3).unwrap();
     let (trainee, _) = Trainee::new(student, &teacher, &layers, &settings, 4).unwrap();
-    (DistillTask { distiller: Distiller::new(teacher, 3, settings, &device).unwrap() }, trainee)
+    let distiller = Distiller::new(teacher, 3, settings, &device).unwrap();
+    (Distillation::new(Singer { distiller }), trainee)
 }
 
 #[test]
@@ -82,7 +84,7 @@ fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
     let (task, trainee) = distillation();
     let loss = task.loss(&trainee, images(3), &[0; 3], &Part::whole());
     let grads = GradientsParams::from_grads(loss.total.backward(), &trainee);
-    let last = task.distiller.student_layers().iter().max().unwrap();
+    let last = task.method.distiller.student_layers().iter().max().unwrap();
     let after = |name: &String| {
         let block = name.strip_prefix("student.blocks.").and_then(|rest| rest.split('.').next());
         block.map_or(name.starts_with("student.norm."), |block| {
@@ -140,7 +142,7 @@ fn parts_of_a_batch_add_up_to_the_whole() {
     let images = images(5);
     let run = |parts: usize| {
         let shards = Shards::new(parts).unwrap();
-        let (loss, grads) = shards.backward(&task, &trainee, &device, &images, &[0; 5]);
+        let (loss, grads) = shards.backward(&task, &trainee, &device, &images, &[0; 5], 0);
         let total: f32 = loss.total.into_scalar();
         let grad = grads.get::<2>(trainee.adapters[0].down.id).unwrap();
         let grad: Vec<f32> = grad.into_data().iter::<f32>().collect();

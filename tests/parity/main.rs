@@ -3,6 +3,8 @@
 
 #[macro_use]
 mod golden;
+
+mod baselines;
 mod mapping;
 mod positions;
 mod preprocess;

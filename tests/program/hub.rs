@@ -158,7 +158,7 @@ fn a_model_of_the_hub_is_fetched_once_and_then_taken_from_the_cache() {
     let local = folder.path().join("local.safetensors");
     fs::write(&local, &bytes).unwrap();
     let wanted = succeed(&mut nullspace(&local.to_string_lossy(), &home, &endpoint)).stdout;
-    assert_eq!(first["layers"], serde_json::from_str::<Value>(&wanted).unwrap()["layers"]);
+    assert_eq!(first, serde_json::from_str::<Value>(&wanted).unwrap());
 
     let asked = hub.ranges.lock().unwrap().len();
     run();
@@ -300,4 +300,75 @@ fn a_timm_name_with_a_tag_is_fetched_and_its_architecture_read() {
         command.env_remove("HF_HUB_OFFLINE");
         succeed(&mut command);
     }
+}
+
+/// A model of transformers in two files, with its configs.
+fn sharded(model: &str) -> Hub {
+    let preprocessing = json!({ "image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6] });
+    let mut hub = Hub::default().with(
+        &path(model, "main", "preprocessor_config.json"),
+        preprocessing.to_string().as_bytes(),
+    );
+    for file in fs::read_dir("tests/golden/naming/hf_vit_sharded").unwrap() {
+        let file = file.unwrap().path();
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if name != "io.safetensors" {
+            hub = hub.with(&path(model, "main", name), &fs::read(&file).unwrap());
+        }
+    }
+    hub
+}
+
+#[test]
+fn a_model_in_several_files_is_fetched_whole_and_recognised() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let (endpoint, hub) = sharded("who/big").serve();
+    let run = |endpoint: &str| nullspace("hf-hub:who/big", &home, endpoint);
+    let fetched: Value = serde_json::from_str(&succeed(&mut run(&endpoint)).stdout).unwrap();
+    let mut local = nullspace("tests/golden/naming/hf_vit_sharded", &home, &endpoint);
+    let local: Value = serde_json::from_str(&succeed(&mut local).stdout).unwrap();
+    assert_eq!(fetched, local);
+    for name in ["config.json", "preprocessor_config.json"] {
+        assert!(cached(&home).iter().any(|path| path.ends_with(name)), "{name}");
+    }
+    let asked = hub.ranges.lock().unwrap().len();
+    succeed(&mut run(&endpoint));
+    assert_eq!(hub.ranges.lock().unwrap().len(), asked, "files were fetched again");
+    // Offline it must be whole.
+    let mut offline = run("http://127.0.0.1:9");
+    offline.env("HF_HUB_OFFLINE", "1");
+    succeed(&mut offline);
+    let shard = cached(&home).into_iter().find(|path| path.to_string_lossy().contains("00002-of"));
+    fs::remove_file(shard.unwrap()).unwrap();
+    fail_with(&mut offline, &["who/big@main", "not in the cache"]);
+}
+
+#[test]
+fn indices_that_cannot_be_followed_are_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    let mut lacking = sharded("who/lacks");
+    lacking.files.retain(|(path, ..)| !path.contains("00002-of"));
+    let (endpoint, _) = lacking.serve();
+    fail_with(
+        &mut nullspace("hf-hub:who/lacks", &home, &endpoint),
+        &["who/lacks@main", "model-00002-of-00002.safetensors", "does not have"],
+    );
+    let hostile = json!({ "weight_map": { "a": "../../escape.safetensors" } }).to_string();
+    let torch = json!({ "weight_map": { "a": "pytorch_model-00001-of-00002.bin" } }).to_string();
+    let (endpoint, _) = Hub::default()
+        .with(&path("who/bad", "main", "model.safetensors.index.json"), hostile.as_bytes())
+        .with(&path("who/torch", "main", "pytorch_model.bin.index.json"), torch.as_bytes())
+        .serve();
+    fail_with(
+        &mut nullspace("hf-hub:who/bad", &home, &endpoint),
+        &["../../escape.safetensors", "not a plain file name"],
+    );
+    fail_with(
+        &mut nullspace("hf-hub:who/torch", &home, &endpoint),
+        &["who/torch@main", "torch files in several parts", "save_pretrained"],
+    );
+    let outside = |path: &PathBuf| path.to_string_lossy().contains("escape");
+    assert!(!cached(&home).iter().any(outside));
 }

@@ -1,7 +1,8 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
 use singer::distill::{Distiller, Settings, Trainee};
-use singer::train::{DistillTask, OptimizerSettings, ParamOptimizer, Shards};
+use singer::method::{Distillation, Singer};
+use singer::train::{OptimizerSettings, ParamOptimizer, Shards};
 use singer::vit::{VitConfig, init_weights};
 
 use crate::support::{host, normal, software, widened};
@@ -31,7 +32,8 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let settings = Settings { layers: vec![1], rank: 8, quantile: 0.9, ..Settings::default() };
     let layers = settings.resolve_layers(4).unwrap();
     let (mut model, _) = Trainee::new(student, &teacher, &layers, &settings, 3).unwrap();
-    let task = DistillTask { distiller: Distiller::new(teacher, 3, settings, &training).unwrap() };
+    let distiller = Distiller::new(teacher, 3, settings, &training).unwrap();
+    let task = Distillation::new(Singer { distiller });
     let shards = Shards::new(1).unwrap();
     // SGD, as Adam would blow rounding noise in small gradients up to whole steps.
     let mut optimizer =
@@ -40,7 +42,7 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let images = Tensor::<4>::from_data(pixels, device);
     let mut totals = Vec::new();
     for _ in 0..3 {
-        let (loss, grads) = shards.backward(&task, &model, &training, &images, &[0, 0]);
+        let (loss, grads) = shards.backward(&task, &model, &training, &images, &[0, 0], 0);
         totals.push(host(loss.total)[0]);
         model = optimizer.step(0.02, model, grads, None);
     }

@@ -3,6 +3,8 @@ use std::str::FromStr;
 
 use clap::Args as ClapArgs;
 
+use crate::cli::preprocessing::PixelArgs;
+
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct InspectArgs {
     /// Images of any size: files, folders, zips (`x.zip/inner/folder`), or
@@ -19,10 +21,10 @@ pub(in crate::cli) struct InspectArgs {
     /// Folder of a `singer distill` run: its adapters refine the teacher
     #[arg(long, value_name = "DIR")]
     pub(super) run: Option<PathBuf>,
-    /// The teacher's timm name; not needed for files written by singer
+    /// The teacher's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
-    /// The student's timm name; not needed for files written by singer
+    /// The student's timm name, where the file leaves it open or is to be overruled
     #[arg(long, value_name = "NAME")]
     pub(super) student_arch: Option<String>,
     /// Teacher layers, from 0; by default the run's, else one at 17/24 of the
@@ -54,6 +56,8 @@ pub(in crate::cli) struct InspectArgs {
     /// Rank of the nullspace basis; by default the run's, else 64
     #[arg(long, value_name = "R")]
     pub(super) rank: Option<usize>,
+    #[command(flatten)]
+    pub(super) pixels: PixelArgs,
     /// Images in a batch
     #[arg(long, value_name = "N", default_value_t = 8)]
     pub(super) batch: usize,

@@ -28,7 +28,7 @@ use crate::distill;
 use crate::error::{Error, Result};
 use crate::inspect::{Findings, Settings, inspect};
 use crate::maps::FeatureMaps;
-use crate::vit::VitConfig;
+use crate::vit::{Interpolation, VitConfig};
 pub(super) use args::InspectArgs;
 use args::Size;
 use pictures::Framing;
@@ -38,10 +38,12 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let run = args.run.as_deref().map(Run::open).transpose()?;
     let shapes = Shapes::resolve(args, run.as_ref())?;
     let shape = shapes.teacher.config.clone();
-    let (pictures, left_out) = pictures::read(&args.images, framing(args, &shape), args.limit)?;
+    let seen = shapes.preprocess(args, run.as_ref())?;
+    let framing = framing(args, &shape, seen.interpolation);
+    let (pictures, left_out) = pictures::read(&args.images, framing, args.limit)?;
 
     let opened = device::open(&args.device)?;
-    let subjects = shapes.load(run.as_ref(), &opened.device)?;
+    let subjects = shapes.load(args, &seen, run.as_ref(), &opened.device)?;
     let run_layers = subjects.run.iter().map(|parts| parts.layer).collect();
     let settings = settings(args, run.as_ref(), run_layers, &shape);
     subjects.check(&settings, &pictures)?;
@@ -58,14 +60,14 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
 }
 
 /// The shorter side is the teacher's unless asked otherwise.
-fn framing(args: &InspectArgs, teacher: &VitConfig) -> Framing {
+fn framing(args: &InspectArgs, teacher: &VitConfig, interpolation: Interpolation) -> Framing {
     let own = teacher.img_size[0].min(teacher.img_size[1]);
     let size = args.size.unwrap_or(Size::Shorter(own));
     let scene_side = match size {
         Size::Shorter(side) => side,
         Size::Original => session::scene_side(teacher),
     };
-    Framing { size, patch: teacher.patch_size, scene_side }
+    Framing { size, patch: teacher.patch_size, scene_side, interpolation }
 }
 
 /// The arguments, with the run's settings or the method's where they say nothing.
@@ -80,7 +82,7 @@ fn settings(
     let last = teacher.depth - 1;
     let mut layers = match &args.layers {
         Some(layers) => layers.clone(),
-        None if run.is_some() => run_layers,
+        None if !run_layers.is_empty() => run_layers,
         None => vec![(teacher.depth * 17 / 24).min(last.saturating_sub(1)), last],
     };
     layers.sort_unstable();

@@ -6,6 +6,7 @@ use crate::cli::session;
 use crate::data::{SharedImages, eval_crop, whole_patches};
 use crate::error::{Error, Result};
 use crate::inspect::{MOST_PATCHES, Picture};
+use crate::vit::Interpolation;
 
 /// How images become pictures.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,7 @@ pub(super) struct Framing {
     pub(super) patch: usize,
     /// Side at which scenes are drawn.
     pub(super) scene_side: usize,
+    pub(super) interpolation: Interpolation,
 }
 
 /// Evenly spread images of all places, framed; those that cannot be used are
@@ -66,7 +68,7 @@ fn frame(set: &SharedImages, index: usize, framing: Framing) -> Result<image::Rg
     };
     let patch = framing.patch;
     let size = [image.height() as usize, image.width() as usize];
-    let transform = whole_patches(size, short, patch).ok_or_else(|| {
+    let transform = whole_patches(size, short, patch, framing.interpolation).ok_or_else(|| {
         unusable(format!(
             "{}x{} pixels leave no patch of {patch}x{patch}; give --size {patch} or more",
             size[1], size[0]

@@ -4,13 +4,13 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::args::InspectArgs;
-use crate::cli::config::{DataConfig, DistillConfig, ModelSpec};
+use crate::cli::config::{DataConfig, DistillConfig, MethodName, ModelSpec};
 use crate::cli::distill::STUDENT;
 use crate::cli::models::{self, Resolved};
 use crate::cli::parts_file::PartsFile;
-use crate::cli::session;
+use crate::cli::preprocessing::preprocess;
+use crate::data::{Normalise, Preprocess};
 use crate::error::{Error, Result};
-use crate::hub;
 use crate::inspect::{LayerParts, Model, Subjects};
 use crate::weights;
 
@@ -69,14 +69,33 @@ impl Shapes {
         Ok(Self { teacher, student })
     }
 
-    /// Loads the models and what the run trained.
-    pub(super) fn load(self, run: Option<&Run>, device: &Device) -> Result<Subjects> {
+    /// How images are prepared for the teacher: as asked, as in the run, or as its
+    /// files say.
+    pub(super) fn preprocess(&self, args: &InspectArgs, run: Option<&Run>) -> Result<Preprocess> {
         let data = run.map(|run| run.config.data.clone()).unwrap_or_default();
-        let teacher_arch = self.teacher.arch.clone();
-        let teacher = model(self.teacher, &data, None, device)?;
-        // A run's student saw what the teacher saw.
-        let seen_as = run.map(|_| teacher_arch);
-        let student = self.student.map(|student| model(student, &data, seen_as, device));
+        preprocess(&args.pixels.over(data)?, &self.teacher)
+    }
+
+    /// Loads the models and what the run trained.
+    pub(super) fn load(
+        self,
+        args: &InspectArgs,
+        seen: &Preprocess,
+        run: Option<&Run>,
+        device: &Device,
+    ) -> Result<Subjects> {
+        let teacher = model(self.teacher, seen.normalise, device)?;
+        let student = self.student.map(|student| {
+            // A run's student saw what the teacher saw.
+            let normalise = match run {
+                Some(_) => seen.normalise,
+                None => {
+                    let data = args.pixels.over(DataConfig::default())?;
+                    preprocess(&data, &student)?.normalise
+                }
+            };
+            model(student, normalise, device)
+        });
         let parts = run.map(|run| layer_parts(run, teacher.vit.depth(), device)).transpose()?;
         Ok(Subjects { teacher, student: student.transpose()?, run: parts.unwrap_or_default() })
     }
@@ -90,9 +109,7 @@ fn shape(
     of_run: ModelSpec,
 ) -> Result<Resolved> {
     let path = file.map(Path::to_owned).or_else(|| of_run.weights.clone()).ok_or_else(|| {
-        Error::config(format!(
-            "no {role}: give --{role} (a safetensors file with timm's names, or hf-hub:OWNER/NAME)"
-        ))
+        Error::config(format!("no {role}: give --{role} (a file of weights, or hf-hub:OWNER/NAME)"))
     })?;
     let path = models::locate(&path)?;
     if file.is_none() && !path.exists() {
@@ -101,34 +118,25 @@ fn shape(
             path.display()
         )));
     }
-    let stored = weights::stored_config(&path)?;
     let named = ModelSpec { arch, weights: Some(path.clone()), ..ModelSpec::default() };
-    let spec = match (&named.arch, &stored, file) {
+    let spec = match (&named.arch, weights::stored_config(&path)?, file) {
         (Some(_), ..) | (None, Some(_), Some(_)) => named,
         // The run knows what its file does not say.
-        _ => ModelSpec { weights: Some(path.clone()), ..of_run },
+        _ => ModelSpec { weights: Some(path), ..of_run },
     };
-    if spec.arch.is_none() && stored.is_none() && hub::stated_architecture(&path).is_none() {
-        return Err(Error::config(format!(
-            "{}: the file does not say its architecture; give --{role}-arch with its timm name, e.g. vit_small_patch16_224",
-            path.display()
-        )));
-    }
     models::resolve(&spec, role)
 }
 
-fn model(
-    shape: Resolved,
-    data: &DataConfig,
-    seen_as: Option<String>,
-    device: &Device,
-) -> Result<Model> {
+fn model(shape: Resolved, normalise: Normalise, device: &Device) -> Result<Model> {
     let vit = models::build(&shape, 0, device)?;
-    let normalise = session::normalise(data, seen_as.as_deref().unwrap_or(&shape.arch));
     Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
 }
 
+/// What SiNGER trained by layer; other methods have no refined features to show.
 fn layer_parts(run: &Run, depth: usize, device: &Device) -> Result<Vec<LayerParts>> {
+    if run.config.method != MethodName::Singer {
+        return Ok(Vec::new());
+    }
     let file = PartsFile::open(&run.folder)?;
     let layers = file.layers()?;
     if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {

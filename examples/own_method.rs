@@ -1,0 +1,123 @@
+//! A distillation method of one's own: one implementation of `Method`, trained by
+//! the library's loop on procedural scenes.
+//!
+//! The method is relational: the student learns which of an image's patches are
+//! alike to the teacher, as Gram matrices of unit patch tokens, at two depths. As
+//! P x P matrices do not depend on a width, it needs no projection.
+//!
+//! `cargo run --release --example own_method [STEPS]`
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use singer::data::{
+    LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform, Transform,
+};
+use singer::distill::map_layers;
+use singer::loss::gram_mse;
+use singer::method::{Distillation, Lesson, Method, Teacher};
+use singer::train::{OptimizerSettings, Part, RunSettings, Schedule, TaskLoss, train};
+use singer::vit::{Vit, VitConfig, init_weights};
+use singer::weights;
+
+/// `Σ_l mse(G(F_S,m(l)), G(F_T,l))`.
+struct Relational {
+    teacher: Teacher,
+    layers: Vec<usize>,
+    student_layers: Vec<usize>,
+}
+
+impl Method for Relational {
+    type Model = Vit;
+
+    fn student<'a>(&self, model: &'a Vit) -> &'a Vit {
+        model
+    }
+
+    fn student_layers(&self) -> &[usize] {
+        &self.student_layers
+    }
+
+    fn loss(&self, model: &Vit, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+        let prefix = model.prefix_tokens();
+        let wanted = self.teacher.tokens(lesson.images, &self.layers);
+        let pairs = lesson.tokens.into_iter().zip(wanted);
+        // The teacher's tokens are constants of the training graph.
+        let terms = pairs.map(|(ours, wanted)| gram_mse(ours, Tensor::from_inner(wanted), prefix));
+        let sum = terms.reduce(|a, b| a + b).expect("there are layers");
+        let total = sum * part.fraction;
+        TaskLoss { terms: vec![("relations", total.clone().inner())], extra: vec![], total }
+    }
+
+    fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {
+        Vec::new()
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let steps: usize = std::env::args().nth(1).map_or(Ok(60), |steps| steps.parse())?;
+    let device = Device::flex();
+    let training = device.clone().autodiff();
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors"));
+    let (arch, shape) =
+        weights::stored_config(path)?.ok_or("the bundled teacher says its shape")?;
+    let teacher = weights::load(path, &arch, &shape, &device)?;
+
+    let config = VitConfig { embed_dim: 64, num_heads: 2, num_classes: 0, ..shape.clone() };
+    let student = init_weights(config.build(&training)?, 0);
+    let layers = vec![2, teacher.depth() - 1];
+    let student_layers = map_layers(&layers, teacher.depth(), config.depth)?;
+    let teacher = Teacher::new(teacher, FloatDType::F32);
+    let task = Distillation::new(Relational { teacher, layers, student_layers });
+
+    let images: SharedImages = Arc::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
+    let transform = Transform::Train(TrainTransform {
+        size: shape.img_size,
+        scale: [0.6, 1.0],
+        ratio: [0.75, 4.0 / 3.0],
+        flip: 0.5,
+    });
+    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
+    let out = std::env::temp_dir().join("singer-own-method");
+    std::fs::create_dir_all(&out)?;
+    let settings = RunSettings {
+        out: out.clone(),
+        steps,
+        optimizer: OptimizerSettings::default(),
+        schedule: Schedule::Constant {},
+        clip: None,
+        log_every: 10,
+        checkpoint_every: 1000,
+        description: "own_method".into(),
+        resume: false,
+        image_size: shape.img_size,
+        loader: LoaderSettings {
+            batch: 16,
+            seed: 0,
+            workers: 2,
+            order: Order::Shuffled,
+            max_unreadable: 0.0,
+        },
+        parts: std::thread::available_parallelism()?.get(),
+    };
+    let never = AtomicBool::new(false);
+    let (student, _) = train(
+        &task,
+        student,
+        &training,
+        images,
+        transform,
+        normalise,
+        &settings,
+        &never,
+        &mut |progress| {
+            println!("step {}: relations {:.4}", progress.record.step, progress.record.loss);
+        },
+    )?;
+    let file = out.join("student.safetensors");
+    weights::save(&student, "vit_tiny_patch16_224", &config, &file)?;
+    println!("wrote {}", file.display());
+    Ok(())
+}

@@ -1,0 +1,67 @@
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::export::Precision;
+
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "Examples:
+  singer export runs/large-to-tiny --to timm --out student-timm
+  singer export runs/large-to-tiny --to hf --dtype bf16 --out student-hf
+  singer export student.safetensors --to onnx --dtype f16 --out student.onnx")]
+pub(in crate::cli) struct ExportArgs {
+    /// The folder of a finished run, or a model's weights: a file, a model of the
+    /// hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
+    pub(super) weights: PathBuf,
+    /// What is to read the model
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub(super) to: Form,
+    /// Folder for the files; of onnx also a file (`model.onnx`)
+    #[arg(short, long, value_name = "DIR_OR_FILE")]
+    pub(super) out: PathBuf,
+    /// Type of the weights
+    #[arg(long, value_enum, default_value = "f32")]
+    pub(super) dtype: Dtype,
+    /// The model's timm name; not needed for files written by singer
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
+    /// Leave out the head
+    #[arg(long)]
+    pub(super) no_head: bool,
+    /// With onnx: keep the weights in a file of their own (above 2 GiB always)
+    #[arg(long)]
+    pub(super) external_data: bool,
+    /// Replace what is there
+    #[arg(long)]
+    pub(super) force: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// model.safetensors and config.json, for timm.create_model("local-dir:DIR")
+    Timm,
+    /// The folder of a model of transformers, for from_pretrained
+    Hf,
+    /// One graph (opset 17) for onnxruntime, onnxruntime-web and others
+    Onnx,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Dtype {
+    /// The weights' own bits
+    F32,
+    /// Half precision; refused where a value is beyond 65504
+    F16,
+    /// bfloat16; not for onnx
+    Bf16,
+}
+
+impl Dtype {
+    pub(super) fn precision(self) -> Precision {
+        match self {
+            Self::F32 => Precision::F32,
+            Self::F16 => Precision::F16,
+            Self::Bf16 => Precision::Bf16,
+        }
+    }
+}

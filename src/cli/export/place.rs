@@ -1,0 +1,154 @@
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::args::Dtype;
+use crate::error::{Error, Result};
+use crate::export::{ExportFile, Package, Rounding};
+use crate::weights::{UNFINISHED, stream_atomically};
+
+/// Name of an ONNX model in a folder.
+const MODEL: &str = "model.onnx";
+
+/// Where an export goes.
+pub(super) enum Place {
+    /// A folder of its own.
+    Folder(PathBuf),
+    /// A file in a folder that may hold others.
+    File { folder: PathBuf, name: String },
+}
+
+/// What was written.
+pub(super) struct Written {
+    /// Paths and sizes in bytes.
+    pub(super) files: Vec<(PathBuf, u64)>,
+    /// Values that became zero.
+    pub(super) vanished: usize,
+}
+
+impl Place {
+    /// A name with an ending names a file where there may be one alone.
+    pub(super) fn of(out: &Path, may_be_file: bool) -> Result<Self> {
+        let ending = out.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if may_be_file && ending == "onnx" && !out.is_dir() {
+            let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
+            let folder = match out.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new(""),
+            };
+            return Ok(Self::File { folder: folder.into(), name: name.unwrap_or_default() });
+        }
+        if ["onnx", "safetensors"].contains(&ending) && !out.is_dir() {
+            return Err(Error::config(format!(
+                "{}: this form takes several files; give --out a folder",
+                out.display()
+            )));
+        }
+        Ok(Self::Folder(out.into()))
+    }
+
+    /// Refuses what would replace something, unless `force`d.
+    pub(super) fn check(&self, force: bool) -> Result<()> {
+        let taken = match self {
+            Self::Folder(path) if path.is_dir() => {
+                let io = |error| Error::io(path, error);
+                fs::read_dir(path).map_err(io)?.next().is_some().then(|| path.clone())
+            }
+            Self::Folder(path) if path.exists() => {
+                return Err(Error::config(format!(
+                    "{} is a file; give --out a folder",
+                    path.display()
+                )));
+            }
+            Self::Folder(_) => None,
+            Self::File { folder, name } => [name.clone(), format!("{name}.data")]
+                .iter()
+                .map(|name| folder.join(name))
+                .find(|path| path.exists()),
+        };
+        match taken {
+            Some(path) if !force => Err(Error::config(format!(
+                "{} is there already; choose another --out, or replace it with --force",
+                path.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The ONNX model's file name.
+    pub(super) fn onnx_file(&self) -> String {
+        match self {
+            Self::Folder(_) => MODEL.into(),
+            Self::File { name, .. } => name.clone(),
+        }
+    }
+
+    /// Writes all files, or, where one fails, none of them; in a folder that is
+    /// there, each is whole or as it was.
+    pub(super) fn write(&self, package: &Package<'_>, dtype: Dtype) -> Result<Written> {
+        let (folder, is_new) = match self {
+            Self::Folder(path) => (path, !path.exists()),
+            Self::File { folder, .. } => (folder, false),
+        };
+        let above = match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => above,
+            _ => Path::new("."),
+        };
+        let make = match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false if is_new => above,
+            false => folder,
+        };
+        fs::create_dir_all(make).map_err(|error| Error::io(make, error))?;
+        let staging = is_new.then(|| staging(above)).transpose()?;
+        let into = staging.as_ref().map_or(folder.as_path(), |staging| staging.path());
+        let mut rounding = Rounding::default();
+        for file in &package.files {
+            write_file(file, &into.join(&file.name), folder, dtype, &mut rounding)?;
+        }
+        if let Some(staging) = staging {
+            fs::rename(staging.path(), folder).map_err(|error| Error::io(folder, error))?;
+            // Its folder has gone under another name.
+            let _ = staging.keep();
+        }
+        let files = package.files.iter().map(|file| (folder.join(&file.name), file.size()));
+        Ok(Written { files: files.collect(), vanished: rounding.vanished })
+    }
+}
+
+/// A folder beside the one that it will become.
+fn staging(above: &Path) -> Result<tempfile::TempDir> {
+    let mut builder = tempfile::Builder::new();
+    // Readable as any new folder is; temporary ones are private by default.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
+    builder.prefix(UNFINISHED).tempdir_in(above).map_err(|error| Error::io(above, error))
+}
+
+fn write_file(
+    file: &ExportFile<'_>,
+    path: &Path,
+    folder: &Path,
+    dtype: Dtype,
+    rounding: &mut Rounding,
+) -> Result<()> {
+    let mut overflow = None;
+    let written = stream_atomically(path, |out| {
+        file.write(out, rounding)?;
+        if rounding.infinite > 0 {
+            overflow = Some(rounding.clone());
+            return Err(io::Error::other("values beyond the type"));
+        }
+        Ok(())
+    });
+    match overflow {
+        Some(Rounding { infinite, largest, of, .. }) => Err(Error::config(format!(
+            "{infinite} values are beyond {} and would become infinite (the largest, {largest:e}, in {of}): use another --dtype",
+            dtype.name()
+        ))),
+        None => written.map_err(|error| match error {
+            Error::Io { source, .. } => Error::io(folder.join(&file.name), source),
+            other => other,
+        }),
+    }
+}

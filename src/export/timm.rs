@@ -1,0 +1,160 @@
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::card::Card;
+use super::file::{ExportFile, Package};
+use super::precision::Precision;
+use super::{Subject, decimal, safetensors};
+use crate::error::{Error, Result};
+use crate::vit::{Pooling, Positions, VitConfig, preset};
+use crate::weights::CONFIG_KEY;
+
+pub(super) fn package<'a>(
+    subject: &'a Subject<'_>,
+    precision: Precision,
+    card: &Card,
+) -> Result<Package<'a>> {
+    let arguments = Arguments::of(subject)?;
+    let weights = &subject.weights;
+    let tensors: BTreeMap<_, _> =
+        weights.names().map(|name| (name.to_owned(), weights.copy(name))).collect();
+    let stored = json!((subject.arch, subject.config)).to_string();
+    let metadata = [("format", "pt".to_owned()), (CONFIG_KEY, stored)];
+    let model = safetensors::file("model.safetensors", tensors, &metadata, precision);
+    let config = format!("{:#}\n", config(subject, &arguments));
+    Ok(Package {
+        files: vec![
+            model,
+            ExportFile::text("README.md", card.timm(subject)),
+            ExportFile::text("config.json", config),
+        ],
+        notes: vec![
+            format!("without the folder, make the model with {}", call(subject)?),
+            "load it with timm.create_model('local-dir:FOLDER', pretrained=True)".into(),
+        ],
+    })
+}
+
+/// `timm.create_model(...)` with the shape's departures from the name.
+pub(super) fn call(subject: &Subject<'_>) -> Result<String> {
+    let Arguments { architecture, departures } = Arguments::of(subject)?;
+    let mut text = format!("timm.create_model('{architecture}'");
+    let classes = json!(subject.config.num_classes);
+    for (name, value) in departures.iter().chain([(&"num_classes".to_owned(), &classes)]) {
+        text += &format!(", {name}={}", python(value));
+    }
+    Ok(text + ")")
+}
+
+/// A JSON value of an argument as Python writes it.
+fn python(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "True".into(),
+        Value::Bool(false) => "False".into(),
+        Value::Null => "None".into(),
+        Value::String(text) => format!("'{text}'"),
+        other => other.to_string(),
+    }
+}
+
+/// What `timm.create_model` must be given, but for the number of classes.
+struct Arguments {
+    /// Without the tag of the published weights.
+    architecture: String,
+    departures: Map<String, Value>,
+}
+
+impl Arguments {
+    fn of(subject: &Subject<'_>) -> Result<Self> {
+        let name = subject.arch.split('.').next().unwrap_or_default();
+        let preset = preset(name).ok_or_else(|| {
+            Error::config(format!(
+                "`{}` is not a name of timm that is known here; give --arch, or use --to onnx",
+                subject.arch
+            ))
+        })?;
+        let (ours, theirs) = (subject.config, preset.config());
+        let rotary = matches!(ours.positions, Positions::Rotary { .. });
+        let mut departures = Map::new();
+        let mut compare = |name: &str, ours: Value, theirs: Value| {
+            if ours != theirs {
+                departures.insert(name.to_owned(), ours);
+            }
+        };
+        compare("img_size", json!(ours.img_size), json!(theirs.img_size));
+        compare("patch_size", json!(ours.patch_size), json!(theirs.patch_size));
+        compare("embed_dim", json!(ours.embed_dim), json!(theirs.embed_dim));
+        compare("depth", json!(ours.depth), json!(theirs.depth));
+        compare("num_heads", json!(ours.num_heads), json!(theirs.num_heads));
+        let same_ratio = (ours.embed_dim as f64 * theirs.mlp_ratio) as usize == ours.hidden_dim();
+        let ratio = if same_ratio { theirs.mlp_ratio } else { ours.mlp_ratio };
+        compare("mlp_ratio", json!(ratio), json!(theirs.mlp_ratio));
+        // timm's Eva, which its models with rotary positions are, has another name.
+        let registers = if rotary { "num_reg_tokens" } else { "reg_tokens" };
+        compare(registers, json!(ours.reg_tokens), json!(theirs.reg_tokens));
+        compare("class_token", json!(ours.class_token), json!(theirs.class_token));
+        compare("global_pool", json!(pool(ours.pooling)), json!(pool(theirs.pooling)));
+        if !rotary {
+            compare("no_embed_class", json!(ours.no_embed_class), json!(theirs.no_embed_class));
+            compare("pre_norm", json!(ours.pre_norm), json!(theirs.pre_norm));
+        }
+        // Only whether there are gains shapes a model; their start is no matter here.
+        if ours.init_values.is_some() != theirs.init_values.is_some() {
+            compare("init_values", json!(ours.init_values), json!(theirs.init_values));
+        }
+        let told = VitConfig {
+            mlp: theirs.mlp,
+            norm_eps: theirs.norm_eps,
+            qkv_bias: theirs.qkv_bias,
+            positions: theirs.positions,
+            ..ours.clone()
+        };
+        if told != *ours {
+            return Err(Error::config(format!(
+                "the model departs from {name} in its activation, norm epsilon, biases or kind of positions, for which timm has no plain argument; use --to onnx"
+            )));
+        }
+        Ok(Self { architecture: name.into(), departures })
+    }
+}
+
+fn pool(pooling: Pooling) -> &'static str {
+    match pooling {
+        Pooling::Token => "token",
+        Pooling::Mean => "avg",
+        Pooling::Attention => "map",
+    }
+}
+
+/// timm's `config.json`, as its `save_for_hf` writes it.
+fn config(subject: &Subject<'_>, arguments: &Arguments) -> Value {
+    let Subject { config, preprocessing, .. } = subject;
+    let [height, width] = config.img_size;
+    let learned = config.positions == Positions::Learned;
+    let mut root = json!({
+        "architecture": arguments.architecture,
+        "num_classes": config.num_classes,
+        "num_features": config.embed_dim,
+        "global_pool": pool(config.pooling),
+        "pretrained_cfg": {
+            "tag": subject.preset().and(subject.arch.split_once('.')).map_or("", |(_, tag)| tag),
+            "custom_load": false,
+            "input_size": [3, height, width],
+            "fixed_input_size": learned,
+            "interpolation": preprocessing.interpolation.name(),
+            "crop_pct": preprocessing.crop_pct,
+            "crop_mode": preprocessing.crop_mode.name(),
+            "mean": preprocessing.mean.map(decimal),
+            "std": preprocessing.std.map(decimal),
+            "num_classes": config.num_classes,
+            "pool_size": null,
+            "first_conv": "patch_embed.proj",
+            "classifier": "head",
+        },
+    });
+    if !arguments.departures.is_empty() {
+        root["model_args"] = Value::Object(arguments.departures.clone());
+    }
+    root
+}

@@ -1,0 +1,98 @@
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Tensor, TensorData};
+use serde::{Deserialize, Serialize};
+
+use super::{Lesson, Method, Teacher, check_weight, projection_parts};
+use crate::distill::{map_layers, onto, projections, with_last_layer};
+use crate::error::Result;
+use crate::loss::mse;
+use crate::train::{Part, TaskLoss};
+use crate::vit::Vit;
+
+/// Settings of [`Fitnet`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FitnetSettings {
+    /// Weight of the loss.
+    pub weight: f64,
+}
+
+impl Default for FitnetSettings {
+    /// The weight 10 of SiNGER's reference implementation.
+    fn default() -> Self {
+        Self { weight: 10.0 }
+    }
+}
+
+/// FitNet (Romero et al. 2015, arXiv 1412.6550) for ViTs, as SiNGER compares with
+/// it: `Σ_l mse(P_l(F_S,m(l)), F_T,l)` over all tokens, on SiNGER's layers and
+/// mapping.
+#[derive(Debug)]
+pub struct Fitnet {
+    teacher: Teacher,
+    layers: Vec<usize>,
+    student_layers: Vec<usize>,
+    settings: FitnetSettings,
+}
+
+/// What [`Fitnet`] trains.
+#[derive(Module, Debug)]
+pub struct FitnetModel {
+    /// The student.
+    pub student: Vit,
+    /// One for each layer: student width to teacher width, with bias.
+    pub projections: Vec<Linear>,
+}
+
+impl Fitnet {
+    /// `layers` are teacher blocks from 0; the last one is always added. `seed`
+    /// is that of the projections.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) for layers and weights that cannot
+    /// work.
+    pub fn new(
+        teacher: Teacher,
+        student: Vit,
+        layers: &[usize],
+        settings: FitnetSettings,
+        seed: u64,
+    ) -> Result<(Self, FitnetModel)> {
+        check_weight("fitnet.weight", settings.weight)?;
+        let depth = teacher.vit().depth();
+        let layers = with_last_layer(layers, depth)?;
+        let student_layers = map_layers(&layers, depth, student.depth())?;
+        let projections = projections(layers.len(), &student, teacher.vit(), seed);
+        let model = FitnetModel { student, projections };
+        Ok((Self { teacher, layers, student_layers, settings }, model))
+    }
+}
+
+impl Method for Fitnet {
+    type Model = FitnetModel;
+
+    fn student<'a>(&self, model: &'a FitnetModel) -> &'a Vit {
+        &model.student
+    }
+
+    fn student_layers(&self) -> &[usize] {
+        &self.student_layers
+    }
+
+    fn loss(&self, model: &FitnetModel, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+        let device = model.student.device();
+        let wanted = self.teacher.tokens(lesson.images, &self.layers);
+        let pairs = model.projections.iter().zip(lesson.tokens).zip(wanted);
+        let sum = pairs.fold(Tensor::zeros([1], &device), |sum, ((projection, ours), wanted)| {
+            sum + mse(projection.forward(ours), onto(wanted, &device))
+        });
+        let total = sum * (self.settings.weight * part.fraction);
+        TaskLoss { terms: vec![("features", total.clone().inner())], extra: Vec::new(), total }
+    }
+
+    fn parts(&self, model: &FitnetModel) -> Vec<(String, TensorData)> {
+        let pairs = self.layers.iter().zip(&model.projections);
+        pairs.flat_map(|(&layer, linear)| projection_parts("proj", layer, linear)).collect()
+    }
+}

@@ -1,0 +1,35 @@
+use burn::tensor::TensorData;
+
+use super::{Lesson, Method, label_loss};
+use crate::train::{Part, TaskLoss};
+use crate::vit::Vit;
+
+/// No distillation: the student learns from labels alone, by cross-entropy. The
+/// baseline that says what a teacher is worth.
+#[derive(Debug)]
+pub struct LabelsOnly;
+
+impl Method for LabelsOnly {
+    type Model = Vit;
+
+    fn student<'a>(&self, model: &'a Vit) -> &'a Vit {
+        model
+    }
+
+    fn student_layers(&self) -> &[usize] {
+        &[]
+    }
+
+    fn wants_logits(&self) -> bool {
+        true
+    }
+
+    fn loss(&self, _model: &Vit, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+        let logits = lesson.logits.expect("logits were asked for");
+        label_loss(logits, lesson.labels, 1.0, part)
+    }
+
+    fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {
+        Vec::new()
+    }
+}

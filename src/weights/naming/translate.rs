@@ -1,0 +1,235 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::pattern::fit;
+use super::{NAMINGS, Naming, Rule, To};
+use crate::weights::contents::Contents;
+use crate::weights::entry::Entry;
+use crate::weights::source::Source;
+
+/// Names that a message about an unknown naming shows.
+const SHOWN: usize = 4;
+
+/// A rule may send a name to other rules this often.
+const MAX_AGAIN: usize = 2;
+
+/// A file's tensors under timm's names.
+#[derive(Debug)]
+pub(in crate::weights) struct Translated {
+    pub(in crate::weights) naming: &'static Naming,
+    pub(in crate::weights) tensors: BTreeMap<String, Source>,
+    /// Channels of a head, where the file tells them.
+    pub(in crate::weights) head_dim: Option<usize>,
+    /// Parts of the model that were left out.
+    pub(in crate::weights) left_out: BTreeSet<&'static str>,
+}
+
+/// Finds the naming of a file's tensors and gives them timm's names. A tensor
+/// that the naming does not know keeps its own. The error is the reason why
+/// the file cannot be used.
+pub(in crate::weights) fn translate(contents: Contents) -> Result<Translated, String> {
+    let Some((naming, prefix)) = find(&contents) else {
+        return Err(unknown(&contents));
+    };
+    let mut sorting = Sorting::default();
+    for (name, entry) in contents.tensors {
+        match name.strip_prefix(prefix) {
+            Some(own) => sorting.sort(own, &name, entry, naming.rules.iter().copied().flatten())?,
+            None => sorting.sort(&name, &name, entry, naming.beside.iter())?,
+        }
+    }
+    sorting.finish(naming)
+}
+
+fn find(contents: &Contents) -> Option<(&'static Naming, &'static str)> {
+    let marked = |naming: &Naming, prefix: &str| {
+        let own = contents.tensors.keys().filter_map(|name| name.strip_prefix(prefix));
+        own.into_iter().any(|name| naming.marks.iter().any(|mark| fit(mark, name).is_some()))
+    };
+    NAMINGS.into_iter().find_map(|naming| {
+        let counted = |counter| contents.bookkeeping.iter().any(|name| name == counter);
+        if !naming.counter.is_none_or(counted) {
+            return None;
+        }
+        let prefix = naming.prefixes.iter().copied().find(|prefix| marked(naming, prefix))?;
+        Some((naming, prefix))
+    })
+}
+
+fn unknown(contents: &Contents) -> String {
+    let count = contents.tensors.len();
+    if count == 0 {
+        return "it holds no tensors".into();
+    }
+    let shown: Vec<&str> = contents.tensors.keys().take(SHOWN).map(String::as_str).collect();
+    let more = if count > SHOWN { ", ..." } else { "" };
+    format!(
+        "the names of its {count} tensors ({}{more}) are those of no Vision Transformer that is known here: timm's, transformers' and the original repositories' of ViT, DeiT, DINO, DINOv2, DINOv3, MAE, CLIP and SigLIP",
+        shown.join(", ")
+    )
+}
+
+#[derive(Default)]
+struct Sorting {
+    tensors: BTreeMap<String, Source>,
+    /// By name and place.
+    parts: BTreeMap<String, BTreeMap<usize, Entry>>,
+    masked: Vec<String>,
+    head_dim: Option<usize>,
+    left_out: BTreeSet<&'static str>,
+}
+
+impl Sorting {
+    /// Does with a tensor what the first rule says that fits its name; where none
+    /// does, it keeps its `full` one.
+    fn sort<'r>(
+        &mut self,
+        name: &str,
+        full: &str,
+        entry: Entry,
+        rules: impl Iterator<Item = &'r Rule> + Clone,
+    ) -> Result<(), String> {
+        let mut name = name.to_owned();
+        for _ in 0..=MAX_AGAIN {
+            let rule = rules.clone().find_map(|(from, to)| Some((fit(from, &name)?, to)));
+            let Some((gaps, to)) = rule else { break };
+            let square = |what: &str| format!("{name} of shape {:?} {what}", entry.shape());
+            match *to {
+                To::Again(other) => {
+                    name = gaps.fill(other);
+                    continue;
+                }
+                To::Is(to) => self.add(gaps.fill(to), Source::View(entry))?,
+                To::Tokens(to) => self.add(gaps.fill(to), Source::View(entry.with_rank(3)))?,
+                To::Part(to, place) => {
+                    let slot = self.parts.entry(gaps.fill(to)).or_default();
+                    if slot.insert(place, entry).is_some() {
+                        return Err(format!("{name} comes twice"));
+                    }
+                }
+                To::FirstAndRest(first, rest) => {
+                    let rows = entry.shape().first().copied().unwrap_or_default();
+                    let third = rows / 3;
+                    let cut = (rows % 3 == 0)
+                        .then(|| Some((entry.rows(0..third)?, entry.rows(third..rows)?)));
+                    let (head, tail) =
+                        cut.flatten().ok_or_else(|| square("has no three equal parts"))?;
+                    self.add(gaps.fill(first), Source::View(head))?;
+                    self.add(gaps.fill(rest), Source::View(tail))?;
+                }
+                To::Projection(to) => self.add_projection(to, entry)?,
+                To::TransposedProjection(to) => {
+                    let turned = entry.transposed().ok_or_else(|| square("is no matrix"))?;
+                    self.add_projection(to, turned)?;
+                }
+                To::MasksKeys(bias) => self.masked.push(gaps.fill(bias)),
+                To::Periods => self.head_dim = entry.shape().first().map(|count| 4 * count),
+                To::Outside => {}
+                To::LeftOut(what) => {
+                    self.left_out.insert(what);
+                }
+            }
+            return Ok(());
+        }
+        self.add(full.to_owned(), Source::View(entry))
+    }
+
+    fn add(&mut self, name: String, source: Source) -> Result<(), String> {
+        if self.tensors.contains_key(&name) {
+            return Err(format!("two tensors stand for {name}"));
+        }
+        self.tensors.insert(name, source);
+        Ok(())
+    }
+
+    /// A head without a bias; timm's has one.
+    fn add_projection(&mut self, to: &str, entry: Entry) -> Result<(), String> {
+        let rows = entry.shape().first().copied().unwrap_or_default();
+        self.add(to.replace('*', "bias"), Source::Zeros(vec![rows]))?;
+        self.add(to.replace('*', "weight"), Source::View(entry))
+    }
+
+    fn finish(mut self, naming: &'static Naming) -> Result<Translated, String> {
+        for (name, mut parts) in std::mem::take(&mut self.parts) {
+            let keyless = parts.contains_key(&0) && !parts.contains_key(&1);
+            match name.strip_suffix("qkv.bias") {
+                Some(owner) if keyless => {
+                    for (place, part) in [(0, "q_bias"), (2, "v_bias")] {
+                        if let Some(entry) = parts.remove(&place) {
+                            self.add(format!("{owner}{part}"), Source::View(entry))?;
+                        }
+                    }
+                }
+                _ => {
+                    let parts = parts.into_values().collect();
+                    let whole =
+                        Source::stack(parts).map_err(|reason| format!("{name}: {reason}"))?;
+                    self.add(name, whole)?;
+                }
+            }
+        }
+        for name in std::mem::take(&mut self.masked) {
+            self.without_keys(&name)?;
+        }
+        if naming.folds_class_position {
+            self.fold_class_position();
+        }
+        self.rename_gains()?;
+        let Self { tensors, head_dim, left_out, .. } = self;
+        Ok(Translated { naming, tensors, head_dim, left_out })
+    }
+
+    /// Takes the keys' third out of a bias: what a mask sets to zero.
+    fn without_keys(&mut self, name: &str) -> Result<(), String> {
+        let Some(Source::View(bias)) = self.tensors.remove(name) else { return Ok(()) };
+        let rows = bias.shape().first().copied().unwrap_or_default();
+        let third = rows / 3;
+        let owner = name.trim_end_matches("qkv.bias");
+        for (range, part) in [(0..third, "q_bias"), (rows - third..rows, "v_bias")] {
+            let part_of = bias.rows(range).ok_or_else(|| format!("{name} has no rows"))?;
+            self.add(format!("{owner}{part}"), Source::View(part_of))?;
+        }
+        Ok(())
+    }
+
+    /// Where there are register tokens, adds the class token's position to the
+    /// class token, so that positions are left to the patches.
+    fn fold_class_position(&mut self) {
+        let (Some(Source::View(class)), Some(Source::View(positions)), true) = (
+            self.tensors.get("cls_token"),
+            self.tensors.get("pos_embed"),
+            self.tensors.contains_key("reg_token"),
+        ) else {
+            return;
+        };
+        let &[1, count, width] = positions.shape() else { return };
+        let flat = positions.without_first_axis();
+        let (Some(first), Some(rest)) = (flat.rows(0..1), flat.rows(1..count)) else { return };
+        if class.shape() == [1, 1, width] {
+            let folded = Source::Sum(class.clone(), first);
+            self.tensors.insert("cls_token".into(), folded);
+            self.tensors.insert("pos_embed".into(), Source::View(rest.with_rank(3)));
+        }
+    }
+
+    /// timm names LayerScale's gains by whether the model's positions are rotary.
+    fn rename_gains(&mut self) -> Result<(), String> {
+        let rotary = !self.tensors.contains_key("pos_embed");
+        let pairs = [1, 2].map(|i| {
+            let (own, bare) = (format!("blocks.#.ls{i}.gamma"), format!("blocks.#.gamma_{i}"));
+            if rotary { (own, bare) } else { (bare, own) }
+        });
+        for (from, to) in &pairs {
+            let found: Vec<(String, String)> = self
+                .tensors
+                .keys()
+                .filter_map(|name| Some((name.clone(), fit(from, name)?.fill(to))))
+                .collect();
+            for (old, new) in found {
+                if let Some(gain) = self.tensors.remove(&old) {
+                    self.add(new, gain)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}

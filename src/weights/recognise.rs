@@ -1,0 +1,285 @@
+use std::path::Path;
+
+use super::WeightsFile;
+use super::facts::Facts;
+use super::naming::Translated;
+use super::stated::Stated;
+use crate::error::{Error, Result};
+use crate::vit::{
+    Family, MlpKind, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
+};
+
+/// Patches beyond which an image size that a config names is not believed.
+const MAX_PATCHES: usize = 1 << 16;
+
+/// What a file of weights holds.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recognised {
+    /// timm's name where a published model has this shape, else a description.
+    pub arch: String,
+    /// The shape, with as many classes as the file's head has.
+    pub config: VitConfig,
+    /// Whose names the tensors have.
+    pub naming: &'static str,
+    /// Channel mean and deviation that the images should have.
+    pub mean_std: ([f32; 3], [f32; 3]),
+    /// What nothing says and was assumed, a line each.
+    pub assumed: Vec<String>,
+}
+
+/// Works out the architecture of a file of weights in any published naming, from
+/// its tensors and the configs beside it (`config.json` of transformers or timm,
+/// `open_clip_config.json`, `preprocessor_config.json`). A file written by
+/// [`save`](super::save) says it itself.
+///
+/// # Errors
+/// As [`load`](super::load), and [`Error::Naming`] where the names are those of
+/// no known model or the shape cannot be told.
+pub fn recognise(path: &Path) -> Result<Recognised> {
+    let file = WeightsFile::open(path)?;
+    if let Some((arch, config)) = file.stored_config()? {
+        let of_arch = || preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
+        let mean_std = file.stored_mean_std().unwrap_or_else(of_arch);
+        return Ok(Recognised { arch, config, naming: "singer", mean_std, assumed: Vec::new() });
+    }
+    let translated = file.translate()?;
+    let fault = |reason: String| Error::Naming { path: path.to_owned(), reason };
+    let facts = Facts::of(&translated.tensors).map_err(fault)?;
+    let stated = Stated::beside(path);
+    let found = Search { facts, stated, translated: &translated, assumed: Vec::new() }.run();
+    let recognised = found.map_err(fault)?;
+    recognised.config.validate().map_err(|error| fault(error.to_string()))?;
+    Ok(recognised)
+}
+
+struct Search<'t> {
+    facts: Facts,
+    stated: Stated,
+    translated: &'t Translated,
+    assumed: Vec<String>,
+}
+
+impl Search<'_> {
+    fn run(mut self) -> Result<Recognised, String> {
+        let family = self.facts.family();
+        // A name that the tensors contradict tells nothing.
+        self.stated.preset = self.stated.preset.filter(|preset| preset.family == family);
+        let mut config = self.told(family)?;
+        let usual = self.translated.naming.usual;
+
+        // Presets of this shape, whatever their image size and classes.
+        let alike: Vec<&'static Preset> =
+            presets().iter().filter(|preset| same_build(&preset.config(), &config)).collect();
+        config.num_heads = self.heads(&alike)?;
+        config.img_size = self.image_size(&mut config, &alike)?;
+        let alike: Vec<&'static Preset> = alike
+            .into_iter()
+            .filter(|preset| {
+                let published = preset.config();
+                same_build(&published, &config)
+                    && published.img_size == config.img_size
+                    && published.num_heads == config.num_heads
+            })
+            .collect();
+        let of_classes: Vec<&'static Preset> = alike
+            .iter()
+            .copied()
+            .filter(|preset| preset.config().num_classes == config.num_classes)
+            .collect();
+        let alike = if of_classes.is_empty() { alike } else { of_classes };
+
+        config.norm_eps = self.stated.norm_eps.or(usual.norm_eps).unwrap_or(config.norm_eps);
+        config.mlp = self.mlp(family, &alike)?;
+        let chosen = self.choose(&alike, &config);
+        let mean_std = self.mean_std(family, chosen, &alike);
+        let arch = chosen.map_or_else(|| description(family, &config), |p| p.name.to_owned());
+        for what in &self.translated.left_out {
+            self.assumed.push(format!("left out {what}"));
+        }
+        if let Some(name) = &self.stated.stranger {
+            self.assumed.push(format!(
+                "its config.json names {name}, which is not known here: took it for the {arch} that its tensors describe"
+            ));
+        }
+        let naming = self.translated.naming.title;
+        Ok(Recognised { arch, config, naming, mean_std, assumed: self.assumed })
+    }
+
+    /// What the tensors tell; the rest is the family's.
+    fn told(&self, family: Family) -> Result<VitConfig, String> {
+        let facts = &self.facts;
+        let base = family.config();
+        let positions = match (facts.positions, base.positions) {
+            (Some(_), _) => Positions::Learned,
+            (None, Positions::Rotary { temperature }) => {
+                Positions::Rotary { temperature: self.stated.temperature.unwrap_or(temperature) }
+            }
+            (None, Positions::Learned) => return Err("it has no positions".into()),
+        };
+        Ok(VitConfig {
+            patch_size: facts.patch_size,
+            embed_dim: facts.embed_dim,
+            depth: facts.depth,
+            mlp_ratio: ratio(facts.hidden_dim, facts.embed_dim),
+            num_classes: facts.num_classes,
+            reg_tokens: facts.reg_tokens,
+            no_embed_class: base.no_embed_class && facts.class_token,
+            init_values: facts.layer_scale.then(|| base.init_values.unwrap_or(1e-5)),
+            class_token: facts.class_token,
+            pre_norm: facts.pre_norm,
+            mlp: if facts.gated { MlpKind::Swiglu } else { MlpKind::Gelu },
+            qkv_bias: match (facts.qkv_bias, facts.query_bias) {
+                (true, _) => QkvBias::All,
+                (false, true) => QkvBias::QueryValue,
+                (false, false) => QkvBias::None,
+            },
+            positions,
+            pooling: match (facts.attn_pool, base.pooling) {
+                (true, _) => Pooling::Attention,
+                (false, Pooling::Token) if facts.class_token => Pooling::Token,
+                (false, _) => Pooling::Mean,
+            },
+            ..base
+        })
+    }
+
+    fn heads(&mut self, alike: &[&Preset]) -> Result<usize, String> {
+        let width = self.facts.embed_dim;
+        let by_periods = || self.translated.head_dim.filter(|&d| d > 0).map(|d| width / d);
+        let by_preset = || alike.first().map(|preset| preset.config().num_heads);
+        let of_timm = || {
+            let config = self.stated.preset?.config();
+            (config.embed_dim == width).then_some(config.num_heads)
+        };
+        let told = self.stated.num_heads.or_else(by_periods).or_else(of_timm).or_else(by_preset);
+        if let Some(heads) = told {
+            return Ok(heads);
+        }
+        if !width.is_multiple_of(64) {
+            return Err(format!(
+                "nothing tells its number of attention heads ({width} channels are no multiple of 64); put its config.json beside it"
+            ));
+        }
+        let heads = width / 64;
+        self.assumed.push(format!("assumed {heads} attention heads of 64 channels; a config.json beside the file can say otherwise"));
+        Ok(heads)
+    }
+
+    /// The image size, and in the config whether positions leave out the prefix.
+    fn image_size(&self, config: &mut VitConfig, alike: &[&Preset]) -> Result<[usize; 2], String> {
+        let patch = self.facts.patch_size;
+        let Some(rows) = self.facts.positions else {
+            let published = || Some([alike.first()?.config().img_size[0]; 2]);
+            let default = 16 * patch;
+            let size = self.stated.img_size.or_else(published).unwrap_or([default; 2]);
+            let grid = size.map(|side| (side / patch).max(1));
+            return match grid[0].checked_mul(grid[1]) {
+                Some(..=MAX_PATCHES) => Ok(grid.map(|side| side * patch)),
+                _ => Err(format!("its config names the image size {size:?}, which is too large")),
+            };
+        };
+        let of_timm = || self.stated.preset.map(|preset| preset.config().img_size);
+        let stated = self.stated.img_size.or_else(of_timm);
+        let (grid, bare) = self.facts.grid(rows, stated).ok_or_else(|| {
+            format!(
+                "its {rows} positions make no square grid of patches; put its config.json, which says the image size, beside it"
+            )
+        })?;
+        config.no_embed_class = bare;
+        Ok(grid.map(|side| side * patch))
+    }
+
+    fn mlp(&mut self, family: Family, alike: &[&Preset]) -> Result<MlpKind, String> {
+        if self.facts.gated {
+            return match self.stated.activation.as_deref() {
+                Some(name @ ("gelu" | "quick_gelu")) if self.facts.positions.is_none() => {
+                    Err(format!("its MLPs are gated by {name}; only SiLU is known"))
+                }
+                _ => Ok(MlpKind::Swiglu),
+            };
+        }
+        if let Some(kind) = self.stated.mlp(false)? {
+            return Ok(kind);
+        }
+        if let Some(preset) = self.stated.preset {
+            return Ok(preset.config().mlp);
+        }
+        let usual = self.translated.naming.usual.mlp;
+        let kinds: Vec<MlpKind> = alike.iter().map(|preset| preset.config().mlp).collect();
+        let kind = usual.or(kinds.first().copied()).unwrap_or_default();
+        let certain = !kinds.is_empty() && kinds.iter().all(|&other| other == kind);
+        if family == Family::Clip && !certain && self.translated.naming.mlp_is_a_guess {
+            let (name, other) = match kind {
+                MlpKind::QuickGelu => ("QuickGELU", "exact GELU, as in OpenCLIP"),
+                _ => ("exact GELU", "QuickGELU, as in OpenAI's own weights"),
+            };
+            self.assumed.push(format!(
+                "assumed {name} in the MLPs, which the tensors do not tell; for {other}, put the config beside the file or name the architecture"
+            ));
+        }
+        Ok(kind)
+    }
+
+    /// The preset to be named after: what timm's config says, else the first of
+    /// the same activation, else one that differs in the form of GELU only.
+    fn choose(&self, alike: &[&'static Preset], config: &VitConfig) -> Option<&'static Preset> {
+        let named = self.stated.preset.filter(|preset| same_build(&preset.config(), config));
+        let quick = |kind: MlpKind| kind == MlpKind::QuickGelu;
+        named
+            .or_else(|| alike.iter().copied().find(|p| p.config().mlp == config.mlp))
+            .or_else(|| alike.iter().copied().find(|p| quick(p.config().mlp) == quick(config.mlp)))
+    }
+
+    fn mean_std(
+        &mut self,
+        family: Family,
+        chosen: Option<&Preset>,
+        alike: &[&Preset],
+    ) -> ([f32; 3], [f32; 3]) {
+        if let Some(stated) = self.stated.mean_std {
+            return stated;
+        }
+        if let Some(preset) = self.stated.preset {
+            return preset.mean_std();
+        }
+        if let Some(usual) = self.translated.naming.usual.statistics {
+            return usual.mean_std();
+        }
+        let found = chosen.map_or(family.statistics().mean_std(), Preset::mean_std);
+        if alike.is_empty() || alike.iter().any(|preset| preset.mean_std() != found) {
+            let (mean, std) = found;
+            self.assumed.push(format!(
+                "assumed channel mean {mean:?} and deviation {std:?}, as models of this shape differ in them; a preprocessor_config.json beside the file can say otherwise"
+            ));
+        }
+        found
+    }
+}
+
+/// Whether two configurations differ in no more than heads, classes, image size,
+/// epsilon and activation.
+fn same_build(a: &VitConfig, b: &VitConfig) -> bool {
+    let key = |config: &VitConfig| {
+        (
+            (config.patch_size, config.embed_dim, config.depth, config.hidden_dim()),
+            (config.class_token, config.reg_tokens, config.pre_norm, config.init_values.is_some()),
+            (config.mlp.is_plain(), config.qkv_bias, config.positions == Positions::Learned),
+            (config.pooling, config.no_embed_class),
+        )
+    };
+    key(a) == key(b)
+}
+
+/// The ratio whose product with the width is the hidden layer's, rounded down.
+fn ratio(hidden: usize, width: usize) -> f64 {
+    let ratio = hidden as f64 / width as f64;
+    let exact = (width as f64 * ratio) as usize == hidden;
+    if exact { ratio } else { ratio.next_up() }
+}
+
+/// A name for a shape that timm has none for.
+fn description(family: Family, config: &VitConfig) -> String {
+    let VitConfig { patch_size, embed_dim, depth, img_size: [height, width], .. } = config;
+    let size = if height == width { height.to_string() } else { format!("{height}x{width}") };
+    format!("{}_d{embed_dim}_l{depth}_patch{patch_size}_{size}", family.slug())
+}

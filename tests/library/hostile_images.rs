@@ -1,0 +1,154 @@
+//! Damaged and malicious pictures: one clear line with the file's name, never a panic.
+
+use std::io::Write;
+use std::path::Path;
+
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
+use image::RgbImage;
+use singer::data::{EvalTransform, Resize, decode, eval_crop};
+
+/// Pictures of every kind; `make.py` there wrote them.
+const KINDS: &str = "tests/golden/preprocess/kinds";
+
+fn refused(bytes: &[u8], wanted: &str) {
+    let error = decode(bytes, Path::new("set/of/odd.png")).unwrap_err().to_string();
+    assert!(error.contains("odd.png") && error.contains(wanted), "{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+}
+
+fn kind(name: &str) -> Vec<u8> {
+    std::fs::read(Path::new(KINDS).join(name)).unwrap()
+}
+
+/// A PNG of these chunks.
+fn png(chunks: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (name, data) in chunks {
+        let mut sum = flate2::Crc::new();
+        sum.update(*name);
+        sum.update(data);
+        bytes.extend((data.len() as u32).to_be_bytes());
+        bytes.extend(*name);
+        bytes.extend(data);
+        bytes.extend(sum.sum().to_be_bytes());
+    }
+    bytes
+}
+
+fn header(width: u32, height: u32, depth: u8, colour: u8) -> (&'static [u8; 4], Vec<u8>) {
+    let sides = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    (b"IHDR", [sides, vec![depth, colour, 0, 0, 0]].concat())
+}
+
+fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn files_that_are_empty_cut_off_or_no_pictures_are_refused_by_name() {
+    refused(b"", "the file is empty");
+    refused(b"not a picture at all, whatever its name ends in", "not JPEG, PNG, WebP, BMP or GIF");
+    refused(&[0; 4096], "not JPEG");
+    for name in ["rgba.png", "progressive.jpg", "lossy.webp", "colour.bmp", "cmyk.jpg"] {
+        let bytes = kind(name);
+        for share in [0.1, 0.5, 0.9] {
+            refused(&bytes[..(bytes.len() as f64 * share) as usize], "unreadable image");
+        }
+    }
+}
+
+#[test]
+fn a_picture_is_known_by_its_content_whatever_its_name_ends_in() {
+    for (name, other) in [("rgba.png", "a.jpg"), ("cmyk.jpg", "a.png"), ("lossy.webp", "a")] {
+        let bytes = kind(name);
+        let own = decode(&bytes, Path::new(name)).unwrap();
+        assert_eq!(own, decode(&bytes, Path::new(other)).unwrap());
+    }
+}
+
+#[test]
+fn absurd_dimensions_are_refused_with_the_limit_before_anything_is_allocated() {
+    let data = (b"IDAT", deflated(&[0; 64]));
+    let huge = |width, height| png(&[header(width, height, 8, 2), data.clone(), (b"IEND", vec![])]);
+    refused(&huge(60_000, 60_000), "60000x60000 pixels are more than the limit of 89478485");
+    refused(&huge(0x7fff_ffff, 0x7fff_ffff), "unreadable image");
+    refused(&huge(0, 5), "unreadable image");
+    let mut jpeg = kind("baseline_420.jpg");
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    jpeg[frame + 5..frame + 9].copy_from_slice(&[0xff, 0xdc, 0xff, 0xdc]);
+    refused(&jpeg, "more than the limit");
+    let mut bmp = kind("colour.bmp");
+    bmp[18..26].copy_from_slice(&[0, 0, 1, 0, 0, 0, 1, 0]);
+    refused(&bmp, "unreadable image");
+}
+
+#[test]
+fn what_unpacks_to_much_more_than_the_pixels_is_not_unpacked() {
+    let bomb = deflated(&vec![0; 256 << 20]);
+    assert!(bomb.len() < 1 << 20);
+    let pixels = (b"IDAT", deflated(&[0, 9, 9, 9]));
+    for chunk in [*b"zTXt", *b"iCCP"] {
+        let data = [b"name\0\0".to_vec(), bomb.clone()].concat();
+        let file = png(&[header(1, 1, 8, 2), (&chunk, data), pixels.clone(), (b"IEND", vec![])]);
+        // Metadata are no part of the picture: either is right, but not a gibibyte.
+        match decode(&file, Path::new("bomb.png")) {
+            Ok(image) => assert_eq!(image.get_pixel(0, 0).0, [9; 3]),
+            Err(error) => assert!(error.to_string().contains("bomb.png"), "{error}"),
+        }
+    }
+    let file = png(&[header(1, 1, 8, 2), (b"IDAT", bomb), (b"IEND", vec![])]);
+    let _ = decode(&file, Path::new("bomb.png"));
+}
+
+#[test]
+fn a_damaged_palette_gives_an_error_or_pixels() {
+    let data = (b"IDAT", deflated(&[0, 250]));
+    let none = png(&[header(1, 1, 8, 3), data.clone(), (b"IEND", vec![])]);
+    refused(&none, "unreadable image");
+    let short =
+        png(&[header(1, 1, 8, 3), (b"PLTE", vec![1, 2, 3]), data.clone(), (b"IEND", vec![])]);
+    let _ = decode(&short, Path::new("short.png"));
+    let odd = png(&[header(1, 1, 8, 3), (b"PLTE", vec![1, 2]), data, (b"IEND", vec![])]);
+    refused(&odd, "unreadable image");
+}
+
+#[test]
+fn no_damaged_byte_makes_the_decoder_panic() {
+    std::panic::set_hook(Box::new(|_| {}));
+    for entry in std::fs::read_dir(KINDS).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|end| end == "py" || end == "safetensors") {
+            continue;
+        }
+        let bytes = std::fs::read(&path).unwrap();
+        let step = (bytes.len() / 150).max(1);
+        for at in (0..bytes.len()).step_by(step) {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x55;
+            if let Err(error) = decode(&damaged, &path) {
+                let message = error.to_string();
+                assert_eq!(message.lines().count(), 1, "{message}");
+            }
+        }
+    }
+    let _ = std::panic::take_hook();
+}
+
+#[test]
+fn a_picture_of_any_shape_is_cropped_in_bounded_memory() {
+    let shade = |x: u32| image::Rgb([(x / 4000) as u8; 3]);
+    for (width, height) in [(1_000_000, 1), (1, 1_000_000), (3, 400_000)] {
+        let image = RgbImage::from_fn(width, height, |x, y| shade(x.max(y)));
+        let middle = width.max(height) as f64 / 2.0 / 4000.0;
+        let centre = eval_crop(&image, &EvalTransform::centre([224, 224], 256));
+        let found = f64::from(centre.get_pixel(112, 112).0[0]);
+        assert!((found - middle).abs() <= 1.0, "{width}x{height}: {found}, wanted {middle}");
+        let squash =
+            EvalTransform { resize: Resize::Exact([224; 2]), ..EvalTransform::centre([224; 2], 1) };
+        let found = f64::from(eval_crop(&image, &squash).get_pixel(112, 112).0[0]);
+        assert!((found - middle).abs() <= 2.0, "{width}x{height}: {found}, wanted {middle}");
+    }
+}

@@ -1,0 +1,282 @@
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+use singer::data::{
+    LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform, Transform,
+};
+use singer::distill::{Distiller, Settings, Trainee};
+use singer::loss::{cross_entropy, hit_rate, soft_target_kl};
+use singer::method::{
+    Distillation, Fitnet, FitnetSettings, Kd, KdSettings, LabelsOnly, Method, Singer, Teacher,
+    Vitkd, VitkdModel, VitkdSettings,
+};
+use singer::train::{
+    OptimizerSettings, Part, RunSettings, Schedule, Shards, Task, TaskLoss, train,
+};
+use singer::vit::{Vit, VitConfig, init_weights};
+
+fn shape() -> VitConfig {
+    VitConfig {
+        img_size: [16, 16],
+        patch_size: 4,
+        embed_dim: 8,
+        depth: 3,
+        num_heads: 2,
+        num_classes: 8,
+        ..VitConfig::default()
+    }
+}
+
+fn teacher() -> Vit {
+    let wide = VitConfig { embed_dim: 16, ..shape() };
+    init_weights(wide.build(&Device::flex()).unwrap(), 1)
+}
+
+fn frozen() -> Teacher {
+    Teacher::new(teacher(), FloatDType::F32)
+}
+
+fn student() -> Vit {
+    init_weights(shape().build(&Device::flex().autodiff()).unwrap(), 2)
+}
+
+fn singer() -> (Singer, Trainee) {
+    let teacher = teacher();
+    let settings = Settings { layers: vec![1], rank: 4, ..Settings::default() };
+    let layers = settings.resolve_layers(3).unwrap();
+    let (model, _) = Trainee::new(student(), &teacher, &layers, &settings, 5).unwrap();
+    let device = Device::flex().autodiff();
+    (Singer { distiller: Distiller::new(teacher, 3, settings, &device).unwrap() }, model)
+}
+
+fn fitnet() -> (Fitnet, <Fitnet as Method>::Model) {
+    Fitnet::new(frozen(), student(), &[1], FitnetSettings::default(), 5).unwrap()
+}
+
+fn vitkd(trained: bool) -> (Vitkd, VitkdModel) {
+    let settings = VitkdSettings { mimic_layers: vec![0], ..VitkdSettings::default() };
+    Vitkd::new(frozen(), student(), &[1], [4, 4], settings, trained, 5).unwrap()
+}
+
+fn kd() -> Kd {
+    Kd::new(frozen(), &student(), KdSettings::default()).unwrap()
+}
+
+#[derive(Default, Clone, PartialEq)]
+struct Seen {
+    pixels: Vec<f32>,
+    labels: Vec<usize>,
+}
+
+/// Notes what the loop gives to a task.
+struct Watched<T> {
+    task: T,
+    seen: Mutex<Vec<Seen>>,
+    start: Mutex<Vec<f32>>,
+}
+
+impl<M: Method> Task for Watched<Distillation<M>> {
+    type Model = M::Model;
+
+    fn loss(
+        &self,
+        model: &M::Model,
+        images: Tensor<4>,
+        labels: &[usize],
+        part: &Part<'_>,
+    ) -> TaskLoss {
+        if part.step == 0 {
+            *self.start.lock().unwrap() = values(self.task.method.student(model));
+        }
+        let pixels = images.clone().into_data().iter::<f32>().collect();
+        self.seen.lock().unwrap().push(Seen { pixels, labels: labels.to_vec() });
+        self.task.loss(model, images, labels, part)
+    }
+}
+
+struct Values(Vec<f32>);
+
+impl ModuleVisitor for Values {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0.extend(param.val().inner().into_data().iter::<f32>());
+    }
+}
+
+fn values<M: Module>(model: &M) -> Vec<f32> {
+    let mut values = Values(Vec::new());
+    model.visit(&mut values);
+    values.0
+}
+
+fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
+    let folder = tempfile::tempdir().unwrap();
+    let device = Device::flex().autodiff();
+    let images: SharedImages = Arc::new(Scenes::new(3, 0..24, 16));
+    let settings = RunSettings {
+        out: folder.path().to_owned(),
+        steps: 3,
+        optimizer: OptimizerSettings::default(),
+        schedule: Schedule::Constant {},
+        clip: None,
+        log_every: 1,
+        checkpoint_every: 10,
+        description: String::new(),
+        resume: false,
+        image_size: [16, 16],
+        loader: LoaderSettings {
+            batch: 8,
+            seed: 9,
+            workers: 2,
+            order: Order::Shuffled,
+            max_unreadable: 0.0,
+        },
+        parts: 1,
+    };
+    let transform = Transform::Train(TrainTransform {
+        size: [16, 16],
+        scale: [0.3, 1.0],
+        ratio: [0.75, 4.0 / 3.0],
+        flip: 0.5,
+    });
+    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
+    let task = Watched {
+        task: Distillation::new(method),
+        seen: Mutex::default(),
+        start: Mutex::default(),
+    };
+    let stop = AtomicBool::new(false);
+    let quiet = &mut |_: singer::train::Progress<'_>| {};
+    let done = train(&task, model, &device, images, transform, normalise, &settings, &stop, quiet);
+    assert_ne!(
+        values(task.task.method.student(&done.unwrap().0)),
+        *task.start.lock().unwrap(),
+        "three steps train the student"
+    );
+    (task.seen.into_inner().unwrap(), task.start.into_inner().unwrap())
+}
+
+#[test]
+fn all_methods_see_the_same_batches_and_start_from_the_same_student() {
+    let (method, model) = singer();
+    let wanted = three_steps(method, model);
+    assert_eq!(wanted.0.len(), 3);
+    assert!(wanted.0[0] != wanted.0[1], "batches differ");
+    let (method, model) = fitnet();
+    assert!(three_steps(method, model) == wanted, "fitnet");
+    for trained in [true, false] {
+        let (method, model) = vitkd(trained);
+        assert!(three_steps(method, model) == wanted, "vitkd");
+    }
+    assert!(three_steps(kd(), student()) == wanted, "kd");
+    assert!(three_steps(LabelsOnly, student()) == wanted, "none");
+}
+
+fn images(count: usize) -> Tensor<4> {
+    let device = Device::flex();
+    device.seed(5);
+    Tensor::random([count, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device)
+}
+
+/// Loss, and gradient of one of the student's weights, in one part and in several.
+fn check_parts<M: Method>(method: M, model: &M::Model, label_weight: f64) {
+    let task = Distillation { method, label_weight };
+    let device = Device::flex().autodiff();
+    let images = images(5);
+    let run = |parts: usize| {
+        let shards = Shards::new(parts).unwrap();
+        let labels = [0, 1, 2, 3, 7];
+        let (loss, grads) = shards.backward(&task, model, &device, &images, &labels, 4);
+        let weight = &task.method.student(model).blocks[0].mlp.fc1.weight;
+        let grad: Vec<f32> = grads.get::<2>(weight.id).unwrap().into_data().iter().collect();
+        let terms: f32 = loss.terms.iter().map(|(_, t)| t.clone().into_scalar::<f32>()).sum();
+        (loss.total.into_scalar::<f32>(), terms, grad)
+    };
+    let (whole, terms, whole_grad) = run(1);
+    assert!((whole - terms).abs() <= 1e-5 * whole.abs(), "the terms add up to the loss");
+    for parts in [2, 3] {
+        let (total, _, grad) = run(parts);
+        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{parts} parts: {total} for {whole}");
+        let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+        let difference: Vec<f32> = grad.iter().zip(&whole_grad).map(|(a, b)| a - b).collect();
+        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{parts} parts: gradients differ");
+    }
+}
+
+#[test]
+fn parts_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_labels() {
+    for label_weight in [0.0, 0.5] {
+        let (method, model) = singer();
+        check_parts(method, &model, label_weight);
+        let (method, model) = fitnet();
+        check_parts(method, &model, label_weight);
+        let (method, model) = vitkd(true);
+        check_parts(method, &model, label_weight);
+        check_parts(kd(), &student(), label_weight);
+    }
+    check_parts(LabelsOnly, &student(), 0.0);
+}
+
+fn moved_by_a_step(method: Vitkd, model: VitkdModel) -> (Vec<f32>, Vec<f32>) {
+    let before = model.clone();
+    let task = Distillation::new(method);
+    let device = Device::flex().autodiff();
+    let shards = Shards::new(2).unwrap();
+    let (_, grads) = shards.backward(&task, &model, &device, &images(4), &[0; 4], 0);
+    let settings = OptimizerSettings::default();
+    let after = singer::train::ParamOptimizer::new(&settings).step(0.1, model, grads, None);
+    let moved = |a: Vec<f32>, b: Vec<f32>| a.iter().zip(b).map(|(a, b)| (a - b).abs()).collect();
+    let generators = moved(values(&before.generators), values(&after.generators));
+    let token = moved(values(&before.mask_token), values(&after.mask_token));
+    assert_ne!(values(&before.projections), values(&after.projections));
+    (generators, token)
+}
+
+#[test]
+fn vitkd_trains_generators_and_mask_token_and_its_reference_form_leaves_them() {
+    let (method, model) = vitkd(true);
+    let (generators, token) = moved_by_a_step(method, model);
+    assert!(generators.iter().all(|&moved| moved > 0.0));
+    assert!(token.iter().all(|&moved| moved > 0.0));
+    let (method, model) = vitkd(false);
+    let (generators, token) = moved_by_a_step(method, model);
+    assert!(generators.iter().chain(&token).all(|&moved| moved == 0.0));
+}
+
+#[test]
+fn a_mask_follows_from_seed_step_place_and_layer_alone() {
+    let (method, _) = vitkd(true);
+    let mask = |part: &Part<'_>, images| -> Vec<Vec<f32>> {
+        let masks = method.masks([images, 17], part);
+        masks.into_iter().map(|mask| mask.iter::<f32>().collect()).collect()
+    };
+    let whole = mask(&Part::at(3, 0), 40);
+    assert_eq!(whole.len(), 2, "one for each generated layer");
+    let second_half = mask(&Part::at(3, 20), 20);
+    assert_eq!(whole[0][20 * 17..], second_half[0]);
+    assert_ne!(whole[0], whole[1], "layers differ");
+    assert_ne!(whole, mask(&Part::at(4, 0), 40), "steps differ");
+    let share = whole[0].iter().sum::<f32>() / whole[0].len() as f32;
+    assert!((share - 0.5).abs() < 0.08, "{share} of the tokens are masked");
+}
+
+#[test]
+fn losses_on_logits_equal_hand_worked_numbers() {
+    let device = Device::flex();
+    let logits = Tensor::<2>::from_data([[0.0, 3.0_f32.ln()], [0.0, 0.0]], &device);
+    // -ln(3/4) and -ln(1/2).
+    let wanted = (-(0.75_f32.ln()) - 0.5_f32.ln()) / 2.0;
+    let found: f32 = cross_entropy(logits.clone(), &[1, 0], 0.0).into_scalar();
+    assert!((found - wanted).abs() < 1e-6);
+    let rate: f32 = hit_rate(logits.clone(), &[1, 1]).into_scalar();
+    assert_eq!(rate, 0.5);
+
+    let teacher = Tensor::<2>::from_data([[0.0, 3.0_f32.ln() * 2.0], [0.0, 0.0]], &device);
+    let found: f32 = soft_target_kl(logits * 0.0, teacher.clone(), 2.0).into_scalar();
+    // T² (¼ ln(¼ / ½) + ¾ ln(¾ / ½)) for one of two images.
+    let wanted = 4.0 * (0.25 * 0.5_f32.ln() + 0.75 * 1.5_f32.ln()) / 2.0;
+    assert!((found - wanted).abs() < 1e-6, "{found} for {wanted}");
+    let own: f32 = soft_target_kl(teacher.clone(), teacher, 3.0).into_scalar();
+    assert!(own.abs() < 1e-6);
+}

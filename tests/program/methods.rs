@@ -1,0 +1,175 @@
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use burn::tensor::TensorData;
+use singer::weights::NamedTensors;
+
+use crate::support::{distill, fail_with, metrics, singer, succeed, teacher};
+
+const METHODS: [&str; 6] = ["singer", "fitnet", "vitkd", "vitkd-reference", "kd", "none"];
+
+fn command(teacher: &Path, out: &Path, method: &str) -> Command {
+    let mut command = distill(teacher, out, 3);
+    command.args(["--method", method, "--set", "train.log_every=1"]);
+    command.args(["--set", "train.checkpoint_every=1"]);
+    command
+}
+
+/// Every tensor of a run's files: student, checkpoint and what else was trained.
+fn trained(out: &Path) -> Vec<BTreeMap<String, TensorData>> {
+    let names = ["student.safetensors", "checkpoint.safetensors", "singer.safetensors"];
+    let files = names.map(|name| out.join(name)).into_iter().filter(|file| file.exists());
+    files.map(|file| NamedTensors::read(&file).unwrap().tensors).collect()
+}
+
+fn run_file(out: &Path) -> serde_json::Value {
+    serde_json::from_str(&fs::read_to_string(out.join("run.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
+    let (folder, teacher) = teacher();
+    for method in METHODS {
+        let whole = folder.path().join(format!("{method}-whole"));
+        succeed(command(&teacher, &whole, method).args(["--val", "scenes:100-140"]));
+        let terms: &[&str] = match method {
+            "singer" => &["kd", "outlier", "info"],
+            "fitnet" => &["features"],
+            "kd" => &["kd"],
+            "none" => &["labels"],
+            _ => &["generation", "mimicry"],
+        };
+        let records = metrics(&whole);
+        assert_eq!(records.len(), 3, "{method}");
+        for record in &records {
+            let sum: f64 = terms.iter().map(|term| record[term].as_f64().unwrap()).sum();
+            let loss = record["loss"].as_f64().unwrap();
+            assert!((sum - loss).abs() <= 1e-4 * loss.abs(), "{method}: {record}");
+        }
+        let run = run_file(&whole);
+        assert_eq!(run["config"]["method"], method);
+        assert!(run["finished"].is_number() && run["result"]["student_norms"].is_object());
+        let with_head = matches!(method, "kd" | "none");
+        assert_eq!(run["result"]["val_accuracy"].is_number(), with_head, "{method}");
+        assert_eq!(whole.join("singer.safetensors").exists(), !with_head, "{method}");
+        let student = NamedTensors::read(&whole.join("student.safetensors")).unwrap();
+        assert_eq!(student.tensors.contains_key("head.weight"), with_head, "{method}");
+
+        // A process that dies after a step leaves that step's checkpoint.
+        let broken = folder.path().join(format!("{method}-broken"));
+        let mut first = command(&teacher, &broken, method);
+        let mut started = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while metrics_lines(&broken) == 0 && started.try_wait().unwrap().is_none() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let _ = started.kill();
+        started.wait().unwrap();
+        let mut on = command(&teacher, &broken, method);
+        succeed(on.args(["--val", "scenes:100-140", "--resume"]));
+        assert!(trained(&whole) == trained(&broken), "{method} differs after resuming");
+        let losses = |out: &Path| -> Vec<f64> {
+            metrics(out).iter().map(|record| record["loss"].as_f64().unwrap()).collect()
+        };
+        assert_eq!(losses(&whole), losses(&broken), "{method}");
+    }
+}
+
+fn metrics_lines(out: &Path) -> usize {
+    fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
+}
+
+#[test]
+fn every_method_starts_from_the_same_student_and_stops_at_a_loss_that_is_not_finite() {
+    let (folder, teacher) = teacher();
+    let constant = ["--set", "schedule.name=constant"];
+    let mut starts = Vec::new();
+    for method in METHODS {
+        let out = folder.path().join(format!("{method}-still"));
+        succeed(command(&teacher, &out, method).args(constant).args(["--lr", "0"]));
+        let mut student = NamedTensors::read(&out.join("student.safetensors")).unwrap().tensors;
+        student.retain(|name, _| !name.starts_with("head."));
+        starts.push(student);
+
+        let out = folder.path().join(format!("{method}-wild"));
+        let mut wild = command(&teacher, &out, method);
+        wild.args(constant).args(["--steps", "30", "--lr", "1e30"]);
+        fail_with(&mut wild, &["step ", "loss is", "last good checkpoint"]);
+        assert!(out.join("checkpoint.safetensors").exists(), "{method}");
+    }
+    assert!(starts.iter().all(|start| start == &starts[0]));
+}
+
+#[test]
+fn labels_can_be_added_to_any_method_and_give_the_student_a_head() {
+    let (folder, teacher) = teacher();
+    for method in ["singer", "fitnet", "vitkd", "kd"] {
+        let out = folder.path().join(method);
+        let mut with_labels = command(&teacher, &out, method);
+        succeed(with_labels.args(["--label-weight", "0.5", "--val", "scenes:100-140"]));
+        assert!(metrics(&out)[2]["labels"].as_f64().unwrap() > 0.0, "{method}");
+        let student = NamedTensors::read(&out.join("student.safetensors")).unwrap();
+        assert_eq!(student.tensors["head.weight"].shape().to_vec(), [8, 8], "{method}");
+        assert!(run_file(&out)["result"]["val_accuracy"].is_number(), "{method}");
+    }
+}
+
+#[test]
+fn labels_alone_need_no_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("run");
+    let mut command = singer();
+    command.args(["distill", "--method", "none", "--student", "vit_tiny_patch16_224"]);
+    command.args(["--data", "scenes:32", "--batch", "8", "--steps", "2", "--device", "cpu"]);
+    command.args(crate::support::tiny("student")).arg("--out").arg(&out);
+    succeed(&mut command);
+    assert_eq!(metrics(&out).len(), 2);
+}
+
+#[test]
+fn methods_and_settings_that_cannot_work_are_refused_with_the_mend() {
+    let (folder, teacher) = teacher();
+    let headless = folder.path().join("student");
+    succeed(&mut distill(&teacher, &headless, 2));
+    let headless = headless.join("student.safetensors");
+    let out = folder.path().join("run");
+    let cases: [(&Path, &str, &[&str], &[&str]); 11] = [
+        (&teacher, "fitnets", &[], &["did you mean `fitnet`"]),
+        (&headless, "kd", &[], &["the teacher has no head", "lost", "singer, fitnet, vitkd"]),
+        (&teacher, "kd", &["--set", "kd.temperature=0"], &["kd.temperature is 0", "above 0"]),
+        (&teacher, "kd", &["--set", "student.num_classes=3"], &["8 classes", "num_classes to 8"]),
+        (&teacher, "fitnet", &["--set", "fitnet.weight=-1"], &["fitnet.weight is -1"]),
+        (&teacher, "fitnet", &["--layers", "7"], &["layer 7", "0 to 2"]),
+        (&teacher, "vitkd", &["--set", "vitkd.mask_ratio=0"], &["vitkd.mask_ratio is 0"]),
+        (&teacher, "vitkd", &["--set", "vitkd.mimic_layers=[5]"], &["mimic_layers", "layer 5"]),
+        (&teacher, "vitkd", &["--set", "vitkd.mimic_layers=[1,1]"], &["layer 1 twice"]),
+        (&teacher, "singer", &["--label-weight", "-1"], &["label_weight is -1"]),
+        (&teacher, "none", &["--label-weight", "1"], &["leave label_weight out"]),
+    ];
+    for (teacher, method, args, parts) in cases {
+        fail_with(command(teacher, &out, method).args(args), parts);
+        assert!(!out.exists(), "{method} {args:?} left something behind");
+    }
+    let done = folder.path().join("done");
+    succeed(&mut command(&teacher, &done, "fitnet"));
+    let mut other = command(&teacher, &done, "vitkd");
+    fail_with(other.arg("--resume"), &["method was \"fitnet\", now \"vitkd\""]);
+}
+
+#[test]
+fn inspect_reads_a_baselines_run() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("run");
+    succeed(&mut command(&teacher, &out, "fitnet"));
+    let report = folder.path().join("report");
+    succeed(
+        singer()
+            .args(["inspect", "scenes:2", "--device", "cpu", "--run"])
+            .arg(&out)
+            .arg("--out")
+            .arg(&report),
+    );
+    let findings = fs::read_to_string(report.join("inspect.json")).unwrap();
+    assert!(findings.contains("\"student\"") && !findings.contains("\"refined teacher\""));
+}
