@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::inspect::InspectArgs;
+use super::probe::ProbeArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Evaluate(EvaluateArgs),
     /// Look into a teacher and its student on images: norms, similarity, drift
     Inspect(InspectArgs),
+    /// Fit linear heads to a model's features: classes, segments, depth
+    Probe(ProbeArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model

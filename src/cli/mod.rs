@@ -17,6 +17,7 @@ mod nullspace;
 mod parts_file;
 mod plant;
 mod pretrain;
+mod probe;
 mod run_folder;
 mod session;
 
@@ -36,6 +37,7 @@ pub fn main() -> ExitCode {
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
         Command::Models(args) => list_models::run(&args),

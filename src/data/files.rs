@@ -77,6 +77,10 @@ impl ImageSet for FileSet {
         self.root.join(&self.files[index].0).display().to_string()
     }
 
+    fn file_size(&self, index: usize) -> Result<Option<u64>> {
+        self.store.size(&self.root.join(&self.files[index].0)).map(Some)
+    }
+
     fn read(&self, index: usize) -> Result<RgbImage> {
         let path = self.root.join(&self.files[index].0);
         decode(&self.store.bytes(&path)?, &path)

@@ -205,6 +205,9 @@ impl Worker {
         if seen.len() as f64 <= allowed {
             return Ok(());
         }
+        if allowed == 0.0 {
+            return Err(error);
+        }
         Err(Error::data(
             self.images.name(image),
             format!(

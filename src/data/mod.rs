@@ -2,18 +2,25 @@
 //! the device without making it wait.
 
 mod decode;
+mod dense;
 mod files;
 mod loader;
 mod pictures;
 mod scenes;
 mod store;
+mod subset;
 mod transform;
 
 pub use decode::decode;
+pub use dense::{
+    DenseSet, DepthMap, DepthPairs, LabelMap, LabelPairs, LabelRule, SegmentationSet, Truth, VOID,
+    check_pairs,
+};
 pub use files::FileSet;
 pub use loader::{Batch, Loader, LoaderSettings, Order};
 pub use pictures::PictureSet;
 pub use scenes::{Scene, Scenes, render};
+pub(crate) use subset::every_nth;
 pub use transform::{
     EvalTransform, Normalise, TrainTransform, Transform, eval_crop, whole_patches,
 };
@@ -42,6 +49,17 @@ pub trait ImageSet: Send + Sync {
 
     /// What to call image `index` in a message.
     fn name(&self, index: usize) -> String;
+
+    /// Size in bytes of the file that image `index` comes from, where it comes
+    /// from one: with the name it tells whether what was computed from the image
+    /// still holds.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) or [`Error::Data`](crate::Error::Data) where
+    /// the file is gone.
+    fn file_size(&self, _index: usize) -> Result<Option<u64>> {
+        Ok(None)
+    }
 
     /// Reads image `index`.
     ///

@@ -39,6 +39,18 @@ impl PictureSet {
     }
 }
 
+impl PictureSet {
+    /// Where each image is.
+    pub(super) fn paths(&self) -> &[PathBuf] {
+        &self.paths
+    }
+
+    /// The bytes of image `index`'s file.
+    pub(super) fn bytes(&self, index: usize) -> Result<Vec<u8>> {
+        self.store.bytes(&self.paths[index])
+    }
+}
+
 impl ImageSet for PictureSet {
     fn len(&self) -> usize {
         self.paths.len()
@@ -55,6 +67,10 @@ impl ImageSet for PictureSet {
 
     fn name(&self, index: usize) -> String {
         self.paths[index].display().to_string()
+    }
+
+    fn file_size(&self, index: usize) -> Result<Option<u64>> {
+        self.store.size(&self.paths[index]).map(Some)
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {

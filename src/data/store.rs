@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use zip::ZipArchive;
+use zip::read::ZipFile;
 
 use crate::error::{Error, Result};
 
@@ -67,22 +68,44 @@ impl Store {
         let Self::Zip { archive, open } = self else {
             return fs::read(path).map_err(|error| Error::io(path, error));
         };
-        let inner = path.strip_prefix(archive).unwrap_or(path).to_string_lossy().replace('\\', "/");
-        let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
-        let mut zip = match free {
-            Some(zip) => zip,
-            None => open_zip(archive)?,
-        };
-        let damaged = |reason: String| Error::data(path, format!("unreadable image ({reason})"));
-        let mut bytes = Cursor::new(Vec::new());
-        let found =
-            zip.by_name(&inner).map_err(|error| damaged(error.to_string())).and_then(|mut file| {
-                std::io::copy(&mut file.by_ref().take(MAX_FILE), &mut bytes)
-                    .map_err(|error| damaged(error.to_string()))
-            });
-        open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
-        found.map(|_| bytes.into_inner())
+        in_zip(archive, open, path, |file| {
+            let mut bytes = Cursor::new(Vec::new());
+            std::io::copy(&mut file.take(MAX_FILE), &mut bytes)?;
+            Ok(bytes.into_inner())
+        })
     }
+
+    /// The size of a file in bytes, unpacked.
+    pub(super) fn size(&self, path: &Path) -> Result<u64> {
+        match self {
+            Self::Folder => {
+                fs::metadata(path).map(|file| file.len()).map_err(|error| Error::io(path, error))
+            }
+            Self::Zip { archive, open } => in_zip(archive, open, path, |file| Ok(file.size())),
+        }
+    }
+}
+
+/// What `look` finds in the file at `path`, which leads into `archive`.
+fn in_zip<T>(
+    archive: &Path,
+    open: &Mutex<Vec<ZipArchive<fs::File>>>,
+    path: &Path,
+    look: impl FnOnce(&mut ZipFile<'_, fs::File>) -> std::io::Result<T>,
+) -> Result<T> {
+    let inner = path.strip_prefix(archive).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+    let mut zip = match free {
+        Some(zip) => zip,
+        None => open_zip(archive)?,
+    };
+    let damaged = |reason: String| Error::data(path, format!("unreadable image ({reason})"));
+    let found = zip
+        .by_name(&inner)
+        .map_err(|error| damaged(error.to_string()))
+        .and_then(|mut file| look(&mut file).map_err(|error| damaged(error.to_string())));
+    open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
+    found
 }
 
 /// No single image file is larger; stops a zip bomb.

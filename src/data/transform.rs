@@ -33,6 +33,9 @@ pub enum Transform {
     Train(TrainTransform),
     /// Fixed, for measuring.
     Eval(EvalTransform),
+    /// The whole frame at height and width, whatever its own aspect ratio;
+    /// Pillow's bicubic filter.
+    Stretch([usize; 2]),
 }
 
 /// torchvision's RandomResizedCrop with bicubic filter, then a horizontal flip.
@@ -63,6 +66,10 @@ impl Transform {
         match self {
             Self::Train(transform) => transform.apply(image, rng),
             Self::Eval(transform) => eval_crop(image, transform),
+            Self::Stretch(size) => {
+                let [width, height] = [f64::from(image.width()), f64::from(image.height())];
+                resize(image, [0.0, 0.0, width, height], *size)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ pub use measure::{Features, LayerNorms, accuracy, class_features, distilled_norm
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::data::{
-    EvalTransform, Loader, LoaderSettings, Normalise, Order, SharedImages, Transform,
+    EvalTransform, Loader, LoaderSettings, Normalise, Order, SharedImages, Transform, every_nth,
 };
 use crate::error::Result;
 
@@ -44,8 +44,8 @@ fn for_each_batch(
         max_unreadable: 0.01,
     };
     let images = match settings.limit {
-        Some(limit) if limit < images.len() => every_nth(images.clone(), limit),
-        _ => images.clone(),
+        Some(limit) => every_nth(images.clone(), limit),
+        None => images.clone(),
     };
     let transform = Transform::Eval(settings.transform);
     for batch in Loader::start(images, transform, settings.normalise, loader, 0)? {
@@ -55,41 +55,4 @@ fn for_each_batch(
         each(Tensor::from_data(data, device), &batch.labels)?;
     }
     Ok(())
-}
-
-fn every_nth(images: SharedImages, count: usize) -> SharedImages {
-    std::sync::Arc::new(Subset { images, count })
-}
-
-struct Subset {
-    images: SharedImages,
-    count: usize,
-}
-
-impl Subset {
-    fn place(&self, index: usize) -> usize {
-        index * self.images.len() / self.count
-    }
-}
-
-impl crate::data::ImageSet for Subset {
-    fn len(&self) -> usize {
-        self.count
-    }
-
-    fn classes(&self) -> &[String] {
-        self.images.classes()
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.images.label(self.place(index))
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.images.name(self.place(index))
-    }
-
-    fn read(&self, index: usize) -> Result<image::RgbImage> {
-        self.images.read(self.place(index))
-    }
 }

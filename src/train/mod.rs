@@ -23,6 +23,7 @@ mod tasks;
 
 pub use checkpoint::Checkpoint;
 pub use metrics::{MetricsFile, Record};
+pub(crate) use optimizer::Rule;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use run::{Outcome, Progress, RunSettings, Task, TaskLoss, train};
 pub use schedule::Schedule;

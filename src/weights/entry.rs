@@ -100,6 +100,26 @@ impl Entry {
         &self.shape
     }
 
+    /// The part `range` along the first dimension, where the tensor lies in
+    /// row-major order and is as long.
+    pub(super) fn rows(&self, range: Range<usize>) -> Option<Self> {
+        let (&count, rest) = self.shape.split_first()?;
+        if self.strides.is_some() || range.start > range.end || range.end > count {
+            return None;
+        }
+        let row = rest.iter().product::<usize>() * self.element.size();
+        let mut shape = self.shape.clone();
+        shape[0] = range.len();
+        let bytes = self.bytes.start + range.start * row..self.bytes.end;
+        Some(Self {
+            map: Arc::clone(&self.map),
+            element: self.element,
+            shape,
+            strides: None,
+            bytes,
+        })
+    }
+
     /// The elements as f32, row-major; f64 is rounded to nearest.
     pub(super) fn read(&self) -> TensorData {
         let values = match self.element {

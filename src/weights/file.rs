@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -68,6 +69,12 @@ impl WeightsFile {
     /// A tensor as f32, whatever it is on disk.
     pub fn read(&self, name: &str) -> Option<TensorData> {
         self.0.tensors.get(name).map(|entry| entry.read())
+    }
+
+    /// The part `rows` of a tensor along its first dimension, as f32; none where
+    /// there is no such tensor or part. Only that part of the file is read.
+    pub fn read_rows(&self, name: &str, rows: Range<usize>) -> Option<TensorData> {
+        Some(self.0.tensors.get(name)?.rows(rows)?.read())
     }
 
     /// The metadata of a safetensors file; other kinds have none.

@@ -1,0 +1,83 @@
+//! Images with something to know at every pixel: labels or depths.
+
+mod depth_map;
+mod label_map;
+mod pairs;
+mod png;
+
+pub use depth_map::{DepthMap, DepthPairs};
+pub use label_map::{LabelMap, LabelPairs, LabelRule, VOID};
+
+use rayon::prelude::*;
+
+use super::SharedImages;
+use crate::error::{Error, Result};
+
+/// A set of images with a map each that says the truth at every pixel.
+pub trait DenseSet: Send + Sync {
+    /// What the map holds.
+    type Truth: Truth;
+
+    /// The images; their classes mean nothing.
+    fn images(&self) -> SharedImages;
+
+    /// Height and width of image `index`, found without decoding it.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Data`] where it cannot be read.
+    fn image_size(&self, index: usize) -> Result<[usize; 2]>;
+
+    /// What to call the map of image `index` in a message.
+    fn truth_name(&self, index: usize) -> String;
+
+    /// The map of image `index`, at its own size.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::Data`] where it cannot be read or holds what it
+    /// may not.
+    fn truth(&self, index: usize) -> Result<Self::Truth>;
+}
+
+/// A dense set whose maps are labels.
+pub trait SegmentationSet: DenseSet<Truth = LabelMap> {
+    /// Names of the classes; a label is an index into it.
+    fn classes(&self) -> &[String];
+}
+
+/// A map of something at every pixel.
+pub trait Truth: Send {
+    /// Height and width.
+    fn size(&self) -> [usize; 2];
+}
+
+/// Reads every map of a set and looks `each` of them over; the first error in the
+/// order of the set is given.
+///
+/// # Errors
+/// Those of reading, those of `each`, and [`Error::Data`] for a map that has not
+/// its image's shape: a smaller or larger one of the same aspect ratio fits.
+pub fn check_pairs<S: DenseSet + ?Sized, T: Send>(
+    set: &S,
+    indices: &[usize],
+    each: impl Fn(usize, S::Truth) -> Result<T> + Sync,
+) -> Result<Vec<T>> {
+    let look = |&index: &usize| {
+        let truth = set.truth(index)?;
+        let ([height, width], image) = (truth.size(), set.image_size(index)?);
+        // Rounding a side moves the products by less than the other side.
+        let fits = (height * image[1]).abs_diff(width * image[0]) <= image[0].max(image[1]);
+        if !fits {
+            return Err(Error::data(
+                set.truth_name(index),
+                format!(
+                    "is {width}x{height}, its image {}x{}; make them of one shape",
+                    image[1], image[0]
+                ),
+            ));
+        }
+        each(index, truth)
+    };
+    // Collected first, as rayon would give any of several errors.
+    let looked: Vec<Result<T>> = indices.par_iter().map(look).collect();
+    looked.into_iter().collect()
+}
