@@ -2,6 +2,8 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/dense.rs"]
+mod dense;
 #[path = "library/families.rs"]
 mod families;
 #[path = "library/formats.rs"]
@@ -16,6 +18,8 @@ mod inspect;
 mod nullspace;
 #[path = "library/positions.rs"]
 mod positions;
+#[path = "library/probe.rs"]
+mod probe;
 #[path = "library/quantile.rs"]
 mod quantile;
 #[path = "library/refinement.rs"]

@@ -9,6 +9,8 @@ mod faults;
 mod hub;
 #[path = "program/inspect.rs"]
 mod inspect;
+#[path = "program/probe.rs"]
+mod probe;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]

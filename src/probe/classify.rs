@@ -139,7 +139,7 @@ pub fn sweep(
     for &rate in rates {
         let mut tried = settings.clone();
         tried.optimizer.set_lr(rate);
-        tried.check(kept.len())?;
+        tried.check()?;
         let top1 = match fit(rows, &kept, task, &tried, device, report) {
             Ok(head) => score_classes(&head, rows, &task.labels, &held, None)?.top1,
             Err(Error::Config(_)) => 0.0,

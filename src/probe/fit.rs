@@ -35,18 +35,22 @@ impl FitSettings {
         cosine.rate(self.optimizer.lr(), step, steps, 1)
     }
 
-    pub(super) fn check(&self, images: usize) -> Result<()> {
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
         let lr = self.optimizer.lr();
-        let wrong = if self.epochs == 0 || self.batch == 0 {
-            format!("there is nothing to do in {} epochs of batches of {}", self.epochs, self.batch)
-        } else if !(lr.is_finite() && lr > 0.0) {
-            format!("the learning rate is {lr}; use one above 0")
-        } else if images == 0 {
-            "there is no image to learn from".into()
-        } else {
-            return Ok(());
-        };
-        Err(Error::config(wrong))
+        if self.epochs == 0 || self.batch == 0 {
+            return Err(Error::config(format!(
+                "there is nothing to do in {} epochs of batches of {}",
+                self.epochs, self.batch
+            )));
+        }
+        if !(lr.is_finite() && lr > 0.0) {
+            return Err(Error::config(format!("the learning rate is {lr}; use one above 0")));
+        }
+        Ok(())
     }
 }
 
@@ -101,7 +105,10 @@ pub fn fit(
     device: &Device,
     report: &mut dyn FnMut(FitProgress),
 ) -> Result<LinearHead> {
-    settings.check(indices.len())?;
+    settings.check()?;
+    if indices.is_empty() {
+        return Err(Error::config("there is no image to learn from"));
+    }
     let outputs = task.outputs();
     let start = LinearHead::new(rows.dim(), outputs, settings.seed, device);
     let mut trainer = HeadTrainer::new(start, &settings.optimizer);

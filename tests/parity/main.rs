@@ -4,8 +4,10 @@
 #[macro_use]
 mod golden;
 mod mapping;
+mod metrics;
 mod positions;
 mod preprocess;
+mod probe;
 mod singer;
 mod training;
 mod vit;

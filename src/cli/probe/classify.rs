@@ -77,7 +77,10 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     let others = others
         .map(|place| Labelled::open(place, side, args.limit, Some(&classes)))
         .collect::<Result<Vec<_>>>()?;
-    let settings = fit_settings(&args.fit, args.lr.first().copied(), &DEFAULTS);
+    let mut settings = fit_settings(&args.fit, args.lr.first().copied(), &DEFAULTS)?;
+    for &lr in &args.lr {
+        fit_settings(&args.fit, Some(lr), &DEFAULTS)?;
+    }
     make_folder(args.fit.out.as_deref())?;
     if args.token != TokenArg::Mean && !subject.has_class_token() && !args.fit.json {
         println!("the model has no class token; its mean patch is taken");
@@ -98,7 +101,6 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     let rows = TokenRows { store: &train_store, token };
     let task = ClassTask { classes: classes.len(), labels: train.labels.clone() };
     let device = &subject.opened.device;
-    let mut settings = settings;
     let mut tried = Vec::new();
     let mut report = |progress| shown.fit(progress);
     if args.lr.len() > 1 {

@@ -25,7 +25,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
     }
     let subject = Subject::open(&args.model)?;
     let size = size(&args.dense, &subject)?;
-    let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS);
+    let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS)?;
     let mut outcome = Outcome::begin("depth");
     let train = DepthPairs::open(&args.train, args.unit)?;
     let test = DepthPairs::open(&args.test, args.unit)?;

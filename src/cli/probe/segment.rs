@@ -18,7 +18,7 @@ use crate::probe::{
 pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     let subject = Subject::open(&args.model)?;
     let size = size(&args.dense, &subject)?;
-    let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS);
+    let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS)?;
     let mut outcome = Outcome::begin("segment");
     let sets = LabelPairs::open(&[&args.train, &args.test], &rule(args)?)?;
     let [train, test] = sets.as_slice() else {

@@ -125,7 +125,11 @@ pub(super) struct Defaults {
 }
 
 /// The settings of a head's fit.
-pub(super) fn fit_settings(args: &FitArgs, lr: Option<f64>, defaults: &Defaults) -> FitSettings {
+pub(super) fn fit_settings(
+    args: &FitArgs,
+    lr: Option<f64>,
+    defaults: &Defaults,
+) -> Result<FitSettings> {
     let optimizer = match args.optimizer.unwrap_or(defaults.optimizer) {
         OptimizerArg::Sgd => OptimizerSettings::Sgd {
             lr: lr.unwrap_or(0.5),
@@ -139,11 +143,13 @@ pub(super) fn fit_settings(args: &FitArgs, lr: Option<f64>, defaults: &Defaults)
             weight_decay: args.weight_decay.unwrap_or(1e-4),
         },
     };
-    FitSettings {
+    let settings = FitSettings {
         epochs: args.epochs.unwrap_or(defaults.epochs),
         batch: args.batch.unwrap_or(defaults.batch),
         optimizer,
         min_lr: args.min_lr,
         seed: args.seed,
-    }
+    };
+    settings.check()?;
+    Ok(settings)
 }

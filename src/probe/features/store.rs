@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
@@ -59,10 +59,14 @@ impl FeatureStore {
                 return Err(Error::data(path, "does not hold the features that it should"));
             }
         }
-        match paths.last() {
-            Some(path) if left > 0 => Err(Error::data(path, "is not the last that it should be")),
-            _ => Ok(()),
+        if left > 0 {
+            let path = paths.last().map_or(Path::new(""), PathBuf::as_path);
+            return Err(Error::data(
+                path,
+                format!("is the last, and {left} images have no features"),
+            ));
         }
+        Ok(())
     }
 
     /// Number of images.
