@@ -135,7 +135,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
             train.labels.len(),
             classes.len(),
             settings.optimizer.lr(),
-            subject.opened.name
+            subject.note()
         );
     }
     Ok(ExitCode::SUCCESS)

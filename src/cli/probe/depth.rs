@@ -74,6 +74,14 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
         _ => None,
     };
     outcome.report(&args.fit, &config, &json!(scores), &table(&scores), &head, picture)?;
+    if !args.fit.json {
+        println!(
+            "{} training and {} test images, {}",
+            of_train.places.len(),
+            of_test.places.len(),
+            subject.note()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -68,6 +68,14 @@ pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
         _ => None,
     };
     outcome.report(&args.fit, &config, &result, &table, &head, picture)?;
+    if !args.fit.json {
+        println!(
+            "{} training and {} test images, {}",
+            of_train.places.len(),
+            of_test.places.len(),
+            subject.note()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

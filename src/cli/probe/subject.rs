@@ -32,7 +32,6 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn open(args: &ModelArgs) -> Result<Self> {
         let mut model = models::open(&args.weights, args.arch.as_deref())?;
-        // No probe looks at a head of the model's own.
         let opened = device::open(&args.device)?;
         if args.untrained {
             model.weights = None;
@@ -101,6 +100,14 @@ impl Subject {
             "normalise": self.normalise,
             "device": self.opened.name,
         })
+    }
+
+    /// Where the work was done and what it left behind.
+    pub(super) fn note(&self) -> String {
+        match &self.cache {
+            Some(folder) => format!("{}; features kept in {}", self.opened.name, folder.display()),
+            None => self.opened.name.clone(),
+        }
     }
 
     /// How the model's own evaluation crops, as far as it is known.
