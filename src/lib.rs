@@ -23,6 +23,7 @@
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
+//! - [`probe`]: linear heads on frozen features: classes, segments, depth.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
@@ -49,6 +50,7 @@ pub mod maps;
 pub mod method;
 pub mod nullspace;
 pub mod plant;
+pub mod probe;
 pub mod refine;
 pub mod train;
 pub mod vit;

@@ -2,6 +2,8 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/dense.rs"]
+mod dense;
 #[path = "library/families.rs"]
 mod families;
 #[path = "library/formats.rs"]
@@ -22,6 +24,8 @@ mod namings;
 mod nullspace;
 #[path = "library/positions.rs"]
 mod positions;
+#[path = "library/probe.rs"]
+mod probe;
 #[path = "library/quantile.rs"]
 mod quantile;
 #[path = "library/refinement.rs"]

@@ -5,6 +5,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use super::export::ExportArgs;
 use super::inspect::InspectArgs;
 use super::preprocessing::PreprocessArgs;
+use super::probe::ProbeArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Write a model as timm, transformers or ONNX runtimes read it
     Export(ExportArgs),
+    /// Fit linear heads to a model's features: classes, segments, depth
+    Probe(ProbeArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model

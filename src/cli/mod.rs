@@ -20,6 +20,7 @@ mod parts_file;
 mod plant;
 mod preprocessing;
 mod pretrain;
+mod probe;
 mod run_folder;
 mod session;
 mod shapes;
@@ -42,6 +43,7 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
         Command::Study(args) => study::run(&args),
