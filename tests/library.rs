@@ -22,3 +22,5 @@ mod positions;
 mod quantile;
 #[path = "library/refinement.rs"]
 mod refinement;
+#[path = "library/sets.rs"]
+mod sets;
