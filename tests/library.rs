@@ -30,3 +30,5 @@ mod probe;
 mod quantile;
 #[path = "library/refinement.rs"]
 mod refinement;
+#[path = "library/sets.rs"]
+mod sets;
