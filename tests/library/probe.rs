@@ -278,7 +278,7 @@ impl DenseSet for Halves {
     }
 
     fn truth(&self, index: usize) -> singer::Result<LabelMap> {
-        let side = |column: usize| u16::from((column < 8) == (index % 2 == 0));
+        let side = |column: usize| u16::from((column < 8) == index.is_multiple_of(2));
         let label = |place: usize| if place < 32 { VOID } else { side(place % 16) };
         Ok(LabelMap { size: [10, 16], labels: (0..160).map(label).collect() })
     }
@@ -465,7 +465,8 @@ fn damaged_and_unfinished_features_are_noticed_and_made_again() {
     let bytes = std::fs::read(&chunk).unwrap();
     let mut flipped = bytes.clone();
     *flipped.last_mut().unwrap() ^= 1;
-    let damage: [(&str, Box<dyn Fn()>); 6] = [
+    type Damage<'a> = Box<dyn Fn() + 'a>;
+    let damage: [(&str, Damage<'_>); 6] = [
         ("a bit", Box::new(|| std::fs::write(&chunk, &flipped).unwrap())),
         ("an end", Box::new(|| std::fs::write(&chunk, &bytes[..bytes.len() / 2]).unwrap())),
         ("a chunk", Box::new(|| std::fs::remove_file(&chunk).unwrap())),
