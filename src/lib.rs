@@ -23,6 +23,7 @@
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
+//! - [`recover`]: how much of the clean features comes back from planted artifacts.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
 //!
@@ -47,6 +48,7 @@ pub mod maps;
 pub mod method;
 pub mod nullspace;
 pub mod plant;
+pub mod recover;
 pub mod refine;
 pub mod train;
 pub mod vit;

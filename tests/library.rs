@@ -20,5 +20,7 @@ mod nullspace;
 mod positions;
 #[path = "library/quantile.rs"]
 mod quantile;
+#[path = "library/recover.rs"]
+mod recover;
 #[path = "library/refinement.rs"]
 mod refinement;

@@ -11,6 +11,8 @@ mod hub;
 mod inspect;
 #[path = "program/methods.rs"]
 mod methods;
+#[path = "program/recover.rs"]
+mod recover;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]

@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::inspect::InspectArgs;
+use super::recover::RecoverArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -37,6 +38,8 @@ pub(super) enum Command {
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model
     Plant(PlantArgs),
+    /// Measure how much of the clean features comes back from planted artifacts
+    Recover(RecoverArgs),
     /// List the models that are known by name
     Models(ModelsArgs),
     /// List the devices and what each supports

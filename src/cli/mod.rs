@@ -18,6 +18,7 @@ mod nullspace;
 mod parts_file;
 mod plant;
 mod pretrain;
+mod recover;
 mod run_folder;
 mod session;
 mod shapes;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

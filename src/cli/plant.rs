@@ -1,14 +1,12 @@
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde_json::json;
 
 use super::args::PlantArgs;
 use super::config::DataConfig;
 use super::{models, session};
-use crate::data::{Normalise, SharedImages, eval_crop};
 use crate::error::{Error, Result};
-use crate::eval::EvalSettings;
 use crate::plant::{PlantSettings, plant};
 use crate::weights;
 
@@ -23,7 +21,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let images = session::images(&args.data, session::scene_side(&model.config))?;
     let normalise = session::normalise(&data, &model.arch);
     let eval = session::eval_settings(&data, model.config.img_size, normalise, 1, None);
-    let batches = batches(&images, args.images, &eval, normalise, &device)?;
+    let batches = session::batches(&images, args.images, &eval, &device)?;
     let settings = PlantSettings {
         block: args.block,
         strength: args.strength,
@@ -45,25 +43,4 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     );
     println!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Evenly spread images of a set, in batches of 32.
-fn batches(
-    images: &SharedImages,
-    count: usize,
-    eval: &EvalSettings,
-    normalise: Normalise,
-    device: &Device,
-) -> Result<Vec<Tensor<4>>> {
-    let count = count.clamp(1, images.len());
-    let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
-    let [height, width] = eval.transform.size;
-    let batch = |indices: &[usize]| -> Result<Tensor<4>> {
-        let mut pixels = Vec::new();
-        for &index in indices {
-            normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
-        }
-        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
-    };
-    chosen.chunks(32).map(batch).collect()
 }
