@@ -25,6 +25,7 @@
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
 //! - [`probe`]: linear heads on frozen features: classes, segments, depth.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
+//! - [`recover`]: how much of the clean features comes back from planted artifacts.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
 //!
@@ -51,6 +52,7 @@ pub mod method;
 pub mod nullspace;
 pub mod plant;
 pub mod probe;
+pub mod recover;
 pub mod refine;
 pub mod train;
 pub mod vit;

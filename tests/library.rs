@@ -28,6 +28,8 @@ mod positions;
 mod probe;
 #[path = "library/quantile.rs"]
 mod quantile;
+#[path = "library/recover.rs"]
+mod recover;
 #[path = "library/refinement.rs"]
 mod refinement;
 #[path = "library/sets.rs"]

@@ -19,6 +19,8 @@ mod namings;
 mod preprocessing;
 #[path = "program/probe.rs"]
 mod probe;
+#[path = "program/recover.rs"]
+mod recover;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]

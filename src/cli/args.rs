@@ -6,6 +6,7 @@ use super::export::ExportArgs;
 use super::inspect::InspectArgs;
 use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
+use super::recover::RecoverArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -46,6 +47,8 @@ pub(super) enum Command {
     Plant(PlantArgs),
     /// Train methods with seeds, measure them and compare, from one file
     Study(StudyArgs),
+    /// Measure how much of the clean features comes back from planted artifacts
+    Recover(RecoverArgs),
     /// List the models that are known by name
     Models(ModelsArgs),
     /// List the devices and what each supports

@@ -21,6 +21,7 @@ mod plant;
 mod preprocessing;
 mod pretrain;
 mod probe;
+mod recover;
 mod run_folder;
 mod session;
 mod shapes;
@@ -47,6 +48,7 @@ pub fn main() -> ExitCode {
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
         Command::Study(args) => study::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -7,10 +7,10 @@ use image::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use singer::data::{
-    DenseSet, EvalTransform, ImageSet, LabelMap, Normalise, Scenes, SegmentationSet, SharedImages,
-    Truth, VOID, eval_crop,
+    DenseSet, EvalTransform, Framing, ImageSet, LabelMap, Normalise, Preprocess, Scenes,
+    SegmentationSet, SharedImages, Truth, VOID, eval_crop,
 };
-use singer::probe::features::{FeatureSettings, Framing, ModelKey, Precision, features};
+use singer::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
 use singer::probe::{
     ClassTask, DepthBins, FeatureRows, FeatureStore, FitSettings, LinearHead, LossAt, MemoryRows,
@@ -18,7 +18,7 @@ use singer::probe::{
     score_segments, sweep,
 };
 use singer::train::OptimizerSettings;
-use singer::vit::{Pooling, Vit, VitConfig, init_weights};
+use singer::vit::{CropMode, Interpolation, Pooling, Vit, VitConfig, init_weights};
 
 fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -355,8 +355,12 @@ const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
 fn settings() -> FeatureSettings {
     FeatureSettings {
         size: [16, 16],
-        framing: Framing::Crop { resize: 16 },
-        normalise: NORMALISE,
+        view: View::Crop,
+        preprocess: Preprocess {
+            normalise: NORMALISE,
+            interpolation: Interpolation::Bicubic,
+            framing: Framing::Timm { crop_mode: CropMode::Center, crop_pct: 1.0 },
+        },
         final_norm: false,
         patches: true,
         precision: Precision::F32,
@@ -406,7 +410,7 @@ fn kept_features_are_those_of_the_model_and_are_computed_once() {
 
     let mut pixels = Vec::new();
     for index in 0..11 {
-        let crop = EvalTransform { size: [16, 16], resize: 16 };
+        let crop = EvalTransform::centre([16, 16], 16);
         NORMALISE.append(&eval_crop(&images.read(index).unwrap(), &crop), &mut pixels);
     }
     let pixels = Tensor::from_data(TensorData::new(pixels, [11, 3, 16, 16]), &Device::flex());
@@ -441,10 +445,16 @@ fn features_are_computed_anew_for_another_model_setting_or_file() {
     let changed = [
         FeatureSettings { final_norm: true, ..settings() },
         FeatureSettings { size: [8, 12], ..settings() },
-        FeatureSettings { framing: Framing::Stretch, ..settings() },
+        FeatureSettings { view: View::Stretch, ..settings() },
         FeatureSettings { patches: false, ..settings() },
         FeatureSettings { precision: Precision::F16, ..settings() },
-        FeatureSettings { normalise: Normalise { mean: [0.4; 3], ..NORMALISE }, ..settings() },
+        FeatureSettings {
+            preprocess: Preprocess {
+                normalise: Normalise { mean: [0.4; 3], ..NORMALISE },
+                ..settings().preprocess
+            },
+            ..settings()
+        },
     ];
     for settings in &changed {
         assert!(compute(&model, &counted(1), settings, cache).1, "{settings:?}");
@@ -512,7 +522,7 @@ fn other_grids_and_models_without_class_token_have_features_too() {
     let (_, config) = tiny();
     let config = VitConfig { class_token: false, pooling: Pooling::Mean, ..config };
     let model = (init_weights(config.build(&Device::flex()).unwrap(), 5), config);
-    let wide = FeatureSettings { size: [8, 24], framing: Framing::Stretch, ..settings() };
+    let wide = FeatureSettings { size: [8, 24], view: View::Stretch, ..settings() };
     let (store, _) = compute(&model, &counted(1), &wide, None);
     assert!(!store.has_class_token());
     let rows = |token| TokenRows { store: &store, token };
