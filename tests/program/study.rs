@@ -26,7 +26,6 @@ seeds = [0, 1]
 devices = ["cpu"]
 
 [base]
-label_weight = 1.0
 data.path = "scenes:16"
 teacher.weights = {weights:?}
 student = {{ arch = "vit_tiny_patch16_224", img_size = 16, patch_size = 4, embed_dim = 16, depth = 3, num_heads = 2 }}
