@@ -23,7 +23,9 @@
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
+//! - [`probe`]: linear heads on frozen features: classes, segments, depth.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
+//! - [`recover`]: how much of the clean features comes back from planted artifacts.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
 //!
@@ -49,6 +51,8 @@ pub mod maps;
 pub mod method;
 pub mod nullspace;
 pub mod plant;
+pub mod probe;
+pub mod recover;
 pub mod refine;
 pub mod train;
 pub mod vit;

@@ -2,6 +2,8 @@
 
 #[path = "library/data.rs"]
 mod data;
+#[path = "library/dense.rs"]
+mod dense;
 #[path = "library/families.rs"]
 mod families;
 #[path = "library/formats.rs"]
@@ -22,7 +24,13 @@ mod namings;
 mod nullspace;
 #[path = "library/positions.rs"]
 mod positions;
+#[path = "library/probe.rs"]
+mod probe;
 #[path = "library/quantile.rs"]
 mod quantile;
+#[path = "library/recover.rs"]
+mod recover;
 #[path = "library/refinement.rs"]
 mod refinement;
+#[path = "library/sets.rs"]
+mod sets;

@@ -17,10 +17,16 @@ mod methods;
 mod namings;
 #[path = "program/preprocessing.rs"]
 mod preprocessing;
+#[path = "program/probe.rs"]
+mod probe;
+#[path = "program/recover.rs"]
+mod recover;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "program/software_gpu.rs"]
 mod software_gpu;
+#[path = "program/study.rs"]
+mod study;
 #[path = "program/support.rs"]
 mod support;
 #[path = "program/whole.rs"]

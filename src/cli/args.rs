@@ -5,6 +5,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use super::export::ExportArgs;
 use super::inspect::InspectArgs;
 use super::preprocessing::PreprocessArgs;
+use super::probe::ProbeArgs;
+use super::recover::RecoverArgs;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -37,10 +39,16 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Write a model as timm, transformers or ONNX runtimes read it
     Export(ExportArgs),
+    /// Fit linear heads to a model's features: classes, segments, depth
+    Probe(ProbeArgs),
     /// Show the spectrum of each block's linearisation and the basis' residual
     Nullspace(NullspaceArgs),
     /// Plant artifacts of known place and strength into a clean model
     Plant(PlantArgs),
+    /// Train methods with seeds, measure them and compare, from one file
+    Study(StudyArgs),
+    /// Measure how much of the clean features comes back from planted artifacts
+    Recover(RecoverArgs),
     /// List the models that are known by name
     Models(ModelsArgs),
     /// List the devices and what each supports
@@ -203,6 +211,19 @@ pub(super) struct NullspaceArgs {
     /// Print JSON, with every singular value, instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct StudyArgs {
+    /// TOML file that says what is trained and measured
+    #[arg(value_name = "FILE")]
+    pub(super) study: PathBuf,
+    /// Devices instead of the file's; each does one job at a time
+    #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
+    pub(super) devices: Vec<String>,
+    /// Only show which jobs are done and which are open
+    #[arg(long)]
+    pub(super) list: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -49,7 +49,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
          own, so some were planted: a hidden unit of block {PLANTED} writes a large vector into smooth\n\
          patches, inside the left nullspace of the next block. The images are procedural scenes.\n"
     );
-    let stop = session::stop_flag()?;
+    let stop = session::stop_flag(session::SAVING)?;
     let config = DistillConfig {
         device: DeviceName(args.device.clone()),
         out: Some(out.clone()),

@@ -43,7 +43,7 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("singer.basis", args.basis.map(Into::into));
     add("precision", args.precision.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
-    let stop = session::stop_flag()?;
+    let stop = session::stop_flag(session::SAVING)?;
     let run = distill(&config, args.train.resume, &stop)?;
     Ok(if run.is_some() { ExitCode::SUCCESS } else { ExitCode::from(130) })
 }

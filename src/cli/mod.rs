@@ -20,9 +20,12 @@ mod parts_file;
 mod plant;
 mod preprocessing;
 mod pretrain;
+mod probe;
+mod recover;
 mod run_folder;
 mod session;
 mod shapes;
+mod study;
 
 use std::process::ExitCode;
 
@@ -41,8 +44,11 @@ pub fn main() -> ExitCode {
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Probe(args) => probe::run(&args),
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
+        Command::Study(args) => study::run(&args),
+        Command::Recover(args) => recover::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
         Command::Bench(args) => bench::run(&args),

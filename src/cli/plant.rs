@@ -1,15 +1,14 @@
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde_json::json;
 
 use super::args::PlantArgs;
 use super::config::DataConfig;
 use super::preprocessing::{self, preprocess};
 use super::{models, session};
-use crate::data::{SharedImages, Split, eval_crop};
+use crate::data::Split;
 use crate::error::{Error, Result};
-use crate::eval::EvalSettings;
 use crate::plant::{PlantSettings, plant};
 use crate::weights;
 
@@ -24,7 +23,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let preprocess = preprocess(&data, &model)?;
     let images = session::images(&args.data, Split::Train, session::scene_side(&model.config))?;
     let eval = session::eval_settings(&data, model.config.img_size, &preprocess, 1, None);
-    let batches = batches(&images, args.images, &eval, &device)?;
+    let batches = session::batches(&images, args.images, &eval, &device)?;
     let settings = PlantSettings {
         block: args.block,
         strength: args.strength,
@@ -47,24 +46,4 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     );
     println!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
-}
-
-/// Evenly spread images of a set, in batches of 32.
-fn batches(
-    images: &SharedImages,
-    count: usize,
-    eval: &EvalSettings,
-    device: &Device,
-) -> Result<Vec<Tensor<4>>> {
-    let count = count.clamp(1, images.len());
-    let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
-    let [height, width] = eval.transform.size;
-    let batch = |indices: &[usize]| -> Result<Tensor<4>> {
-        let mut pixels = Vec::new();
-        for &index in indices {
-            eval.normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
-        }
-        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
-    };
-    chosen.chunks(32).map(batch).collect()
 }

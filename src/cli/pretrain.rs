@@ -22,7 +22,7 @@ pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
     overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
-    let stop = session::stop_flag()?;
+    let stop = session::stop_flag(session::SAVING)?;
     pretrain(&config, args.train.resume, &stop)
 }
 

@@ -70,12 +70,12 @@ impl RunFolder {
 }
 
 /// Seconds since 1970, UTC.
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// This crate's version, and burn's and wgpu's as the manifest asks for them.
-fn versions() -> Value {
+pub(super) fn versions() -> Value {
     let manifest: toml::Table =
         toml::from_str(include_str!("../../Cargo.toml")).unwrap_or_default();
     let wanted = |name: &str| {

@@ -4,14 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
     ClassifySet, Loader, LoaderSettings, Normalise, Order, PictureSet, Preprocess, SharedImages,
-    Split, TrainTransform, Transform, scenes,
+    Split, TrainTransform, Transform, eval_crop, scenes,
 };
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
@@ -105,6 +105,26 @@ pub(super) fn eval_settings(
     }
 }
 
+/// Evenly spread images of a set, in batches of 32.
+pub(super) fn batches(
+    images: &SharedImages,
+    count: usize,
+    eval: &EvalSettings,
+    device: &Device,
+) -> Result<Vec<Tensor<4>>> {
+    let count = count.clamp(1, images.len());
+    let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
+    let [height, width] = eval.transform.size;
+    let batch = |indices: &[usize]| -> Result<Tensor<4>> {
+        let mut pixels = Vec::new();
+        for &index in indices {
+            eval.normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
+        }
+        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
+    };
+    chosen.chunks(32).map(batch).collect()
+}
+
 /// The loader's settings for training.
 pub(super) fn loader(data: &DataConfig, train: &TrainConfig, seed: u64) -> LoaderSettings {
     LoaderSettings {
@@ -140,15 +160,19 @@ pub(super) fn steps(train: &TrainConfig, images: usize, loader: &LoaderSettings)
     Ok(steps)
 }
 
-/// A flag that Ctrl-C sets; a second Ctrl-C ends the program at once.
-pub(super) fn stop_flag() -> Result<Arc<AtomicBool>> {
+/// What training says at Ctrl-C.
+pub(super) const SAVING: &str = "stopping after this step and saving";
+
+/// A flag that Ctrl-C sets, saying what happens then; a second Ctrl-C ends the
+/// program at once.
+pub(super) fn stop_flag(said: &'static str) -> Result<Arc<AtomicBool>> {
     let flag = Arc::new(AtomicBool::new(false));
     let set = flag.clone();
     ctrlc::set_handler(move || {
         if set.swap(true, Ordering::Relaxed) {
             std::process::exit(130);
         }
-        eprintln!("\nstopping after this step and saving; press Ctrl-C again to stop at once");
+        eprintln!("\n{said}; press Ctrl-C again to stop at once");
     })
     .map_err(|error| Error::config(format!("cannot watch for Ctrl-C: {error}")))?;
     Ok(flag)

@@ -114,7 +114,7 @@ fn in_zip<T>(
 }
 
 /// What the names of images end in.
-pub(super) const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 
 /// No single file is larger; stops a zip bomb.
 const MAX_FILE: u64 = 256 << 20;

@@ -17,13 +17,10 @@ impl Tree {
     /// Lists a folder, a zip file or a folder inside one.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Data`] where it cannot be read or is empty.
+    /// [`Error::Io`] and [`Error::Data`] where it cannot be read.
     pub(super) fn open(root: &Path) -> Result<Self> {
         let (store, mut names) = Store::list(root)?;
         names.sort_unstable();
-        if names.is_empty() {
-            return Err(Error::data(root, "holds no files; give the folder of the data set"));
-        }
         Ok(Self { root: root.to_owned(), store: Arc::new(store), names })
     }
 

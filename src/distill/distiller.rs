@@ -5,6 +5,7 @@ use super::{LossForm, Settings, Trainee, map_layers};
 use crate::error::{Error, Result};
 use crate::loss::{OutlierTerm, gram_mse, mse, outlier};
 use crate::nullspace::reader_of;
+use crate::refine::Adapter;
 use crate::vit::{Block, Vit};
 
 /// The frozen side of distillation: the teacher, the layers, and the losses.
@@ -41,6 +42,19 @@ pub struct LayerView {
     pub next_refined: Option<Tensor<3>>,
     /// The outlier threshold of each image, `[B, 1]`.
     pub threshold: Tensor<2>,
+}
+
+/// One layer's refined tokens and the losses that judge them alone.
+#[derive(Debug)]
+pub struct RefinementLosses {
+    /// Refined teacher tokens, `[B, T, D]`.
+    pub refined: Tensor<3>,
+    /// The next block's output on them; none for the last layer.
+    pub next_refined: Option<Tensor<3>>,
+    /// The outlier loss.
+    pub outlier: OutlierTerm,
+    /// The information loss in the configured form, `[1]`.
+    pub info: Tensor<1>,
 }
 
 /// The losses of a batch, unweighted sums over layers.
@@ -147,8 +161,6 @@ impl Distiller {
         pass: TeacherPass,
     ) -> Losses {
         let device = trainee.student.device();
-        let prefix = self.teacher.prefix_tokens();
-        let gamma = self.settings.quantile;
         let mut kd = Tensor::zeros([1], &device);
         let mut info = Tensor::zeros([1], &device);
         let mut outliers = Vec::new();
@@ -156,32 +168,47 @@ impl Distiller {
         let layers = pass.features.into_iter().zip(pass.next).zip(student);
         for (index, ((features, next), student)) in layers.enumerate() {
             let features = onto(features, &device);
-            let refined = trainee.adapters[index].forward(features.clone(), prefix);
+            let next = next.map(|next| onto(next, &device));
+            let before = index.checked_sub(1).map(|before| views[before].refined.clone());
+            let adapter = &trainee.adapters[index];
+            let layer = self.refinement_losses(index, adapter, features, next, before);
+            let RefinementLosses { refined, next_refined, outlier: term, info: of_layer } = layer;
             let projected = trainee.projections[index].forward(student.clone());
             kd = kd + mse(projected.clone(), refined.clone());
-            let term = outlier(refined.clone(), prefix, gamma);
+            info = info + of_layer;
             let threshold = term.threshold.clone();
             outliers.push(term);
-
-            let next_refined =
-                self.next_blocks[index].as_ref().map(|block| block.forward(refined.clone()));
-            let next = next.map(|next| onto(next, &device));
-            info = info
-                + match (self.settings.losses, &next_refined, next) {
-                    (LossForm::Paper, Some(ours), Some(next)) => {
-                        gram_mse(ours.clone(), next, prefix)
-                    }
-                    (LossForm::Reference, Some(ours), Some(next)) => mse(ours.clone(), next),
-                    (LossForm::Paper, ..) => gram_mse(refined.clone(), features, prefix),
-                    (LossForm::Reference, ..) => {
-                        // `resolve_layers` has made sure of an intermediate layer.
-                        let before = views[index - 1].refined.clone();
-                        gram_mse(refined.clone(), before, prefix)
-                    }
-                };
             views.push(LayerView { refined, student, projected, next_refined, threshold });
         }
         Losses { kd, outlier: outliers, info, views }
+    }
+
+    /// What the adapter of the layer at place `index` makes of the layer's tokens
+    /// `features`, and its outlier and information losses: all tokens `[B, T, D]`
+    /// on the adapter's device. `next` is the next block's output on unrefined
+    /// tokens, where there is one; `before` the refined tokens of the layer before,
+    /// which the reference form compares the last layer with.
+    pub fn refinement_losses(
+        &self,
+        index: usize,
+        adapter: &Adapter,
+        features: Tensor<3>,
+        next: Option<Tensor<3>>,
+        before: Option<Tensor<3>>,
+    ) -> RefinementLosses {
+        let prefix = self.teacher.prefix_tokens();
+        let refined = adapter.forward(features.clone(), prefix);
+        let outlier = outlier(refined.clone(), prefix, self.settings.quantile);
+        let next_refined =
+            self.next_blocks[index].as_ref().map(|block| block.forward(refined.clone()));
+        let info = match (self.settings.losses, &next_refined, next, before) {
+            (LossForm::Paper, Some(ours), Some(next), _) => gram_mse(ours.clone(), next, prefix),
+            (LossForm::Reference, Some(ours), Some(next), _) => mse(ours.clone(), next),
+            // `resolve_layers` has made sure of an intermediate layer before.
+            (LossForm::Reference, .., Some(before)) => gram_mse(refined.clone(), before, prefix),
+            _ => gram_mse(refined.clone(), features, prefix),
+        };
+        RefinementLosses { refined, next_refined, outlier, info }
     }
 
     /// Weighted loss terms divided by the number of layers (as the reference

@@ -1,5 +1,6 @@
 use burn::module::Module;
 use burn::nn::Linear;
+use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{Settings, projections};
@@ -51,30 +52,45 @@ impl Trainee {
         settings: &Settings,
         seed: u64,
     ) -> Result<(Self, Vec<BasisReport>)> {
-        let device = student.device();
-        let mut adapters = Vec::with_capacity(layers.len());
-        let mut reports = Vec::with_capacity(layers.len());
-        for &layer in layers {
-            let reader = reader_of(layer, teacher.depth());
-            let selection = Selection {
-                kind: settings.basis,
-                rank: settings.rank,
-                threshold: settings.threshold,
-                seed,
-            };
-            let block = linearise(&teacher.blocks[reader]);
-            let basis = Basis::select(block.as_ref(), &selection, reader)?;
-            adapters.push(Adapter::from_basis(&basis, &device));
-            reports.push(BasisReport {
-                layer,
-                reader,
-                sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
-                sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
-                residual: basis.residual,
-                random_columns: basis.random_columns,
-            });
-        }
+        let (adapters, reports) = adapters(teacher, layers, settings, seed, &student.device())?;
         let projections = projections(layers.len(), &student, teacher, seed);
         Ok((Self { student, adapters, projections }, reports))
     }
+}
+
+/// Adapters of a teacher's layers at their start on `device`, and how their bases
+/// came out.
+///
+/// # Errors
+/// As [`Basis::select`].
+pub fn adapters(
+    teacher: &Vit,
+    layers: &[usize],
+    settings: &Settings,
+    seed: u64,
+    device: &Device,
+) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
+    let mut started = Vec::with_capacity(layers.len());
+    let mut reports = Vec::with_capacity(layers.len());
+    for &layer in layers {
+        let reader = reader_of(layer, teacher.depth());
+        let selection = Selection {
+            kind: settings.basis,
+            rank: settings.rank,
+            threshold: settings.threshold,
+            seed,
+        };
+        let block = linearise(&teacher.blocks[reader]);
+        let basis = Basis::select(block.as_ref(), &selection, reader)?;
+        started.push(Adapter::from_basis(&basis, device));
+        reports.push(BasisReport {
+            layer,
+            reader,
+            sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
+            sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
+            residual: basis.residual,
+            random_columns: basis.random_columns,
+        });
+    }
+    Ok((started, reports))
 }

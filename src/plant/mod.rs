@@ -5,6 +5,7 @@
 //! patches: one hidden unit is re-purposed so.
 
 mod fit;
+mod silence;
 
 use burn::tensor::{Device, Tensor, TensorData, s};
 use rand::{RngExt, SeedableRng};
@@ -15,6 +16,8 @@ use crate::error::{Error, Result};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::vit::Vit;
 use fit::{Samples, ridge_direction};
+
+pub use silence::silence;
 
 /// Where the planted vector points, seen from the next block's left nullspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

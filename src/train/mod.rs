@@ -23,6 +23,7 @@ mod shards;
 
 pub use checkpoint::Checkpoint;
 pub use metrics::{MetricsFile, Record};
+pub(crate) use optimizer::Rule;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use pretrain::PretrainTask;
 pub use run::{Outcome, Progress, RunSettings, Task, TaskLoss, train};

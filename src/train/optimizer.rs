@@ -87,10 +87,32 @@ impl OptimizerSettings {
     }
 }
 
+/// burn's optimiser for one tensor.
 #[derive(Clone)]
-enum Rule {
+pub(crate) enum Rule {
     Adamw(AdamW),
     Sgd(Sgd),
+}
+
+impl Rule {
+    pub(crate) fn new(settings: &OptimizerSettings) -> Self {
+        match *settings {
+            OptimizerSettings::Adamw { betas, eps, weight_decay, .. } => Self::Adamw(
+                AdamWConfig::new()
+                    .with_beta_1(betas[0])
+                    .with_beta_2(betas[1])
+                    .with_epsilon(eps)
+                    .with_weight_decay(weight_decay)
+                    .build(),
+            ),
+            OptimizerSettings::Sgd { momentum, weight_decay, .. } => {
+                let momentum = (momentum > 0.0)
+                    .then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0));
+                let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
+                Self::Sgd(SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build())
+            }
+        }
+    }
 }
 
 /// Applies burn's AdamW or SGD to a module, with the state held under the
@@ -107,23 +129,7 @@ pub struct ParamOptimizer {
 impl ParamOptimizer {
     /// A fresh optimiser.
     pub fn new(settings: &OptimizerSettings) -> Self {
-        let rule = match *settings {
-            OptimizerSettings::Adamw { betas, eps, weight_decay, .. } => Rule::Adamw(
-                AdamWConfig::new()
-                    .with_beta_1(betas[0])
-                    .with_beta_2(betas[1])
-                    .with_epsilon(eps)
-                    .with_weight_decay(weight_decay)
-                    .build(),
-            ),
-            OptimizerSettings::Sgd { momentum, weight_decay, .. } => {
-                let momentum = (momentum > 0.0)
-                    .then(|| MomentumConfig::new().with_momentum(momentum).with_dampening(0.0));
-                let decay = (weight_decay > 0.0).then(|| WeightDecayConfig::new(weight_decay));
-                Rule::Sgd(SgdConfig::new().with_momentum(momentum).with_weight_decay(decay).build())
-            }
-        };
-        Self { rule, states: HashMap::new() }
+        Self { rule: Rule::new(settings), states: HashMap::new() }
     }
 
     /// One step. With `clip`, gradients are scaled so that their norm over all

@@ -149,7 +149,11 @@ impl Entry {
         match &self.place {
             Place::Mapped(map, at) => {
                 let values = self.convert(&map[at.clone()]);
-                release(map, at);
+                if self.strides.is_none() {
+                    let byte = |element: usize| at.start + element * self.element.size();
+                    let end = self.offset + self.shape.iter().product::<usize>();
+                    release(map, byte(self.offset)..byte(end));
+                }
                 values
             }
             Place::Deferred(read) => self.convert(&read().map_err(|error| error.to_string())?),
@@ -204,7 +208,7 @@ impl Entry {
 /// Lets the system take the pages back, so that loading a model does not end with
 /// the whole file in memory beside it.
 #[cfg(unix)]
-fn release(map: &Mmap, at: &Range<usize>) {
+fn release(map: &Mmap, at: Range<usize>) {
     // SAFETY: the map is of a file and only read, so the pages hold nothing that
     // is not in the file; the next access reads them again. It is advice: an error
     // changes nothing.
@@ -214,7 +218,7 @@ fn release(map: &Mmap, at: &Range<usize>) {
 }
 
 #[cfg(not(unix))]
-fn release(_: &Mmap, _: &Range<usize>) {}
+fn release(_: &Mmap, _: Range<usize>) {}
 
 impl Debug for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

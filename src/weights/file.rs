@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -81,6 +82,16 @@ impl WeightsFile {
     pub fn read(&self, name: &str) -> Option<Result<TensorData>> {
         let entry = self.contents.tensors.get(name)?;
         Some(entry.read().map_err(|reason| fault(&self.path, &format!("{name} {reason}"))))
+    }
+
+    /// The part `rows` of a tensor along its first axis, as f32; none where there is
+    /// no such tensor or part. Of a safetensors file only that part is read.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_rows(&self, name: &str, rows: Range<usize>) -> Option<Result<TensorData>> {
+        let part = self.contents.tensors.get(name)?.rows(rows)?;
+        Some(part.read().map_err(|reason| fault(&self.path, &format!("{name} {reason}"))))
     }
 
     /// The metadata of a safetensors file; other kinds have none.

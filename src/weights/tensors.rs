@@ -9,7 +9,8 @@ use safetensors::{SafeTensors, serialize};
 
 use crate::error::{Error, Result};
 
-/// Named f32 or f64 tensors and string metadata in one safetensors file.
+/// Named f32 or f64 tensors and string metadata in one safetensors file. Those
+/// of f16 are written too; [`WeightsFile`](super::WeightsFile) reads them.
 #[derive(Debug, Default, Clone)]
 pub struct NamedTensors {
     /// The tensors by name.
@@ -53,7 +54,11 @@ impl NamedTensors {
             .tensors
             .iter()
             .map(|(name, data)| {
-                let dtype = if data.dtype() == DType::F64 { Dtype::F64 } else { Dtype::F32 };
+                let dtype = match data.dtype() {
+                    DType::F64 => Dtype::F64,
+                    DType::F16 => Dtype::F16,
+                    _ => Dtype::F32,
+                };
                 TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
                     .map(|view| (name.as_str(), view))
             })

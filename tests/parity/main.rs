@@ -6,8 +6,10 @@ mod golden;
 
 mod baselines;
 mod mapping;
+mod metrics;
 mod positions;
 mod preprocess;
+mod probe;
 mod singer;
 mod training;
 mod vit;

@@ -34,7 +34,7 @@ fn a_download_that_failed_and_a_pickle_that_calls_are_refused_where_a_model_is_t
     let call = PathBuf::from("tests/golden/formats/call.pth");
     for (file, parts) in [
         (&page, ["vit.safetensors", "web page, perhaps of a failed download"]),
-        (&call, ["call.pth", "calls posix.system, never made or called"]),
+        (&call, ["call.pth", "posix.system, which is never made or called"]),
     ] {
         let out = folder.path().join("out");
         fail_with(&mut distill(file, &out, 2), &parts);

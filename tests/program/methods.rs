@@ -93,8 +93,9 @@ fn every_method_starts_from_the_same_student_and_stops_at_a_loss_that_is_not_fin
         starts.push(student);
 
         let out = folder.path().join(format!("{method}-wild"));
-        let mut wild = command(&teacher, &out, method);
-        wild.args(constant).args(["--steps", "30", "--lr", "1e30"]);
+        let mut wild = distill(&teacher, &out, 30);
+        wild.args(["--method", method, "--set", "train.checkpoint_every=1"]);
+        wild.args(constant).args(["--lr", "1e30"]);
         fail_with(&mut wild, &["step ", "loss is", "last good checkpoint"]);
         assert!(out.join("checkpoint.safetensors").exists(), "{method}");
     }
@@ -144,7 +145,7 @@ fn methods_and_settings_that_cannot_work_are_refused_with_the_mend() {
         (&teacher, "vitkd", &["--set", "vitkd.mask_ratio=0"], &["vitkd.mask_ratio is 0"]),
         (&teacher, "vitkd", &["--set", "vitkd.mimic_layers=[5]"], &["mimic_layers", "layer 5"]),
         (&teacher, "vitkd", &["--set", "vitkd.mimic_layers=[1,1]"], &["layer 1 twice"]),
-        (&teacher, "singer", &["--label-weight", "-1"], &["label_weight is -1"]),
+        (&teacher, "singer", &["--label-weight=-1"], &["label_weight is -1"]),
         (&teacher, "none", &["--label-weight", "1"], &["leave label_weight out"]),
     ];
     for (teacher, method, args, parts) in cases {

@@ -13,6 +13,7 @@ mod panel;
 mod pen;
 mod plate;
 mod plot;
+mod radar;
 mod sheet;
 mod tile;
 
@@ -23,7 +24,8 @@ pub(super) use hue::Hue;
 pub(super) use number::number;
 pub(super) use paint::Painter;
 pub(super) use panel::{Dash, Line, Mark, Marker, Panel};
-pub(super) use plate::{plate, svg};
+pub(super) use plate::{plate, radar_picture, radar_svg, svg};
+pub(super) use radar::{Radar, Spoke, Web};
 pub(super) use sheet::{Sheet, SheetRow};
 pub(super) use tile::{Cross, Face, Tile};
 

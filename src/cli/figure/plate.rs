@@ -6,7 +6,7 @@ use super::canvas::Canvas;
 use super::layout::Type;
 use super::pen::Pen;
 use super::plot::{SIZE, plot};
-use super::{Hue, Panel, undrawable};
+use super::{Hue, Panel, Radar, undrawable};
 use crate::error::Result;
 
 /// Coordinates of a drawing in a point: fine enough for smooth curves.
@@ -16,10 +16,25 @@ const SHARP: u32 = 2;
 
 /// A panel as an SVG element.
 pub(in crate::cli) fn svg(panel: &Panel) -> Result<String> {
-    let size = SIZE.map(|side| side as u32 * FINE);
+    vectors(SIZE, |pen| plot(panel, pen))
+}
+
+/// A radar chart as an SVG element.
+pub(in crate::cli) fn radar_svg(radar: &Radar) -> Result<String> {
+    vectors(radar.size()?, |pen| radar.draw(pen))
+}
+
+/// A radar chart as a picture of two pixels a point.
+pub(in crate::cli) fn radar_picture(radar: &Radar) -> Result<RgbImage> {
+    pixels(radar.size()?, |pen| radar.draw(pen))
+}
+
+/// A drawing of a size in points as an SVG element.
+fn vectors(size: [f64; 2], draw: impl FnOnce(&Pen<SVGBackend>) -> Result<()>) -> Result<String> {
+    let [width, height] = size.map(|side| side as u32 * FINE);
     let mut text = String::new();
-    let area = SVGBackend::with_string(&mut text, (size[0], size[1])).into_drawing_area();
-    plot(panel, &Pen::new(&area, f64::from(FINE), 0.06))?;
+    let area = SVGBackend::with_string(&mut text, (width, height)).into_drawing_area();
+    draw(&Pen::new(&area, f64::from(FINE), 0.06))?;
     area.present().map_err(undrawable)?;
     drop(area);
     Ok(text)
@@ -43,18 +58,23 @@ pub(in crate::cli) fn plate(title: &str, panels: &[Panel]) -> Result<RgbImage> {
     canvas.text(&title, [MARGIN + 6, 14], face, Hue::Ink)?;
     for (index, panel) in panels.iter().enumerate() {
         let (row, column) = ((index / columns) as u32, (index % columns) as u32);
-        canvas.pixels_at(&pixels(panel)?, [MARGIN + column * width, HEAD + row * height]);
+        let picture = pixels(SIZE, |pen| plot(panel, pen))?;
+        canvas.pixels_at(&picture, [MARGIN + column * width, HEAD + row * height]);
     }
     Ok(canvas.into_pixels())
 }
 
-/// A panel drawn finely and then averaged, which smooths its edges.
-fn pixels(panel: &Panel) -> Result<RgbImage> {
-    let [width, height] = SIZE.map(|side| side as u32);
+/// A drawing of a size in points, made finely and then averaged, which smooths
+/// its edges.
+fn pixels(
+    size: [f64; 2],
+    draw: impl FnOnce(&Pen<BitMapBackend>) -> Result<()>,
+) -> Result<RgbImage> {
+    let [width, height] = size.map(|side| side as u32);
     let mut fine = RgbImage::from_pixel(width * FINE, height * FINE, Rgb([255; 3]));
     let size = fine.dimensions();
     let area = BitMapBackend::with_buffer(&mut fine, size).into_drawing_area();
-    plot(panel, &Pen::new(&area, f64::from(FINE), 0.2))?;
+    draw(&Pen::new(&area, f64::from(FINE), 0.2))?;
     area.present().map_err(undrawable)?;
     drop(area);
     Ok(imageops::thumbnail(&fine, width * SHARP, height * SHARP))
@@ -62,7 +82,7 @@ fn pixels(panel: &Panel) -> Result<RgbImage> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Axis, Dash, Line, Mark, Marker};
+    use super::super::{Axis, Dash, Line, Mark, Marker, Spoke, Web};
     use super::*;
 
     /// Left, right and middle height of each text of a panel's SVG.
@@ -119,6 +139,37 @@ mod tests {
                 for (other, [left, end, height]) in &texts[..index] {
                     let apart = to <= left || end <= from || (y - height).abs() > 40.0;
                     assert!(apart, "{number}: {text} touches {other}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_label_of_a_radar_chart_is_cut_off_or_touches_another() {
+        for count in [3, 5, 8] {
+            let spoke = |index: usize| Spoke {
+                label: format!("data set {index}, top-1 accuracy of a linear head (%)"),
+                range: "12.3 to 45.6".into(),
+                worst: 12.3,
+                best: 45.6,
+            };
+            let web = |name: &str| Web {
+                name: name.repeat(3),
+                values: vec![30.0; count],
+                hue: Hue::Blue,
+                dash: Dash::Solid,
+            };
+            let names = ["SiNGER", "FitNet", "no distillation", "logits", "teacher"];
+            let radar =
+                Radar { spokes: (0..count).map(spoke).collect(), webs: names.map(web).into() };
+            let texts = texts(&radar_svg(&radar).unwrap());
+            let right = radar.size().unwrap()[0] * f64::from(FINE);
+            assert_eq!(texts.len(), 2 * count + names.len());
+            for (index, (text, [from, to, y])) in texts.iter().enumerate() {
+                assert!(*from >= 0.0 && *to <= right, "{count}: {text} from {from} to {to}");
+                for (other, [left, end, height]) in &texts[..index] {
+                    let apart = to <= left || end <= from || (y - height).abs() > 40.0;
+                    assert!(apart, "{count}: {text} touches {other}");
                 }
             }
         }

@@ -32,7 +32,8 @@ use crate::vit::{Interpolation, VitConfig};
 pub(super) use args::InspectArgs;
 use args::Size;
 use pictures::Framing;
-use subjects::{Run, Shapes};
+pub(super) use subjects::Run;
+use subjects::Shapes;
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let run = args.run.as_deref().map(Run::open).transpose()?;

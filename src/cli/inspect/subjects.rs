@@ -15,14 +15,14 @@ use crate::inspect::{LayerParts, Model, Subjects};
 use crate::weights;
 
 /// What a `singer distill` run was set to do.
-pub(super) struct Run {
+pub(in crate::cli) struct Run {
     pub(super) folder: PathBuf,
-    pub(super) config: DistillConfig,
+    pub(in crate::cli) config: DistillConfig,
 }
 
 impl Run {
     /// Reads a run's `run.json`.
-    pub(super) fn open(folder: &Path) -> Result<Self> {
+    pub(in crate::cli) fn open(folder: &Path) -> Result<Self> {
         let path = folder.join("run.json");
         let unusable = |reason: &str| {
             Error::data(

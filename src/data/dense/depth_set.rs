@@ -9,6 +9,8 @@ use crate::data::tree::Tree;
 use crate::data::{FileSet, ImageSet, Scenes, SharedImages, Split};
 use crate::error::{Error, Result};
 
+/// The layouts by the word before the colon.
+const LAYOUTS: [&str; 2] = ["nyu", "depth"];
 /// Metres that the number 1 in a depth file stands for.
 const MILLIMETRE: f32 = 0.001;
 
@@ -45,7 +47,7 @@ impl DepthSet {
         if let Some(scenes) = scenes(place, split, side)? {
             return Ok(Self { source: Source::Scenes(Arc::new(scenes)) });
         }
-        let (kind, path) = kind(place, &["nyu", "depth"]).unwrap_or(("depth", Path::new(place)));
+        let (kind, path) = kind(place, &LAYOUTS).unwrap_or(("depth", Path::new(place)));
         if kind == "nyu" || path.join(nyu::FILE).is_file() {
             return Ok(Self { source: Source::Nyu(Arc::new(Nyu::open(path, split)?)) });
         }
@@ -53,6 +55,11 @@ impl DepthSet {
         let (images, truths) = pairs(&tree, split, "depth", None)?;
         let images = Arc::new(FileSet::unlabelled(&tree, images));
         Ok(Self { source: Source::Files { images, tree, truths } })
+    }
+
+    /// Whether a place is not a plain path but begins with a layout's name.
+    pub fn is_layout(place: &str) -> bool {
+        place.starts_with("scenes:") || kind(place, &LAYOUTS).is_some()
     }
 
     /// Reads every depth map.

@@ -1,10 +1,8 @@
 use std::collections::BTreeSet;
-use std::io::Cursor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use image::ImageReader;
-
+use crate::data::decode::dimensions;
 use crate::data::store::Store;
 use crate::data::{ImageSet, PictureSet};
 use crate::error::{Error, Result};
@@ -62,17 +60,10 @@ impl Pairs {
         self.store.bytes(&self.truths[index])
     }
 
-    /// Height and width of image `index`, from its header.
+    /// Height and width of image `index` as it is read, from its header.
     pub(super) fn image_size(&self, index: usize) -> Result<[usize; 2]> {
         let bytes = self.images.bytes(index)?;
-        let unreadable = |reason: String| {
-            Error::data(self.images.name(index), format!("unreadable image ({reason})"))
-        };
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-        let reader = reader.map_err(|error| unreadable(error.to_string()))?;
-        let (width, height) =
-            reader.into_dimensions().map_err(|error| unreadable(error.to_string()))?;
-        Ok([height as usize, width as usize])
+        dimensions(&bytes, Path::new(&self.images.name(index)))
     }
 }
 

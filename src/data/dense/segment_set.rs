@@ -21,6 +21,8 @@ const CAMVID: [&str; 11] = [
     "pedestrian",
     "bicyclist",
 ];
+/// The layouts by the word before the colon.
+const LAYOUTS: [&str; 3] = ["ade20k", "camvid", "pairs"];
 /// Classes of the scene parsing benchmark.
 const ADE20K: usize = 150;
 
@@ -80,8 +82,7 @@ impl SegmentSet {
             let classes = background.chain(scenes.classes().iter().cloned()).collect();
             return Ok(Self { source: Source::Scenes(Arc::new(scenes)), classes });
         }
-        let (kind, path) =
-            kind(place, &["ade20k", "camvid", "pairs"]).unwrap_or(("pairs", Path::new(place)));
+        let (kind, path) = kind(place, &LAYOUTS).unwrap_or(("pairs", Path::new(place)));
         let tree = Tree::open(path)?;
         match kind {
             "ade20k" => {
@@ -108,6 +109,11 @@ impl SegmentSet {
                 Self::paired(tree, split, classes, Numbering::FromZero(&[255]))
             }
         }
+    }
+
+    /// Whether a place is not a plain path but begins with a layout's name.
+    pub fn is_layout(place: &str) -> bool {
+        place.starts_with("scenes:") || kind(place, &LAYOUTS).is_some()
     }
 
     fn paired(

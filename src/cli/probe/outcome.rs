@@ -1,0 +1,113 @@
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use comfy_table::Table;
+use serde_json::{Map, Value, json};
+
+use super::args::FitArgs;
+use crate::cli::figure::png;
+use crate::cli::run_folder::{now, versions};
+use crate::error::{Error, Result};
+use crate::probe::LinearHead;
+use crate::weights::{NamedTensors, write_atomically};
+
+/// Config, scores and times of a probe.
+const REPORT: &str = "probe.json";
+/// Weight and bias of the head.
+const HEAD: &str = "head.safetensors";
+/// Inputs, truths and predictions.
+const SHEET: &str = "sheet.png";
+
+/// What a probe finds, on its way to the user.
+pub(super) struct Outcome {
+    command: &'static str,
+    started: u64,
+    clock: Instant,
+    times: Map<String, Value>,
+}
+
+/// Makes the output folder and makes sure that it takes files, before the work
+/// and not after it.
+pub(super) fn make_folder(out: Option<&Path>) -> Result<()> {
+    let Some(out) = out else { return Ok(()) };
+    if out.join(REPORT).exists() {
+        return Err(Error::config(format!(
+            "{} already holds a probe; choose another --out",
+            out.display()
+        )));
+    }
+    let unusable = |error: std::io::Error| {
+        Error::data(out, format!("nothing can be written there ({error}); choose another --out"))
+    };
+    std::fs::create_dir_all(out).map_err(unusable)?;
+    tempfile::tempfile_in(out).map(drop).map_err(unusable)
+}
+
+impl Outcome {
+    pub(super) fn begin(command: &'static str) -> Self {
+        Self { command, started: now(), clock: Instant::now(), times: Map::new() }
+    }
+
+    /// Notes how long the part that just ended took.
+    pub(super) fn lap(&mut self, part: &str) {
+        let seconds = self.clock.elapsed().as_secs_f64();
+        self.times.insert(format!("{part}_seconds"), json!((seconds * 1e3).round() / 1e3));
+        self.clock = Instant::now();
+    }
+
+    /// Prints the scores, as JSON or as a table of `rows`, and writes what `--out` asks for.
+    pub(super) fn report(
+        self,
+        args: &FitArgs,
+        config: &Value,
+        result: &Value,
+        rows: &[(String, String)],
+        head: &LinearHead,
+        sheet: Option<image::RgbImage>,
+    ) -> Result<()> {
+        let report = json!({
+            "command": format!("probe {}", self.command),
+            "started": self.started,
+            "versions": versions(),
+            "seed": args.seed,
+            "config": config,
+            "result": result,
+            "timing": self.times,
+        });
+        let text = serde_json::to_string_pretty(&report).unwrap_or_default();
+        if args.json {
+            println!("{text}");
+        } else {
+            let mut table = Table::new();
+            table.set_header(["measure", "value"]);
+            for (measure, value) in rows {
+                table.add_row([measure, value]);
+            }
+            println!("{table}");
+        }
+        let Some(out) = &args.out else { return Ok(()) };
+        let mut written: Vec<PathBuf> = Vec::new();
+        let tensors = NamedTensors {
+            tensors: head.to_tensors(),
+            metadata: [("singer.probe".to_owned(), config.to_string())].into(),
+        };
+        tensors.write(&out.join(HEAD))?;
+        written.push(out.join(HEAD));
+        if let Some(sheet) = sheet {
+            write_atomically(&out.join(SHEET), &png(sheet)?)?;
+            written.push(out.join(SHEET));
+        }
+        // Last, as it tells a finished probe.
+        write_atomically(&out.join(REPORT), format!("{text}\n").as_bytes())?;
+        written.push(out.join(REPORT));
+        if !args.json {
+            written.iter().for_each(|path| println!("wrote {}", path.display()));
+        }
+        Ok(())
+    }
+}
+
+/// A share as the table shows it.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.2} %", share * 100.0)
+}

@@ -1,0 +1,34 @@
+use burn::tensor::Tensor;
+
+use crate::error::{Error, Result};
+use crate::vit::Vit;
+
+/// A model whose block `index` has no vector planted: the hidden unit of its MLP
+/// that writes the longest vector writes none any more. The unit comes back too.
+///
+/// What the unit wrote before planting is not restored; [`plant`](super::plant)
+/// takes the one that mattered least.
+///
+/// # Errors
+/// [`Error::Config`] for a block that the model does not have.
+pub fn silence(mut model: Vit, index: usize) -> Result<(Vit, usize)> {
+    if index >= model.depth() {
+        return Err(Error::config(format!(
+            "block {index}: the model's are 0 to {}",
+            model.depth() - 1
+        )));
+    }
+    let fc2 = &mut model.blocks[index].mlp.fc2;
+    // burn stores `[in, out]`: a unit is a row.
+    let weight = fc2.weight.val();
+    let [_, dim] = weight.dims();
+    let lengths = weight.square().sum_dim(1).into_data();
+    let lengths: Vec<f32> = lengths.iter::<f32>().collect();
+    let longest = (0..lengths.len()).max_by(|&a, &b| lengths[a].total_cmp(&lengths[b]));
+    let unit = longest.unwrap_or(0);
+    fc2.weight = fc2.weight.clone().map(|weight| {
+        let nothing = Tensor::<2>::zeros([1, dim], &weight.device());
+        weight.slice_assign([unit..unit + 1, 0..dim], nothing)
+    });
+    Ok((model, unit))
+}

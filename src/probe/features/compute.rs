@@ -1,0 +1,255 @@
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor, TensorData, f16};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use super::folder::{Writer, whole};
+use super::key::{Key, ModelKey};
+use super::store::FeatureStore;
+use crate::data::{Loader, LoaderSettings, Order, Preprocess, SharedImages, Transform};
+use crate::device::read;
+use crate::error::{Error, Result};
+use crate::vit::{Vit, VitConfig};
+use crate::weights::NamedTensors;
+
+/// A chunk file has at most about this many bytes.
+const CHUNK_BYTES: usize = 64 << 20;
+
+/// What of an image is seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum View {
+    /// What the model's own preparation keeps.
+    Crop,
+    /// The whole frame, whatever its aspect ratio.
+    Stretch,
+}
+
+/// How features are kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Half precision: half the space, about three digits.
+    F16,
+}
+
+/// What features are wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureSettings {
+    /// Height and width of the images, in whole patches.
+    pub size: [usize; 2],
+    /// What of the images is seen.
+    pub view: View,
+    /// How images are prepared.
+    pub preprocess: Preprocess,
+    /// Whether the model's final norm is applied to the last block's tokens.
+    pub final_norm: bool,
+    /// Whether each patch is kept, not only their mean.
+    pub patches: bool,
+    /// How features are kept.
+    pub precision: Precision,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Decoding threads.
+    pub workers: usize,
+}
+
+/// Where the computation is.
+#[derive(Debug, Clone, Copy)]
+pub struct FeatureProgress {
+    /// Images done.
+    pub done: usize,
+    /// Images in all.
+    pub total: usize,
+}
+
+/// The features of `images`: those kept below `cache` where they are whole and
+/// undamaged, else computed and kept there. Without `cache` they go into a
+/// temporary folder that is deleted with the store. They are told apart by
+/// the model's weights and shape, the settings, and the names and sizes of the
+/// images' files. The flag says whether they were computed.
+///
+/// # Errors
+/// [`Error::Config`] for a size that is not whole patches, or features that are
+/// not finite or beyond half precision; [`Error::Data`] for an unreadable image;
+/// [`Error::Io`] and [`Error::Gpu`].
+pub fn features(
+    (model, config, model_key): (&Vit, &VitConfig, &ModelKey),
+    images: &SharedImages,
+    settings: &FeatureSettings,
+    cache: Option<&Path>,
+    device: &Device,
+    report: &mut dyn FnMut(FeatureProgress),
+) -> Result<(FeatureStore, bool)> {
+    let grid = settings.size.map(|side| side / config.patch_size);
+    if grid.contains(&0) || grid.map(|side| side * config.patch_size) != settings.size {
+        let [height, width] = settings.size;
+        let patch = config.patch_size;
+        return Err(Error::config(format!(
+            "{height}x{width} pixels are not whole patches of {patch}; {}x{} are",
+            grid[0].max(1) * patch,
+            grid[1].max(1) * patch
+        )));
+    }
+    let key = Key::new(model_key, images, settings)?;
+    let temporary = match cache {
+        Some(_) => None,
+        None => Some(tempfile::tempdir().map_err(|error| Error::io(std::env::temp_dir(), error))?),
+    };
+    let root = temporary.as_ref().map(TempDir::path).or(cache).unwrap_or(Path::new(""));
+    let folder = root.join(&key.name);
+    if let Some((paths, per_chunk)) = whole(&folder, &key)
+        && let Ok(store) = FeatureStore::open(&paths, per_chunk, images.len(), None)
+    {
+        return Ok((store, false));
+    }
+    let model = model.with_grid(config.grid(), grid)?;
+    let tokens = if settings.patches { 2 + grid[0] * grid[1] } else { 2 };
+    let element = if settings.precision == Precision::F16 { 2 } else { 4 };
+    let bytes = tokens * model.embed_dim() * element;
+    let per_chunk = (CHUNK_BYTES / bytes.max(1)).clamp(1, images.len().max(1));
+    let mut writer = Writer::begin(&folder, &key, per_chunk)?;
+    let mut chunk = Chunk::new(&model, settings);
+    let mut done = 0;
+    let transform = match settings.view {
+        View::Crop => Transform::Eval(settings.preprocess.transform(settings.size)),
+        View::Stretch => Transform::Stretch(settings.size),
+    };
+    let loader = LoaderSettings {
+        batch: settings.batch.max(1),
+        seed: 0,
+        workers: settings.workers,
+        order: Order::Sequential,
+        // A row must belong to its image, so none may stand in for another.
+        max_unreadable: 0.0,
+    };
+    for batch in Loader::start(images.clone(), transform, settings.preprocess.normalise, loader, 0)?
+    {
+        let batch = batch?;
+        let [height, width] = settings.size;
+        let count = batch.labels.len();
+        let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
+        let found = Found::new(&model, settings, Tensor::from_data(pixels, device))?;
+        for image in 0..count {
+            if !found.add_to(&mut chunk, image) {
+                return Err(unusable(&images.name(done + image), settings.precision));
+            }
+            if chunk.images == per_chunk {
+                writer.chunk(&chunk.take())?;
+            }
+        }
+        done += count;
+        report(FeatureProgress { done, total: images.len() });
+    }
+    if chunk.images > 0 {
+        writer.chunk(&chunk.take())?;
+    }
+    let paths = writer.finish()?;
+    Ok((FeatureStore::open(&paths, per_chunk, images.len(), temporary)?, true))
+}
+
+fn unusable(image: &str, precision: Precision) -> Error {
+    Error::config(match precision {
+        Precision::F16 => format!(
+            "the features of {image} are not finite or beyond half precision; keep them in f32"
+        ),
+        Precision::F32 => format!(
+            "the features of {image} are not finite: are the model's weights those of its architecture?"
+        ),
+    })
+}
+
+/// What the model says of a batch, on the host.
+struct Found {
+    dim: usize,
+    class: Option<Vec<f32>>,
+    mean: Vec<f32>,
+    patches: Option<Vec<f32>>,
+}
+
+impl Found {
+    fn new(model: &Vit, settings: &FeatureSettings, pixels: Tensor<4>) -> Result<Self> {
+        let embedded = model.embed(pixels);
+        let mut tokens = model.forward_blocks(embedded, 0..model.depth());
+        if settings.final_norm {
+            tokens = model.norm.forward(tokens);
+        }
+        let (prefix, all) = (model.prefix_tokens(), tokens.dims()[1]);
+        let patches = tokens.clone().narrow(1, prefix, all - prefix);
+        let mean: Tensor<2> = patches.clone().mean_dim(1).squeeze_dim(1);
+        Ok(Self {
+            dim: model.embed_dim(),
+            class: model.class_token(&tokens).map(read).transpose()?,
+            mean: read(mean)?,
+            patches: settings.patches.then(|| read(patches)).transpose()?,
+        })
+    }
+
+    /// Adds one image; false where a number cannot be kept.
+    fn add_to(&self, chunk: &mut Chunk, image: usize) -> bool {
+        let row = |values: &[f32]| {
+            let width = values.len() / (self.mean.len() / self.dim);
+            values[image * width..][..width].to_vec()
+        };
+        let class = self.class.as_deref().map(row).unwrap_or_default();
+        let patches = self.patches.as_deref().map(row).unwrap_or_default();
+        let mean = row(&self.mean);
+        let most = match chunk.precision {
+            Precision::F16 => f16::MAX.to_f32(),
+            Precision::F32 => f32::MAX,
+        };
+        // NaN is not below anything.
+        let fits = [&class, &mean, &patches].into_iter().flatten().all(|value| value.abs() <= most);
+        chunk.class.extend(class);
+        chunk.mean.extend(mean);
+        chunk.patches.extend(patches);
+        chunk.images += 1;
+        fits
+    }
+}
+
+/// The features that the next file will hold.
+struct Chunk {
+    dim: usize,
+    precision: Precision,
+    images: usize,
+    class: Vec<f32>,
+    mean: Vec<f32>,
+    patches: Vec<f32>,
+}
+
+impl Chunk {
+    fn new(model: &Vit, settings: &FeatureSettings) -> Self {
+        let (dim, precision) = (model.embed_dim(), settings.precision);
+        Self { dim, precision, images: 0, class: Vec::new(), mean: Vec::new(), patches: Vec::new() }
+    }
+
+    /// The tensors so far; the chunk is empty afterwards.
+    fn take(&mut self) -> NamedTensors {
+        let (images, dim) = (self.images, self.dim);
+        let mut tensors = NamedTensors::default();
+        let mut add = |name: &str, values: Vec<f32>, shape: Vec<usize>| {
+            if values.is_empty() {
+                return;
+            }
+            let data = match self.precision {
+                Precision::F32 => TensorData::new(values, shape),
+                Precision::F16 => {
+                    let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
+                    TensorData::new(halves, shape)
+                }
+            };
+            tensors.tensors.insert(name.to_owned(), data);
+        };
+        let per_image = self.patches.len() / (images * dim).max(1);
+        add("class", std::mem::take(&mut self.class), vec![images, dim]);
+        add("mean", std::mem::take(&mut self.mean), vec![images, dim]);
+        add("patches", std::mem::take(&mut self.patches), vec![images, per_image, dim]);
+        self.images = 0;
+        tensors
+    }
+}

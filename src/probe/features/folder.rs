@@ -1,0 +1,98 @@
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::key::{Key, hex};
+use crate::error::{Error, Result};
+use crate::weights::{NamedTensors, write_atomically};
+
+/// Written last: a folder without it is not whole.
+const INDEX: &str = "index.json";
+
+/// What a folder of features holds.
+#[derive(Serialize, Deserialize)]
+struct Index {
+    /// What the features are a function of.
+    key: Value,
+    /// Images in each chunk but the last.
+    per_chunk: usize,
+    /// SHA-256 of each chunk's file.
+    chunks: Vec<String>,
+}
+
+fn chunk_path(folder: &Path, index: usize) -> PathBuf {
+    folder.join(format!("{index:05}.safetensors"))
+}
+
+/// The chunks of a whole and undamaged folder of these features, and how many
+/// images each holds; none where there is no such folder.
+pub(super) fn whole(folder: &Path, key: &Key) -> Option<(Vec<PathBuf>, usize)> {
+    let text = fs::read(folder.join(INDEX)).ok()?;
+    let index: Index = serde_json::from_slice(&text).ok()?;
+    if index.key != key.description || index.per_chunk == 0 {
+        return None;
+    }
+    let intact = |(number, hash): (usize, &String)| {
+        let path = chunk_path(folder, number);
+        (file_hash(&path).ok().as_ref() == Some(hash)).then_some(path)
+    };
+    let paths: Option<Vec<PathBuf>> =
+        index.chunks.par_iter().enumerate().map(intact).collect::<Vec<_>>().into_iter().collect();
+    Some((paths?, index.per_chunk))
+}
+
+fn file_hash(path: &Path) -> std::io::Result<String> {
+    let mut hash = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hash)?;
+    Ok(hex(hash))
+}
+
+/// A folder of features that is being written.
+pub(super) struct Writer<'a> {
+    folder: &'a Path,
+    key: &'a Key,
+    per_chunk: usize,
+    paths: Vec<PathBuf>,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins anew. Two programs that write the same folder at once write the same
+    /// files, each of them whole at any moment, so neither harms the other.
+    pub(super) fn begin(folder: &'a Path, key: &'a Key, per_chunk: usize) -> Result<Self> {
+        let unusable = |error: std::io::Error| {
+            Error::data(
+                folder,
+                format!("features cannot be kept there ({error}); choose another --cache"),
+            )
+        };
+        fs::create_dir_all(folder).map_err(unusable)?;
+        match fs::remove_file(folder.join(INDEX)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(unusable(error));
+            }
+            _ => {}
+        }
+        Ok(Self { folder, key, per_chunk, paths: Vec::new() })
+    }
+
+    pub(super) fn chunk(&mut self, tensors: &NamedTensors) -> Result<()> {
+        let path = chunk_path(self.folder, self.paths.len());
+        tensors.write(&path)?;
+        self.paths.push(path);
+        Ok(())
+    }
+
+    /// Makes the folder whole.
+    pub(super) fn finish(self) -> Result<Vec<PathBuf>> {
+        let hash = |path: &PathBuf| file_hash(path).map_err(|error| Error::io(path, error));
+        let chunks = self.paths.iter().map(hash).collect::<Result<_>>()?;
+        let index = Index { key: self.key.description.clone(), per_chunk: self.per_chunk, chunks };
+        let text = serde_json::to_vec_pretty(&index).unwrap_or_default();
+        write_atomically(&self.folder.join(INDEX), &text)?;
+        Ok(self.paths)
+    }
+}

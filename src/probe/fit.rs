@@ -1,0 +1,161 @@
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde::Serialize;
+
+use super::{FeatureRows, HeadTrainer, LinearHead};
+use crate::error::{Error, Result};
+use crate::train::{OptimizerSettings, Schedule};
+
+/// How a head is fitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FitSettings {
+    /// Passes over the images.
+    pub epochs: usize,
+    /// Images in a batch; the last of an epoch may be smaller.
+    pub batch: usize,
+    /// The optimiser, with the highest learning rate.
+    pub optimizer: OptimizerSettings,
+    /// The rate that the cosine, step by step, ends at.
+    pub min_lr: f64,
+    /// Seed of the head's start and of the order of images.
+    pub seed: u64,
+}
+
+impl FitSettings {
+    /// Steps in an epoch of `images`.
+    pub fn steps_per_epoch(&self, images: usize) -> usize {
+        images.div_ceil(self.batch.max(1))
+    }
+
+    /// The learning rate of `step` (from 0) of `steps`.
+    pub fn rate(&self, step: usize, steps: usize) -> f64 {
+        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: self.min_lr };
+        cosine.rate(self.optimizer.lr(), step, steps, 1)
+    }
+
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Config`].
+    pub fn check(&self) -> Result<()> {
+        let lr = self.optimizer.lr();
+        if self.epochs == 0 || self.batch == 0 {
+            return Err(Error::config(format!(
+                "there is nothing to do in {} epochs of batches of {}",
+                self.epochs, self.batch
+            )));
+        }
+        if !(lr.is_finite() && lr > 0.0) {
+            return Err(Error::config(format!("the learning rate is {lr}; use one above 0")));
+        }
+        Ok(())
+    }
+}
+
+/// The loss of some outputs and its gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gradients {
+    /// The mean loss.
+    pub loss: f64,
+    /// Its gradient with respect to the outputs, row-major as they are.
+    pub outputs: Vec<f32>,
+}
+
+/// What a head's outputs are compared with.
+pub trait HeadTask: Sync {
+    /// Outputs C that a head needs.
+    fn outputs(&self) -> usize;
+
+    /// Loss and gradient for the images `indices`, whose `outputs` are
+    /// `[N, R, C]` row-major; none where nothing in them counts.
+    ///
+    /// # Errors
+    /// Those of reading the truth.
+    fn gradients(&self, indices: &[usize], outputs: Vec<f32>) -> Result<Option<Gradients>>;
+}
+
+/// Where the fit is.
+#[derive(Debug, Clone, Copy)]
+pub struct FitProgress {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// Whether an epoch has just ended.
+    pub epoch_ended: bool,
+    /// Mean loss of the last step.
+    pub loss: f64,
+    /// Its learning rate.
+    pub rate: f64,
+}
+
+/// Fits a new head to the images `indices` of `rows`. Each epoch takes them in
+/// a new order; the learning rate falls by a cosine.
+///
+/// # Errors
+/// [`Error::Config`] for settings that cannot work or where the loss stops being
+/// a number, and those of the task and the device.
+pub fn fit(
+    rows: &dyn FeatureRows,
+    indices: &[usize],
+    task: &dyn HeadTask,
+    settings: &FitSettings,
+    device: &Device,
+    report: &mut dyn FnMut(FitProgress),
+) -> Result<LinearHead> {
+    settings.check()?;
+    if indices.is_empty() {
+        return Err(Error::config("there is no image to learn from"));
+    }
+    let outputs = task.outputs();
+    let start = LinearHead::new(rows.dim(), outputs, settings.seed, device);
+    let mut trainer = HeadTrainer::new(start, &settings.optimizer);
+    let per_epoch = settings.steps_per_epoch(indices.len());
+    let steps = per_epoch * settings.epochs;
+    let mut learnt = false;
+    for epoch in 0..settings.epochs {
+        let order = shuffled(indices, settings.seed, epoch);
+        for (position, batch) in order.chunks(settings.batch).enumerate() {
+            let step = epoch * per_epoch + position;
+            let rate = settings.rate(step, steps);
+            let inputs = trainer.head.tensor(rows.gather(batch));
+            let answers = crate::device::read(trainer.head.forward(inputs.clone()))?;
+            let mut loss = 0.0;
+            if let Some(gradients) = task.gradients(batch, answers)? {
+                loss = gradients.loss;
+                if !loss.is_finite() {
+                    return Err(not_finite(step + 1, loss));
+                }
+                let shape = [gradients.outputs.len() / outputs, outputs];
+                let data = TensorData::new(gradients.outputs, shape);
+                learnt = true;
+                trainer.step(inputs, Tensor::from_data(data, device), rate);
+            }
+            let epoch_ended = position + 1 == per_epoch;
+            report(FitProgress { step: step + 1, steps, epoch_ended, loss, rate });
+        }
+        if !learnt {
+            return Err(Error::config(
+                "nothing in the training images counts: every pixel is ignored or of unknown depth",
+            ));
+        }
+    }
+    Ok(trainer.head)
+}
+
+fn not_finite(step: usize, loss: f64) -> Error {
+    Error::config(format!(
+        "the head's loss is {loss} in step {step}; lower the learning rate, or add the final norm to the features"
+    ))
+}
+
+fn shuffled(indices: &[usize], seed: u64, epoch: usize) -> Vec<usize> {
+    let mut key = [0; 32];
+    key[..8].copy_from_slice(&seed.to_le_bytes());
+    key[8..16].copy_from_slice(&(epoch as u64).to_le_bytes());
+    let mut order = indices.to_vec();
+    order.shuffle(&mut ChaCha8Rng::from_seed(key));
+    order
+}

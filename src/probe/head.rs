@@ -1,0 +1,134 @@
+use std::collections::BTreeMap;
+
+use burn::optim::{AdamW, Optimizer, Sgd};
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use rand_distr::{Distribution, Normal};
+
+use crate::device::read;
+use crate::error::Result;
+use crate::train::{OptimizerSettings, Rule};
+
+/// Deviation of a new head's weights.
+const INITIAL: f32 = 0.01;
+
+/// A linear map of feature rows: `y = x Wᵀ + b`.
+#[derive(Debug, Clone)]
+pub struct LinearHead {
+    /// `[C, D]`, as PyTorch keeps it.
+    pub weight: Tensor<2>,
+    /// `[C]`.
+    pub bias: Tensor<1>,
+}
+
+impl LinearHead {
+    /// A new head from D inputs to C outputs: normal weights of deviation 0.01, the
+    /// same for a seed on every device, and no bias.
+    pub fn new(inputs: usize, outputs: usize, seed: u64, device: &Device) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let weights: Vec<f32> = match Normal::new(0.0, INITIAL) {
+            Ok(normal) => (0..inputs * outputs).map(|_| normal.sample(&mut rng)).collect(),
+            Err(_) => vec![0.0; inputs * outputs],
+        };
+        Self {
+            weight: Tensor::from_data(TensorData::new(weights, [outputs, inputs]), device),
+            bias: Tensor::zeros([outputs], device),
+        }
+    }
+
+    /// Number of outputs C.
+    pub fn outputs(&self) -> usize {
+        self.bias.dims()[0]
+    }
+
+    /// `[N, D] -> [N, C]`.
+    pub fn forward(&self, rows: Tensor<2>) -> Tensor<2> {
+        rows.matmul(self.weight.clone().transpose()) + self.bias.clone().unsqueeze_dim(0)
+    }
+
+    /// The outputs of rows, `[N, D]` row-major, on the host: `[N, C]` row-major.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu).
+    pub fn outputs_of(&self, rows: Vec<f32>) -> Result<Vec<f32>> {
+        read(self.forward(self.tensor(rows)))
+    }
+
+    /// Rows, `[N, D]` row-major, on the head's device.
+    pub fn tensor(&self, rows: Vec<f32>) -> Tensor<2> {
+        let dim = self.weight.dims()[1];
+        let shape = [rows.len() / dim, dim];
+        Tensor::from_data(TensorData::new(rows, shape), &self.weight.device())
+    }
+
+    /// Weight `[C, D]` and bias `[C]` under the names `weight` and `bias`.
+    pub fn to_tensors(&self) -> BTreeMap<String, TensorData> {
+        let weight = self.weight.clone().into_data();
+        let bias = self.bias.clone().into_data();
+        BTreeMap::from([("weight".to_owned(), weight), ("bias".to_owned(), bias)])
+    }
+}
+
+/// A head with its optimiser.
+pub struct HeadTrainer {
+    /// The head as it is now.
+    pub head: LinearHead,
+    state: State,
+}
+
+enum State {
+    Sgd(Sgd, Box<Moments<Sgd>>),
+    AdamW(AdamW, Box<Moments<AdamW>>),
+}
+
+/// What an optimiser remembers of weight and bias.
+struct Moments<O: Optimizer> {
+    weight: Option<O::State<2>>,
+    bias: Option<O::State<1>>,
+}
+
+impl<O: Optimizer> Default for Moments<O> {
+    fn default() -> Self {
+        Self { weight: None, bias: None }
+    }
+}
+
+impl<O: Optimizer> Moments<O> {
+    fn step(
+        &mut self,
+        rule: &O,
+        rate: f64,
+        head: &LinearHead,
+        weight: Tensor<2>,
+        bias: Tensor<1>,
+    ) -> LinearHead {
+        let (weight, weight_state) =
+            rule.step(rate, head.weight.clone(), weight, self.weight.take());
+        let (bias, bias_state) = rule.step(rate, head.bias.clone(), bias, self.bias.take());
+        *self = Self { weight: weight_state, bias: bias_state };
+        LinearHead { weight, bias }
+    }
+}
+
+impl HeadTrainer {
+    /// Starts to train a head; decay applies to weight and bias, as in PyTorch.
+    pub fn new(head: LinearHead, settings: &OptimizerSettings) -> Self {
+        let state = match Rule::new(settings) {
+            Rule::Sgd(rule) => State::Sgd(rule, Box::default()),
+            Rule::Adamw(rule) => State::AdamW(rule, Box::default()),
+        };
+        Self { head, state }
+    }
+
+    /// One step: `rows` `[N, D]` were the inputs, `gradient` `[N, C]` is the loss'
+    /// gradient with respect to the outputs.
+    pub fn step(&mut self, rows: Tensor<2>, gradient: Tensor<2>, rate: f64) {
+        let bias = gradient.clone().sum_dim(0).squeeze_dim(0);
+        let weight = gradient.transpose().matmul(rows);
+        self.head = match &mut self.state {
+            State::Sgd(rule, moments) => moments.step(rule, rate, &self.head, weight, bias),
+            State::AdamW(rule, moments) => moments.step(rule, rate, &self.head, weight, bias),
+        };
+    }
+}

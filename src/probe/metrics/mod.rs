@@ -1,0 +1,10 @@
+//! What a probe is judged by, from plain numbers.
+
+mod accuracy;
+mod confusion;
+mod depth;
+
+pub use accuracy::TopK;
+pub use confusion::{Confusion, SegmentationScores};
+pub(super) use depth::is_known;
+pub use depth::{DepthErrors, DepthScores};

@@ -1,0 +1,173 @@
+//! How much of a teacher's clean features comes back when planted artifacts are
+//! refined, clipped or masked.
+//!
+//! With artifacts of known place ([`plant`](crate::plant)) the clean teacher is the
+//! truth for every token. Each way to treat the artifacts is applied to the planted
+//! teacher's features of a layer; the outcome there, and after every later block of
+//! the teacher, is compared with the clean one, apart for patches that got an
+//! artifact and for the others.
+
+mod distance;
+mod fit;
+mod treatment;
+
+pub use distance::Errors;
+pub use fit::{FitSettings, Fitted, fit_adapters};
+pub use treatment::{Treated, Treatment};
+
+use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use crate::device::read;
+use crate::error::{Error, Result};
+use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
+use crate::refine::{Adapter, TrainingFree, patch_norms};
+use crate::vit::Vit;
+use distance::Tally;
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct Settings {
+    /// The block into which artifacts were planted.
+    pub block: usize,
+    /// γ: a patch is treated as an outlier where its norm exceeds this quantile of
+    /// its image's norms.
+    pub quantile: f64,
+    /// Rank of the closed form's bases.
+    pub rank: usize,
+}
+
+/// What one treatment left of the artifacts after one block.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recovery {
+    /// The layer whose features were treated.
+    pub layer: usize,
+    /// The block after which the outcome was compared; `layer` or a later one.
+    pub block: usize,
+    /// The treatment.
+    pub treatment: Treatment,
+    /// On patches with a planted artifact.
+    pub artifacts: Errors,
+    /// On all other patches.
+    pub clean: Errors,
+}
+
+/// Compares every treatment with the clean features. `adapters` are the planted
+/// teacher's by layer, `images` `[B, 3, H, W]` each; all on the plain device.
+///
+/// A patch counts as an artifact where planting changed its token after
+/// [`Settings::block`] by more than the median norm of the clean patches there.
+///
+/// # Errors
+/// [`Error::Config`] for models or settings that do not fit each other and where
+/// no patch has an artifact; [`Error::Svd`]; errors of the device.
+pub fn measure(
+    clean: &Vit,
+    planted: &Vit,
+    adapters: &[(usize, Adapter)],
+    images: &[Tensor<4>],
+    settings: &Settings,
+) -> Result<Vec<Recovery>> {
+    let depth = clean.depth();
+    check(clean, planted, adapters, settings)?;
+    let device = planted.device();
+    let closed = |layer: usize| -> Result<TrainingFree> {
+        let reader = reader_of(layer, depth);
+        let selection =
+            Selection { kind: BasisKind::Smallest, rank: settings.rank, threshold: 0.0, seed: 0 };
+        let basis = Basis::select(linearise(&planted.blocks[reader]).as_ref(), &selection, reader)?;
+        Ok(TrainingFree::new(&basis, 1.0, &device))
+    };
+    let closed = adapters.iter().map(|(layer, _)| closed(*layer)).collect::<Result<Vec<_>>>()?;
+
+    let prefix = clean.prefix_tokens();
+    let limit = median_norm(clean, images, settings.block)?;
+    let blocks: Vec<usize> = (settings.block..depth).collect();
+    let mut tally = Tally::default();
+    for batch in images {
+        let truth = clean.intermediate(batch.clone(), &blocks);
+        let spoilt = planted.intermediate(batch.clone(), &blocks);
+        let change = patch_norms(spoilt[0].clone() - truth[0].clone(), prefix);
+        let artifact: Vec<bool> = read(change)?.into_iter().map(|norm| norm > limit).collect();
+        for ((layer, adapter), closed) in adapters.iter().zip(&closed) {
+            let given = Treated {
+                tokens: spoilt[layer - settings.block].clone(),
+                prefix,
+                quantile: settings.quantile,
+                adapter,
+                closed,
+            };
+            for treatment in Treatment::ALL {
+                let mut tokens = given.treat(treatment);
+                for block in *layer..depth {
+                    if block > *layer {
+                        tokens = planted.forward_blocks(tokens, block..block + 1);
+                    }
+                    let wanted = truth[block - settings.block].clone();
+                    let key = (*layer, block, treatment);
+                    tally.add(key, tokens.clone(), wanted, prefix, &artifact)?;
+                }
+            }
+        }
+    }
+    let found = tally.recoveries();
+    if found.iter().any(|recovery| recovery.artifacts.patches == 0) {
+        return Err(Error::config(
+            "planting changed no patch of these images by more than the median patch norm: \
+             take more images, a higher strength or a larger share",
+        ));
+    }
+    Ok(found)
+}
+
+fn check(
+    clean: &Vit,
+    planted: &Vit,
+    adapters: &[(usize, Adapter)],
+    settings: &Settings,
+) -> Result<()> {
+    let shape = |vit: &Vit| (vit.depth(), vit.embed_dim(), vit.prefix_tokens());
+    if shape(clean) != shape(planted) {
+        return Err(Error::config("the clean and the planted teacher have different shapes"));
+    }
+    if settings.block >= clean.depth() {
+        return Err(Error::config(format!(
+            "block {}: the teacher's are 0 to {}",
+            settings.block,
+            clean.depth() - 1
+        )));
+    }
+    if !(0.0..=1.0).contains(&settings.quantile) {
+        return Err(Error::config(format!(
+            "the quantile is {}; it must lie between 0 and 1",
+            settings.quantile
+        )));
+    }
+    for (layer, adapter) in adapters {
+        let [width, rank] = adapter.down.dims();
+        if !(settings.block..clean.depth()).contains(layer) {
+            return Err(Error::config(format!(
+                "an adapter is for layer {layer}, and artifacts reach layers {} to {}",
+                settings.block,
+                clean.depth() - 1
+            )));
+        }
+        if width != clean.embed_dim() || adapter.up.dims() != [rank, width] {
+            return Err(Error::config(format!(
+                "the adapter of layer {layer} is for tokens of width {width}, and the teacher's have {}",
+                clean.embed_dim()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn median_norm(clean: &Vit, images: &[Tensor<4>], block: usize) -> Result<f32> {
+    let mut norms = Vec::new();
+    for batch in images {
+        let tokens = clean.intermediate(batch.clone(), &[block]).remove(0);
+        norms.extend(read(patch_norms(tokens, clean.prefix_tokens()))?);
+    }
+    norms.sort_by(f32::total_cmp);
+    norms.get(norms.len() / 2).copied().ok_or_else(|| Error::config("there are no images"))
+}

@@ -1,0 +1,95 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{distill, fail_with, singer, succeed, teacher};
+
+#[test]
+fn recover_writes_table_numbers_and_figure_for_every_placement_and_strength() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("recovery");
+    let outcome = succeed(
+        singer()
+            .arg("recover")
+            .arg(&teacher)
+            .args(["--data", "scenes:48", "--val", "scenes:100-140", "--rank", "4"])
+            .args(["--block", "1", "--strengths", "6,12", "--share", "0.06"])
+            .args(["--fit-steps", "5", "--device", "cpu", "--out"])
+            .arg(&out),
+    );
+    let found: Value =
+        serde_json::from_str(&fs::read_to_string(out.join("recovery.json")).unwrap()).unwrap();
+    let cases = found["cases"].as_array().unwrap();
+    assert_eq!(cases.len(), 6);
+    assert_eq!(found["fit_images"], 48);
+    for case in cases {
+        let recoveries = case["recoveries"].as_array().unwrap();
+        // Layer 1 in blocks 1 and 2, layer 2 in block 2; five treatments.
+        assert_eq!(recoveries.len(), 15);
+        for one in recoveries {
+            for patches in ["artifacts", "clean"] {
+                assert!(one[patches]["patches"].as_u64().unwrap() > 0);
+                for error in ["distance", "norm", "cosine"] {
+                    assert!(one[patches][error].as_f64().unwrap() >= 0.0, "{one}");
+                }
+            }
+        }
+    }
+    let page = fs::read_to_string(out.join("recovery.md")).unwrap();
+    for part in ["Treated in block 1, after block 2", "outside, 12x", "| training-free |"] {
+        assert!(page.contains(part), "{page}");
+    }
+    assert!(outcome.stdout.contains("inside, 6x"));
+    let figure = image::open(out.join("recovery.png")).unwrap();
+    assert!(figure.width() > 1000);
+}
+
+#[test]
+fn recover_takes_a_planted_teacher_and_a_runs_adapters() {
+    let (folder, teacher) = teacher();
+    let (planted, run) = (folder.path().join("planted.safetensors"), folder.path().join("run"));
+    let mut plant = singer();
+    plant.arg("plant").arg(&teacher).args(["--data", "scenes:48", "--block", "1", "--rank", "4"]);
+    succeed(plant.args(["--strength", "8", "--share", "0.06", "--out"]).arg(&planted));
+    succeed(&mut distill(&planted, &run, 3));
+    let command = |clean: &std::path::Path, out: &str| {
+        let mut command = singer();
+        command.arg("recover").arg(clean).args(["--data", "scenes:48", "--device", "cpu"]);
+        command.args(["--block", "1", "--rank", "4", "--planted"]).arg(&planted);
+        command.arg("--run").arg(&run).arg("--out").arg(folder.path().join(out));
+        command
+    };
+    let distances = |out: &str| -> Vec<f64> {
+        let file = folder.path().join(out).join("recovery.json");
+        let found: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+        assert!(found["cases"][0]["fit"].is_null());
+        let all = found["cases"][0]["recoveries"].as_array().unwrap().clone();
+        all.iter().map(|one| one["artifacts"]["distance"].as_f64().unwrap()).collect()
+    };
+    succeed(&mut command(&teacher, "a"));
+    // Without the clean file: the planted one, silenced.
+    let outcome = succeed(command(&planted, "b").args(["--silence", "1"]));
+    assert!(outcome.stdout.contains("silenced hidden unit"));
+    for (a, b) in distances("a").into_iter().zip(distances("b")) {
+        assert!((a - b).abs() <= 0.05 * a.max(b), "{a} with the clean file, {b} with the silenced");
+    }
+}
+
+#[test]
+fn recover_says_what_it_cannot_work_with() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("out");
+    let command = |args: &[&str]| {
+        let mut command = singer();
+        command.arg("recover").arg(&teacher).args(["--data", "scenes:16", "--fit-steps", "1"]);
+        command.args(["--rank", "4", "--device", "cpu", "--out"]).arg(&out).args(args);
+        command
+    };
+    fail_with(&mut command(&["--placements", "within"]), &["--placements within", "inside"]);
+    fail_with(&mut command(&["--block", "7"]), &["block 7", "0 to 2"]);
+    fail_with(&mut command(&["--quantile", "2"]), &["quantile is 2"]);
+    fail_with(&mut command(&["--silence", "9"]), &["block 9", "0 to 2"]);
+    assert!(!out.exists(), "a refused recovery leaves nothing behind");
+    let other = command(&["--run", "x"]).output().unwrap();
+    assert_eq!(other.status.code(), Some(2), "--run needs --planted");
+}

@@ -1,0 +1,158 @@
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{fail_with, run, singer, succeed, tiny};
+
+/// A study of two variants, two seeds and the teacher, at a few thousand
+/// parameters; `more` is put at its end.
+fn plan(folder: &Path, more: &str) -> std::path::PathBuf {
+    let teacher = folder.join("teacher");
+    if !teacher.exists() {
+        succeed(
+            singer()
+                .args(["pretrain", "--model", "vit_tiny_patch16_224", "--data", "scenes:16"])
+                .args(["--batch", "8", "--steps", "1", "--device", "cpu", "--out"])
+                .arg(&teacher)
+                .args(tiny("model")),
+        );
+    }
+    let text = format!(
+        r#"
+out = {out:?}
+title = "Tiny"
+seeds = [0, 1]
+devices = ["cpu"]
+
+[base]
+data.path = "scenes:16"
+teacher.weights = {weights:?}
+student = {{ arch = "vit_tiny_patch16_224", img_size = 16, patch_size = 4, embed_dim = 16, depth = 3, num_heads = 2 }}
+singer = {{ layers = [1], rank = 4 }}
+train = {{ batch = 8, steps = 2 }}
+
+[[model]]
+name = "teacher"
+weights = {weights:?}
+
+[[variant]]
+name = "labels alone"
+baseline = true
+set = {{ method = "none" }}
+
+[[variant]]
+name = "SiNGER"
+set = {{ method = "singer" }}
+
+[[probe]]
+name = "scenes"
+run = ["classify", "--train", "scenes:24", "--test", "scenes:12", "--epochs", "2", "--no-cache"]
+metric = [
+    {{ name = "top-1 (%)", at = "/result/test/top1", times = 100 }},
+    {{ name = "top-5 (%)", at = "/result/test/top5", times = 100 }},
+    {{ name = "20-NN (%)", at = "/result/test/knn_top1", times = 100 }},
+]
+{more}
+"#,
+        out = folder.join("study"),
+        weights = teacher.join("model.safetensors"),
+    );
+    let path = folder.join("study.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+fn results(folder: &Path) -> Value {
+    let text = fs::read_to_string(folder.join("study/results.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_study_trains_measures_compares_and_does_nothing_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path(), "");
+    let listed = succeed(singer().arg("study").arg(&file).arg("--list")).stdout;
+    assert_eq!(listed.matches("open").count(), 5, "{listed}");
+    let outcome = succeed(singer().arg("study").arg(&file));
+    assert!(outcome.stdout.contains("| SiNGER |"), "{}", outcome.stdout);
+
+    let found = results(folder.path());
+    let rows = found["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    for (row, count) in rows.iter().zip([1, 2, 2]) {
+        for cell in row["cells"].as_array().unwrap() {
+            let values = cell["values"].as_array().unwrap();
+            assert_eq!(values.len(), count, "{row}");
+            let mean =
+                values.iter().map(|value| value.as_f64().unwrap()).sum::<f64>() / count as f64;
+            assert!((0.0..=100.0).contains(&mean));
+            assert!((cell["summary"]["mean"].as_f64().unwrap() - mean).abs() < 1e-9);
+        }
+    }
+    let difference = &rows[2]["cells"][0]["test"]["difference"];
+    let mean = |row: usize| rows[row]["cells"][0]["summary"]["mean"].as_f64().unwrap();
+    assert!((difference.as_f64().unwrap() - (mean(2) - mean(1))).abs() < 1e-9);
+    for name in ["results.md", "results.html", "radar.png"] {
+        assert!(folder.path().join("study").join(name).metadata().unwrap().len() > 100, "{name}");
+    }
+
+    let again = succeed(singer().arg("study").arg(&file));
+    assert!(again.stdout.contains("5 of 5 jobs are done already"), "{}", again.stdout);
+    assert_eq!(results(folder.path()), found);
+
+    // Another probe is measured on the students that are there.
+    let more = r#"
+[[probe]]
+name = "again"
+run = ["classify", "--train", "scenes:24", "--test", "scenes:12", "--epochs", "1", "--no-cache", "--no-knn"]
+metric = [{ name = "top-1", at = "/result/test/top1" }]
+"#;
+    let student = folder.path().join("study/runs/singer/seed-0/student.safetensors");
+    let before = fs::metadata(&student).unwrap().modified().unwrap();
+    succeed(singer().arg("study").arg(plan(folder.path(), more)));
+    assert_eq!(fs::metadata(&student).unwrap().modified().unwrap(), before);
+    assert_eq!(results(folder.path())["columns"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn a_failed_job_does_not_stop_the_others_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let file =
+        plan(folder.path(), "[[variant]]\nname = \"too deep\"\nset = { singer.layers = [99] }\n");
+    let outcome = run(singer().arg("study").arg(&file));
+    assert_eq!(outcome.code, Some(1), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("too deep, seed 0") && outcome.stderr.contains("99"));
+    assert!(outcome.stderr.contains("2 of 7 jobs failed"), "{}", outcome.stderr);
+    let rows = results(folder.path());
+    assert!(rows["rows"][3]["cells"][0]["summary"].is_null());
+    assert!(rows["rows"][2]["cells"][0]["summary"]["mean"].is_number());
+}
+
+#[test]
+fn results_of_other_settings_are_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path(), "");
+    succeed(singer().arg("study").arg(&file));
+    let text = fs::read_to_string(&file).unwrap().replace("rank = 4", "rank = 5");
+    fs::write(&file, text).unwrap();
+    fail_with(singer().arg("study").arg(&file), &["other settings", "remove the folder"]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_is_refused_before_anything_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = fs::read_to_string(plan(folder.path(), "")).unwrap();
+    let file = folder.path().join("wrong.toml");
+    for (from, to, part) in [
+        ("seeds = [0, 1]", "seeds = [1, 1]", "listed twice"),
+        ("seeds = [0, 1]", "seeds = []", "must not be empty"),
+        ("name = \"SiNGER\"", "name = \"Labels Alone\"", "unlike the others'"),
+        ("baseline = true", "basline = true", "did you mean `baseline`"),
+        ("run = [\"classify\"", "rum = [\"classify\"", "did you mean `run`"),
+    ] {
+        fs::write(&file, text.replace(from, to)).unwrap();
+        fail_with(singer().arg("study").arg(&file), &["wrong.toml", part]);
+    }
+    assert!(!folder.path().join("study").exists());
+}
