@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use singer::vit::{MlpKind, Pooling, Positions, QkvBias, Vit, VitConfig};
-use singer::weights::NamedTensors;
 
 /// Runs one check on the CPU backend and on software Vulkan, as two tests.
 macro_rules! on_both_devices {
@@ -24,11 +25,17 @@ pub fn device(name: &str) -> Device {
     singer::device::open(name).unwrap_or_else(|error| panic!("{error}")).device
 }
 
+/// Where the reference implementation's tensors are.
 pub fn folder() -> PathBuf {
     match std::env::var_os("SINGER_GOLDEN") {
         Some(folder) => folder.into(),
-        None => PathBuf::from("tests/golden"),
+        None => own_folder(),
     }
+}
+
+/// Where the tensors are whose scripts are in this repository.
+pub fn own_folder() -> PathBuf {
+    PathBuf::from("tests/golden")
 }
 
 /// The JSON files of a folder, by file stem; at least one.
@@ -50,13 +57,39 @@ pub fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
+fn numbers<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
+    bytes.as_chunks::<N>().0.iter().map(|&bytes| number(bytes)).collect()
+}
+
 /// A file of golden tensors.
 pub struct Golden(BTreeMap<String, TensorData>);
 
 impl Golden {
     pub fn open(part: &str) -> Self {
-        let path = folder().join(format!("{part}.safetensors"));
-        Self(NamedTensors::read(&path).unwrap_or_else(|error| panic!("{error}")).tensors)
+        Self::read(&folder().join(format!("{part}.safetensors")))
+    }
+
+    pub fn own(part: &str) -> Self {
+        Self::read(&own_folder().join(format!("{part}.safetensors")))
+    }
+
+    /// Masks of bytes are read as f32.
+    fn read(path: &Path) -> Self {
+        let bytes = std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let tensor = |(name, view): (String, TensorView<'_>)| {
+            let (data, shape) = (view.data(), view.shape().to_vec());
+            let tensor = match view.dtype() {
+                Dtype::F32 => TensorData::new(numbers(data, f32::from_le_bytes), shape),
+                Dtype::F64 => TensorData::new(numbers(data, f64::from_le_bytes), shape),
+                Dtype::U8 | Dtype::BOOL => {
+                    TensorData::new(numbers(data, |[byte]| f32::from(byte)), shape)
+                }
+                other => panic!("{}: {name} is of {other}", path.display()),
+            };
+            (name, tensor)
+        };
+        Self(file.tensors().into_iter().map(tensor).collect())
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {

@@ -1,10 +1,10 @@
 use serde_json::Value;
 use singer::probe::metrics::{Confusion, DepthErrors, DepthScores, TopK};
 
-use crate::golden::{Golden, folder, json};
+use crate::golden::{Golden, json, own_folder};
 
 fn scores() -> Value {
-    json(&folder().join("metrics/scores.json"))
+    json(&own_folder().join("metrics/scores.json"))
 }
 
 fn close(name: &str, ours: f64, golden: &Value, tolerance: f64) {
@@ -18,7 +18,7 @@ fn numbers<T: TryFrom<i64>>(golden: &Golden, name: &str) -> Vec<T> {
 
 #[test]
 fn accuracies_equal_torchmetrics_with_ties_going_to_the_lower_class() {
-    let arrays = Golden::open("metrics/arrays");
+    let arrays = Golden::own("metrics/arrays");
     for (name, case) in scores()["accuracy"].as_object().unwrap() {
         let classes = case["classes"].as_u64().unwrap() as usize;
         let rows: Vec<f32> =
@@ -36,7 +36,7 @@ fn accuracies_equal_torchmetrics_with_ties_going_to_the_lower_class() {
 
 #[test]
 fn segmentation_scores_equal_torchmetrics_with_absent_classes_and_ignored_pixels() {
-    let arrays = Golden::open("metrics/arrays");
+    let arrays = Golden::own("metrics/arrays");
     let scores = scores();
     let cases = scores["segmentation"].as_object().unwrap();
     assert_eq!(cases.len(), 3);
@@ -68,7 +68,7 @@ fn segmentation_scores_equal_torchmetrics_with_absent_classes_and_ignored_pixels
 
 #[test]
 fn depth_errors_equal_torchmetrics_over_pixels_of_known_depth() {
-    let arrays = Golden::open("metrics/arrays");
+    let arrays = Golden::own("metrics/arrays");
     let golden = &scores()["depth"];
     let of = |name: &str| -> Vec<f32> { arrays.data(name).iter::<f32>().collect() };
     let (truth, prediction) = (of("depth.truth"), of("depth.prediction"));

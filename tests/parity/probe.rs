@@ -5,10 +5,10 @@ use singer::probe::{
 };
 use singer::train::OptimizerSettings;
 
-use crate::golden::{Golden, folder, json};
+use crate::golden::{Golden, json, own_folder};
 
 fn golden() -> Golden {
-    Golden::open("probe/tensors")
+    Golden::own("probe/tensors")
 }
 
 fn values(golden: &Golden, name: &str) -> Vec<f32> {
@@ -84,7 +84,7 @@ fn depth_equals_pytorch_where_the_head_comes_after_upsampling(device: &Device) {
 
 fn twenty_steps_of_a_head_equal_pytorch(device: &Device) {
     let golden = golden();
-    let facts = json(&folder().join("probe/heads.json"));
+    let facts = json(&own_folder().join("probe/heads.json"));
     let rows = MemoryRows { values: values(&golden, "head.rows"), rows: 1, dim: 7 };
     let labels = golden.values("head.labels");
     let steps = facts["steps"].as_u64().unwrap() as usize;
