@@ -130,6 +130,19 @@ fn a_failed_job_does_not_stop_the_others_and_says_why() {
 }
 
 #[test]
+fn a_metric_that_the_probe_does_not_have_is_named_beside_those_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path(), "");
+    let text = fs::read_to_string(&file).unwrap().replace("/result/test/top5", "/result/top5");
+    fs::write(&file, text).unwrap();
+    let outcome = run(singer().arg("study").arg(&file));
+    assert_eq!(outcome.code, Some(1));
+    let wanted = "no number at \"/result/top5\"; there are";
+    assert!(outcome.stderr.contains(wanted), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("/result/test/top5"), "{}", outcome.stderr);
+}
+
+#[test]
 fn results_of_other_settings_are_not_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let file = plan(folder.path(), "");

@@ -204,8 +204,7 @@ fn write(report: &Report, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).map_err(|error| Error::io(out, error))?;
     let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
     let page = table::page(report);
-    let figure =
-        plate("Distance of artifact patches to the clean features", &chart::panels(report))?;
+    let figure = plate("Artifacts: distance to clean", &chart::panels(report))?;
     let files: [(&str, Vec<u8>); 3] = [
         ("recovery.json", json.into_bytes()),
         ("recovery.md", page.clone().into_bytes()),

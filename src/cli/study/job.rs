@@ -126,8 +126,11 @@ impl Job {
         let result: Value = serde_json::from_slice(&text)
             .map_err(|error| Error::data(&log, format!("is not the JSON of a probe ({error})")))?;
         for metric in &probe.metrics {
-            value(&result, metric)
-                .ok_or_else(|| Error::data(&log, format!("has no number at {:?}", metric.at)))?;
+            value(&result, metric).ok_or_else(|| {
+                let there = numbers(&result["result"], "/result").join(", ");
+                let reason = format!("has no number at {:?}; there are {there}", metric.at);
+                Error::data(&log, reason)
+            })?;
         }
         let measured = Measured { run: probe.run.clone(), result };
         let bytes = serde_json::to_vec_pretty(&measured).unwrap_or_default();
@@ -178,6 +181,17 @@ impl Job {
 
 fn value(result: &Value, metric: &Metric) -> Option<f64> {
     Some(result.pointer(&metric.at)?.as_f64()? * metric.times)
+}
+
+/// The places of all numbers below `at`, but for those in lists.
+fn numbers(value: &Value, at: &str) -> Vec<String> {
+    match value {
+        Value::Number(_) => vec![at.to_owned()],
+        Value::Object(items) => {
+            items.iter().flat_map(|(key, value)| numbers(value, &format!("{at}/{key}"))).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 /// This very program.
