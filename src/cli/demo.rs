@@ -10,7 +10,7 @@ use super::config::{DataConfig, DeviceName, DistillConfig, ModelSpec, TrainConfi
 use super::distill::{Report, STUDENT, distill};
 use super::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile, number, png};
 use super::models;
-use super::parts_file::PartsFile;
+use super::parts_file;
 use super::preprocessing::preprocess;
 use super::session;
 use crate::data::{Normalise, SharedImages, Split};
@@ -102,7 +102,7 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let (teacher, shape) = open(teacher_file)?;
     let (student, _) = open(&report.folder.join(STUDENT))?;
     let last = teacher.depth() - 1;
-    let adapter = PartsFile::open(&report.folder)?.adapter(last, &device)?;
+    let adapter = parts_file::open(&report.folder)?.adapter(last, &device)?;
 
     let images = session::images(UNSEEN, Split::Val, session::scene_side(&shape.config))?;
     let normalise = preprocess(&DataConfig::default(), &shape)?.normalise;

@@ -7,12 +7,8 @@ use image::{
     DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
 };
 
-use super::jpeg;
+use super::{check_size, jpeg};
 use crate::error::{Error, Result};
-
-/// No image with more pixels is decoded: where Pillow, too, suspects a
-/// decompression bomb. A quarter of a gibibyte as 8-bit RGB.
-pub const MAX_PIXELS: u64 = 89_478_485;
 
 /// What metadata before the pixels may unpack to, in bytes.
 const MAX_METADATA: u64 = 32 << 20;
@@ -31,7 +27,7 @@ const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP or GIF";
 ///
 /// # Errors
 /// [`Error::Data`] where the bytes are damaged, truncated, of another format, or
-/// have more than [`MAX_PIXELS`] pixels.
+/// have more than [`MAX_PIXELS`](super::MAX_PIXELS) pixels.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
     let decoded = match image::guess_format(bytes) {
         _ if bytes.is_empty() => Err("the file is empty".to_owned()),
@@ -40,17 +36,6 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
         Err(_) => Err(UNKNOWN.to_owned()),
     };
     decoded.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
-}
-
-/// An error where the image is too large or has no pixels.
-pub(super) fn check_size(width: u64, height: u64) -> Result<(), String> {
-    match width.checked_mul(height) {
-        Some(1..=MAX_PIXELS) => Ok(()),
-        Some(0) => Err(format!("{width}x{height} pixels are none")),
-        _ => Err(format!(
-            "{width}x{height} pixels are more than the limit of {MAX_PIXELS}; scale it down"
-        )),
-    }
 }
 
 /// A decoder's panic is a damaged file, like its errors.

@@ -2,7 +2,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::decode::{check_size, guarded, upright};
+use super::check_size;
+use super::decode::{guarded, upright};
 
 /// Decodes a JPEG as libjpeg-turbo does, so that it equals Pillow's bit for bit,
 /// and turns it upright. The error is the reason.

@@ -1,43 +1,67 @@
 //! Images: where they come from, how they become tensors, and how they reach
 //! the device without making it wait.
 
+#[cfg(not(target_family = "wasm"))]
 mod classify;
+#[cfg(not(target_family = "wasm"))]
 mod decode;
+#[cfg(not(target_family = "wasm"))]
 mod dense;
 mod eval_crop;
+#[cfg(not(target_family = "wasm"))]
 mod files;
+#[cfg(not(target_family = "wasm"))]
 mod jpeg;
+#[cfg(not(target_family = "wasm"))]
 mod loader;
+#[cfg(not(target_family = "wasm"))]
 mod mat;
 mod normalise;
+#[cfg(not(target_family = "wasm"))]
 mod pictures;
+#[cfg(not(target_family = "wasm"))]
 mod place;
 mod preprocess;
 mod random_crop;
 mod resample;
 mod scenes;
+mod size;
+#[cfg(not(target_family = "wasm"))]
 mod split;
+#[cfg(not(target_family = "wasm"))]
 mod store;
+#[cfg(not(target_family = "wasm"))]
 mod subset;
 mod transform;
+#[cfg(not(target_family = "wasm"))]
 mod tree;
 
+#[cfg(not(target_family = "wasm"))]
 pub use classify::ClassifySet;
-pub use decode::{MAX_PIXELS, decode};
+#[cfg(not(target_family = "wasm"))]
+pub use decode::decode;
+#[cfg(not(target_family = "wasm"))]
 pub use dense::{
     DenseSet, DepthMap, DepthPairs, DepthSet, LabelMap, LabelPairs, LabelRule, SegmentSet,
     SegmentationSet, Truth, VOID, check_pairs,
 };
 pub use eval_crop::{EvalTransform, Offset, Resize, eval_crop, whole_patches};
+#[cfg(not(target_family = "wasm"))]
 pub use files::FileSet;
+#[cfg(not(target_family = "wasm"))]
 pub use loader::{Batch, Loader, LoaderSettings, Order};
 pub use normalise::Normalise;
+#[cfg(not(target_family = "wasm"))]
 pub use pictures::PictureSet;
+#[cfg(not(target_family = "wasm"))]
 pub use place::scenes;
 pub use preprocess::{Edges, Framing, Preprocess, Steps};
 pub use random_crop::TrainTransform;
 pub use scenes::{Scene, Scenes, render};
+pub use size::{MAX_PIXELS, check_size};
+#[cfg(not(target_family = "wasm"))]
 pub use split::Split;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use subset::every_nth;
 pub use transform::Transform;
 

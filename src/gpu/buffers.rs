@@ -1,3 +1,4 @@
+#[cfg(not(target_family = "wasm"))]
 use std::sync::mpsc;
 
 use wgpu::BufferUsages;
@@ -77,6 +78,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
+    #[cfg(not(target_family = "wasm"))]
     pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
         let doing = "reading back";
         let failed = |reason: String| Error::Gpu { doing: doing.into(), reason };

@@ -136,23 +136,15 @@ impl Gpu {
         let internal = internal.pop();
         let validation = validation.pop();
         let memory = memory.pop();
-        if cfg!(target_family = "wasm") {
-            return Ok(result);
-        }
-        let found = pollster::block_on(async { (internal.await, validation.await, memory.await) });
-        match found.2.or(found.0).or(found.1) {
-            None => Ok(result),
-            Some(wgpu::Error::OutOfMemory { .. }) => {
-                Err(Error::Gpu { doing: doing.into(), reason: "it is out of memory".into() })
-            }
-            Some(error) => Err(Error::Gpu { doing: doing.into(), reason: one_line(&error) }),
-        }
+        let found = async { (internal.await, validation.await, memory.await) };
+        reported(doing, found).map(|()| result)
     }
 
     /// Waits until everything submitted so far is done.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost or does not answer for ten minutes.
+    #[cfg(not(target_family = "wasm"))]
     pub fn wait(&self) -> Result<()> {
         let wait = wgpu::PollType::Wait {
             submission_index: None,
@@ -164,7 +156,28 @@ impl Gpu {
     }
 }
 
+/// What the error scopes internal, validation and memory found.
+type Found = (Option<wgpu::Error>, Option<wgpu::Error>, Option<wgpu::Error>);
+
+#[cfg(target_family = "wasm")]
+fn reported(_doing: &str, _found: impl Future<Output = Found>) -> Result<()> {
+    Ok(())
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn reported(doing: &str, found: impl Future<Output = Found>) -> Result<()> {
+    let found = pollster::block_on(found);
+    match found.2.or(found.0).or(found.1) {
+        None => Ok(()),
+        Some(wgpu::Error::OutOfMemory { .. }) => {
+            Err(Error::Gpu { doing: doing.into(), reason: "it is out of memory".into() })
+        }
+        Some(error) => Err(Error::Gpu { doing: doing.into(), reason: one_line(&error) }),
+    }
+}
+
 /// wgpu's errors are several lines with an indented cause.
+#[cfg(not(target_family = "wasm"))]
 fn one_line(error: &wgpu::Error) -> String {
     error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }

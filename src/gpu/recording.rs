@@ -103,6 +103,7 @@ impl<'a> Recording<'a> {
     ///
     /// # Errors
     /// As [`Recording::submit`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn submit_timed(self) -> Result<Option<f64>> {
         let gpu = self.gpu;
         let device = gpu.device();

@@ -7,11 +7,13 @@ mod lending;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
 
-use crate::device::{OpenDevice, read};
+use crate::device::OpenDevice;
+#[cfg(not(target_family = "wasm"))]
+use crate::device::read;
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
-    Tokens,
+    Slice, Tokens,
 };
 use crate::loss::{gram, quantile};
 use crate::refine::{low_rank_refine, patch_norms};
@@ -234,6 +236,7 @@ impl FeatureMaps {
 
     /// A map `[h, w]` as a picture of `size` `[H, W]` pixels, over an image of
     /// that size where given.
+    #[cfg(not(target_family = "wasm"))]
     pub fn picture(
         &self,
         map: Tensor<2>,
@@ -241,21 +244,47 @@ impl FeatureMaps {
         colouring: &Colouring,
         under: Option<&RgbaImage>,
     ) -> Result<RgbaImage> {
-        let grid = map.dims();
-        let fits = |image: &RgbaImage| [image.height(), image.width()] == size.map(|n| n as u32);
-        if size.contains(&0) || grid.contains(&0) || under.is_some_and(|image| !fits(image)) {
-            return Err(Error::config(format!(
-                "cannot draw a map of {grid:?} patches at {size:?} pixels"
-            )));
-        }
+        check_picture(map.dims(), size, under)?;
         match &self.gpu {
-            Some(gpu) => paint(gpu, map, size, colouring, under),
+            Some(gpu) => {
+                let pixels = paint(gpu, map, size, size[1], colouring, under)?;
+                let bytes: Vec<u8> = gpu.read(&pixels)?;
+                Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+            }
             None => {
-                let values = read(map)?;
-                Ok(draw(&values, grid, size, colouring, under))
+                let grid = map.dims();
+                Ok(draw(&read(map)?, grid, size, colouring, under))
             }
         }
     }
+
+    /// The same picture in the GPU's memory, to be shown without reading it back:
+    /// RGBA, a row every `row_stride` pixels. None on the CPU backend.
+    ///
+    /// # Errors
+    /// As [`picture`](Self::picture).
+    pub fn picture_on_gpu(
+        &self,
+        map: Tensor<2>,
+        size: [usize; 2],
+        row_stride: usize,
+        colouring: &Colouring,
+        under: Option<&RgbaImage>,
+    ) -> Result<Option<Slice>> {
+        check_picture(map.dims(), size, under)?;
+        let gpu = self.gpu.as_ref();
+        gpu.map(|gpu| paint(gpu, map, size, row_stride, colouring, under)).transpose()
+    }
+}
+
+fn check_picture(grid: [usize; 2], size: [usize; 2], under: Option<&RgbaImage>) -> Result<()> {
+    let fits = |image: &RgbaImage| [image.height(), image.width()] == size.map(|n| n as u32);
+    if size.contains(&0) || grid.contains(&0) || under.is_some_and(|image| !fits(image)) {
+        return Err(Error::config(format!(
+            "cannot draw a map of {grid:?} patches at {size:?} pixels"
+        )));
+    }
+    Ok(())
 }
 
 /// [`draw`] by the shader.
@@ -263,13 +292,14 @@ fn paint(
     gpu: &Gpu,
     map: Tensor<2>,
     size: [usize; 2],
+    row_stride: usize,
     colouring: &Colouring,
     under: Option<&RgbaImage>,
-) -> Result<RgbaImage> {
+) -> Result<Slice> {
     let drawing = Drawing {
         grid: map.dims(),
         size,
-        row_stride: size[1],
+        row_stride,
         bilinear: colouring.upsampling == Upsampling::Bilinear,
         opacity: colouring.opacity,
     };
@@ -280,7 +310,7 @@ fn paint(
         ColourRange::Fixed(low, high) => gpu.upload("range", &[low, high])?,
         ColourRange::Automatic => gpu.allocate("range", 2)?,
     };
-    let pixels = gpu.allocate("picture", size[0] * size[1])?;
+    let pixels = gpu.allocate("picture", size[0] * row_stride)?;
     let under = under.map(|image| gpu.upload("image", image.as_raw())).transpose()?;
     run(gpu, &device, |recording| {
         if colouring.range == ColourRange::Automatic {
@@ -289,8 +319,7 @@ fn paint(
         let (looks, under) = ([&table, &range], under.as_ref());
         ColorMap::record(recording, &values.slice, &drawing, looks, under, &pixels)
     })?;
-    let bytes: Vec<u8> = gpu.read(&pixels)?;
-    Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+    Ok(pixels)
 }
 
 /// The tokens as the shaders take them; keep the first part until the work is

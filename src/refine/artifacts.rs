@@ -1,7 +1,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+#[cfg(not(target_family = "wasm"))]
 use crate::device::read;
+#[cfg(not(target_family = "wasm"))]
 use crate::error::Result;
 
 /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
@@ -41,18 +43,21 @@ impl NormStats {
     ///
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu).
+    #[cfg(not(target_family = "wasm"))]
     pub fn add(&mut self, norms: Tensor<2>) -> Result<()> {
         let patches = norms.dims()[1];
-        let values = read(norms)?;
-        for image in values.chunks(patches) {
-            let mut sorted = image.to_vec();
-            let median = median(&mut sorted);
-            self.outliers += sorted.iter().filter(|&&norm| norm > 3.0 * median).count();
-            let max = sorted.iter().copied().fold(0.0, f32::max);
-            self.ratios.push(max / median.max(f32::MIN_POSITIVE));
-        }
-        self.all.extend(values);
+        read(norms)?.chunks(patches).for_each(|image| self.add_image(image));
         Ok(())
+    }
+
+    /// Adds the norms of one image's patches.
+    pub fn add_image(&mut self, norms: &[f32]) {
+        let mut sorted = norms.to_vec();
+        let median = median(&mut sorted);
+        self.outliers += sorted.iter().filter(|&&norm| norm > 3.0 * median).count();
+        let max = sorted.iter().copied().fold(0.0, f32::max);
+        self.ratios.push(max / median.max(f32::MIN_POSITIVE));
+        self.all.extend(norms);
     }
 
     /// The summary of all norms added; none before the first.

@@ -25,7 +25,7 @@ pub(super) fn has_bookkeeping_name(name: &str) -> bool {
 }
 
 /// What a file of weights holds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Contents {
     pub(super) tensors: BTreeMap<String, Entry>,
     pub(super) metadata: HashMap<String, String>,

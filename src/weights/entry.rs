@@ -1,10 +1,12 @@
 use std::fmt::{self, Debug, Formatter};
+#[cfg(not(target_family = "wasm"))]
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use burn::tensor::{TensorData, bf16, f16};
-use memmap2::Mmap;
+
+use super::bytes::Bytes;
 
 /// More dimensions than any weight has.
 const MAX_RANK: usize = 8;
@@ -31,14 +33,16 @@ impl Element {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 type Read = Arc<dyn Fn() -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// Where a tensor's elements are, row-major.
 #[derive(Clone)]
 enum Place {
-    /// In a mapped file.
-    Mapped(Arc<Mmap>, Range<usize>),
+    /// In a file's bytes.
+    Within(Arc<Bytes>, Range<usize>),
     /// Read from the file when asked for.
+    #[cfg(not(target_family = "wasm"))]
     Deferred(Read),
 }
 
@@ -60,22 +64,23 @@ pub(super) struct Entry {
 impl Entry {
     /// A tensor whose elements lie row-major in the bytes `at` of a file. The
     /// error is the reason why there is no such tensor.
-    pub(super) fn mapped(
-        map: &Arc<Mmap>,
+    pub(super) fn within(
+        bytes: &Arc<Bytes>,
         at: Range<usize>,
         element: Element,
         shape: Vec<usize>,
     ) -> Result<Self, String> {
-        let within = map.get(at.clone()).ok_or("reaches past the file's end")?;
+        let within = bytes.get(at.clone()).ok_or("reaches past the file's end")?;
         let held = count(&shape, element)?;
         if within.len() != held * element.size() {
             return Err(format!("of shape {shape:?} has {} bytes", within.len()));
         }
-        let place = Place::Mapped(Arc::clone(map), at);
+        let place = Place::Within(Arc::clone(bytes), at);
         Ok(Self { place, element, held, shape, strides: None, offset: 0 })
     }
 
     /// A tensor whose elements `read` gives, row-major.
+    #[cfg(not(target_family = "wasm"))]
     pub(super) fn deferred(
         read: Read,
         element: Element,
@@ -147,15 +152,16 @@ impl Entry {
 
     pub(super) fn values(&self) -> Result<Vec<f32>, String> {
         match &self.place {
-            Place::Mapped(map, at) => {
-                let values = self.convert(&map[at.clone()]);
+            Place::Within(bytes, at) => {
+                let values = self.convert(&bytes[at.clone()]);
                 if self.strides.is_none() {
                     let byte = |element: usize| at.start + element * self.element.size();
                     let end = self.offset + self.shape.iter().product::<usize>();
-                    release(map, byte(self.offset)..byte(end));
+                    bytes.release(byte(self.offset)..byte(end));
                 }
                 values
             }
+            #[cfg(not(target_family = "wasm"))]
             Place::Deferred(read) => self.convert(&read().map_err(|error| error.to_string())?),
         }
     }
@@ -204,21 +210,6 @@ impl Entry {
         Ok(values)
     }
 }
-
-/// Lets the system take the pages back, so that loading a model does not end with
-/// the whole file in memory beside it.
-#[cfg(unix)]
-fn release(map: &Mmap, at: Range<usize>) {
-    // SAFETY: the map is of a file and only read, so the pages hold nothing that
-    // is not in the file; the next access reads them again. It is advice: an error
-    // changes nothing.
-    let _ = unsafe {
-        map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, at.start, at.len())
-    };
-}
-
-#[cfg(not(unix))]
-fn release(_: &Mmap, _: Range<usize>) {}
 
 impl Debug for Entry {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

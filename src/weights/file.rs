@@ -1,20 +1,22 @@
 use std::collections::HashMap;
-use std::fs::{self, File};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use burn::tensor::TensorData;
-use memmap2::Mmap;
 use serde_json::Value;
 
+use super::bytes::Bytes;
 use super::contents::Contents;
+use super::header;
 use super::naming::{Translated, translate};
-use super::save::{CONFIG_KEY, PREPROCESS_KEY};
-use super::{header, shards, torch};
+use super::{CONFIG_KEY, PREPROCESS_KEY};
+#[cfg(not(target_family = "wasm"))]
+use super::{shards, torch};
 use crate::error::{Error, Result};
 use crate::vit::VitConfig;
 
+#[cfg(not(target_family = "wasm"))]
 /// What a folder of weights is read through, the first that it holds.
 const IN_FOLDER: [&str; 3] =
     ["model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"];
@@ -30,9 +32,10 @@ const MAX_NAMING_REASON: usize = 640;
 /// - what [`torch.save`](https://docs.pytorch.org/docs/stable/generated/torch.save.html)
 ///   writes; its pickle is read as data and nothing in it is run.
 ///
-/// The file is mapped into memory and a tensor is read, as f32, when it is asked
-/// for. It must not be shortened meanwhile.
-#[derive(Debug)]
+/// A file on disk is mapped into memory and a tensor is read, as f32, when it is
+/// asked for; the file must not be shortened meanwhile. In a browser there are only
+/// safetensors files in memory. Cloning is cheap.
+#[derive(Debug, Clone)]
 pub struct WeightsFile {
     path: PathBuf,
     contents: Contents,
@@ -44,6 +47,7 @@ impl WeightsFile {
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] for a file that is damaged or of
     /// another kind.
+    #[cfg(not(target_family = "wasm"))]
     pub fn open(path: &Path) -> Result<Self> {
         let is_folder = path.is_dir();
         let inside = is_folder
@@ -56,13 +60,40 @@ impl WeightsFile {
             }
             None => path,
         };
-        let map = mapped(path)?;
-        let contents = match kind(&map) {
-            Ok(Kind::Index) => shards::contents(path, &map)?,
-            _ => read_single(path, &map)?,
+        let bytes = Arc::new(Bytes::map(path)?);
+        let contents = match kind(&bytes) {
+            Ok(Kind::Index) => shards::contents(path, &bytes)?,
+            _ => read_single(path, &bytes)?,
         };
+        Self::of(path, contents)
+    }
+
+    /// Takes a safetensors file that is in memory; `name` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for one that is damaged or of another kind.
+    pub fn from_bytes(name: &str, bytes: Vec<u8>) -> Result<Self> {
+        let path = Path::new(name);
+        let bytes = Arc::new(Bytes::Held(bytes));
+        let contents = match kind(&bytes) {
+            Ok(Kind::Safetensors) => header::contents(&bytes),
+            Ok(Kind::Torch) => {
+                Err("a file of torch.save is read from disk only: export it as safetensors".into())
+            }
+            Ok(Kind::Index) => Err("a shard index is read from disk only: merge its shards".into()),
+            Err(reason) => Err(reason.into()),
+        };
+        Self::of(path, contents.map_err(|reason| fault(path, &reason))?)
+    }
+
+    fn of(path: &Path, contents: Contents) -> Result<Self> {
         let contents = contents.under_own_names().map_err(|reason| fault(path, &reason))?;
         Ok(Self { path: path.to_owned(), contents })
+    }
+
+    /// The file, or its name where it is in memory.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The tensors' names in order.
@@ -117,40 +148,29 @@ impl WeightsFile {
     }
 
     /// The tensors under timm's names, whatever naming theirs is.
-    pub(super) fn translate(self) -> Result<Translated> {
-        translate(self.contents).map_err(|reason| Error::Naming {
-            path: self.path,
+    pub(super) fn translate(&self) -> Result<Translated> {
+        translate(self.contents.clone()).map_err(|reason| Error::Naming {
+            path: self.path.clone(),
             reason: one_line(&reason, MAX_NAMING_REASON),
         })
     }
 }
 
 /// The tensors of one file that is not an index.
+#[cfg(not(target_family = "wasm"))]
 pub(super) fn single(path: &Path) -> Result<Contents> {
-    read_single(path, &mapped(path)?)
+    read_single(path, &Arc::new(Bytes::map(path)?))
 }
 
-fn read_single(path: &Path, map: &Arc<Mmap>) -> Result<Contents> {
-    let contents = match kind(map) {
-        Ok(Kind::Safetensors) => header::contents(map),
-        Ok(Kind::Torch) => torch::contents(path, map.len() as u64),
+#[cfg(not(target_family = "wasm"))]
+fn read_single(path: &Path, bytes: &Arc<Bytes>) -> Result<Contents> {
+    let contents = match kind(bytes) {
+        Ok(Kind::Safetensors) => header::contents(bytes),
+        Ok(Kind::Torch) => torch::contents(path, bytes.len() as u64),
         Ok(Kind::Index) => Err("it is a shard index where weights should be".into()),
         Err(reason) => Err(reason.into()),
     };
     contents.map_err(|reason| fault(path, &reason))
-}
-
-fn mapped(path: &Path) -> Result<Arc<Mmap>> {
-    let io = |error| Error::io(path, error);
-    // Asked before opening, which would wait at a pipe.
-    if !fs::metadata(path).map_err(io)?.is_file() {
-        return Err(fault(path, "it is not a regular file"));
-    }
-    let file = File::open(path).map_err(io)?;
-    // SAFETY: the map is only read. Another process that shortens the file
-    // meanwhile ends this one; nothing short of a copy prevents that.
-    let map = unsafe { Mmap::map(&file) }.map_err(io)?;
-    Ok(Arc::new(map))
 }
 
 enum Kind {

@@ -2,12 +2,12 @@ use std::collections::HashMap;
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
 
-use memmap2::Mmap;
 use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 
+use super::bytes::Bytes;
 use super::contents::Contents;
 use super::entry::{Element, Entry};
 
@@ -18,8 +18,8 @@ const MAX_HEADER: u64 = 16 << 20;
 /// Finds the tensors of a safetensors file, by the rules of
 /// <https://github.com/huggingface/safetensors#format>: they cover the data
 /// exactly, without overlap, and no name comes twice.
-pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
-    let (length, rest) = map.split_first_chunk::<8>().ok_or("it is too short")?;
+pub(super) fn contents(bytes: &Arc<Bytes>) -> Result<Contents, String> {
+    let (length, rest) = bytes.split_first_chunk::<8>().ok_or("it is too short")?;
     let length = u64::from_le_bytes(*length);
     if length > rest.len() as u64 {
         return Err("its header reaches past its end".into());
@@ -28,12 +28,13 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
         return Err(format!("its header takes {length} bytes, more than {MAX_HEADER}"));
     }
     let start = 8 + length as usize;
-    let header = std::str::from_utf8(&map[8..start]).map_err(|_| "its header is not UTF-8 text")?;
+    let header =
+        std::str::from_utf8(&bytes[8..start]).map_err(|_| "its header is not UTF-8 text")?;
     let Header { mut tensors, metadata } =
         serde_json::from_str(header).map_err(|error| format!("its header: {error}"))?;
 
     tensors.sort_unstable_by_key(|(_, info)| info.data_offsets);
-    let held = map.len() - start;
+    let held = bytes.len() - start;
     let mut end = 0;
     for (name, info) in &tensors {
         let (from, to) = info.data_offsets;
@@ -51,7 +52,7 @@ pub(super) fn contents(map: &Arc<Mmap>) -> Result<Contents, String> {
         if contents.passes_over(&name, element) {
             continue;
         }
-        let entry = Entry::mapped(map, start + from..start + to, element, shape)
+        let entry = Entry::within(bytes, start + from..start + to, element, shape)
             .map_err(|reason| format!("{name} {reason}"))?;
         contents.add(name, entry)?;
     }

@@ -1,4 +1,5 @@
 use std::fmt::Write;
+#[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
 use burn::store::{ApplyError, ModuleSnapshot, bridge, burn_pack};
@@ -14,36 +15,47 @@ use crate::vit::{Vit, VitConfig};
 /// Names listed in a report before it says how many more there are.
 const LISTED: usize = 8;
 
-/// Loads a ViT from a file of any kind that [`WeightsFile`] reads, in any published
-/// naming, strictly: every tensor of the model must be in the file with its
-/// shape, and no other but what is no part of the image's features (a decoder, a
-/// text tower, a mask token). `arch` names the architecture in messages; see
-/// [`recognise`](super::recognise) for it and the configuration.
+/// Loads a ViT from a file, as [`WeightsFile::load`].
 ///
 /// # Errors
-/// [`Error::Checkpoint`] for a file that is damaged or of another kind,
-/// [`Error::Naming`] for one whose tensors have the names of no known ViT,
-/// [`Error::Mismatch`] for one of another architecture, with the names of the
-/// missing, unexpected and mis-shaped tensors.
+/// As [`WeightsFile::open`] and [`WeightsFile::load`].
+#[cfg(not(target_family = "wasm"))]
 pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
-    let tensors = WeightsFile::open(path)?.translate()?.tensors;
-    let mut model = config.build(device)?;
-    let tensors = tensors.into_iter().map(lazy).collect();
-    let result = model.apply(tensors, None, None, false);
-    if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
-        return Err(fault(path, &format!("{name} {reason}")));
-    }
-    let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
-    let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
-    let mut report = String::new();
-    list(&mut report, "missing", &missing);
-    let unexpected: Vec<String> = result.unused.iter().map(|name| timm_name(name)).collect();
-    list(&mut report, "unexpected", &unexpected);
-    list(&mut report, "mis-shaped", &misfits);
-    if report.is_empty() {
-        Ok(model)
-    } else {
-        Err(Error::Mismatch { path: path.to_owned(), arch: arch.to_owned(), report })
+    WeightsFile::open(path)?.load(arch, config, device)
+}
+
+impl WeightsFile {
+    /// Loads a ViT in any published naming, strictly: every tensor of the model
+    /// must be in the file with its shape, and no other but what is no part of the
+    /// image's features (a decoder, a text tower, a mask token). `arch` names the
+    /// architecture in messages; see [`recognise`](Self::recognise) for it and the
+    /// configuration.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where a tensor is damaged,
+    /// [`Error::Naming`] for a file whose tensors have the names of no known ViT,
+    /// [`Error::Mismatch`] for one of another architecture, with the names of the
+    /// missing, unexpected and mis-shaped tensors.
+    pub fn load(&self, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
+        let tensors = self.translate()?.tensors;
+        let mut model = config.build(device)?;
+        let tensors = tensors.into_iter().map(lazy).collect();
+        let result = model.apply(tensors, None, None, false);
+        if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
+            return Err(fault(self.path(), &format!("{name} {reason}")));
+        }
+        let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
+        let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
+        let mut report = String::new();
+        list(&mut report, "missing", &missing);
+        let unexpected: Vec<String> = result.unused.iter().map(|name| timm_name(name)).collect();
+        list(&mut report, "unexpected", &unexpected);
+        list(&mut report, "mis-shaped", &misfits);
+        if report.is_empty() {
+            Ok(model)
+        } else {
+            Err(Error::Mismatch { path: self.path().to_owned(), arch: arch.to_owned(), report })
+        }
     }
 }
 
@@ -52,6 +64,7 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Res
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind.
+#[cfg(not(target_family = "wasm"))]
 pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
     WeightsFile::open(path)?.stored_config()
 }
@@ -104,6 +117,7 @@ fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind.
+#[cfg(not(target_family = "wasm"))]
 pub fn stored_note(path: &Path, key: &str) -> Result<Option<String>> {
     Ok(WeightsFile::open(path)?.metadata().get(key).cloned())
 }

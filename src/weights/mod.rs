@@ -2,6 +2,9 @@
 //! their architecture recognised; written as safetensors under timm's names; and
 //! plain named tensors.
 
+#[cfg(not(target_family = "wasm"))]
+mod atomic;
+mod bytes;
 mod contents;
 mod entry;
 mod facts;
@@ -9,21 +12,34 @@ mod file;
 mod header;
 mod load;
 mod naming;
+mod notes;
+mod parts;
 mod recognise;
+#[cfg(not(target_family = "wasm"))]
 mod save;
+#[cfg(not(target_family = "wasm"))]
 mod shards;
 mod source;
 mod stated;
 mod tensors;
+#[cfg(not(target_family = "wasm"))]
 mod torch;
 
+#[cfg(feature = "cli")]
+pub(crate) use atomic::UNFINISHED;
+#[cfg(not(target_family = "wasm"))]
+pub use atomic::{remove_unfinished, stream_atomically, write_atomically};
 pub use file::WeightsFile;
+#[cfg(not(target_family = "wasm"))]
 pub use load::{load, stored_config, stored_note};
-pub use recognise::{Recognised, recognise};
-pub(crate) use save::CONFIG_KEY;
-pub use save::{PREPROCESS_KEY, save, save_with_notes};
+pub(crate) use notes::CONFIG_KEY;
+pub use notes::PREPROCESS_KEY;
+pub use parts::PartsFile;
+pub use recognise::Recognised;
+#[cfg(not(target_family = "wasm"))]
+pub use recognise::recognise;
+#[cfg(not(target_family = "wasm"))]
+pub use save::{save, save_with_notes};
 #[cfg(feature = "hub")]
 pub(crate) use shards::shard_names;
-#[cfg(feature = "cli")]
-pub(crate) use tensors::UNFINISHED;
-pub use tensors::{NamedTensors, remove_unfinished, stream_atomically, write_atomically};
+pub use tensors::NamedTensors;

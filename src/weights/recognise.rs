@@ -1,3 +1,4 @@
+#[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
 use super::WeightsFile;
@@ -9,6 +10,9 @@ use crate::vit::{
     Family, MlpKind, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
 };
 
+/// Bytes of a config beyond which it is not read.
+#[cfg(not(target_family = "wasm"))]
+const MAX_CONFIG: u64 = 4 << 20;
 /// Patches beyond which an image size that a config names is not believed.
 const MAX_PATCHES: usize = 1 << 16;
 
@@ -35,21 +39,44 @@ pub struct Recognised {
 /// # Errors
 /// As [`load`](super::load), and [`Error::Naming`] where the names are those of
 /// no known model or the shape cannot be told.
+#[cfg(not(target_family = "wasm"))]
 pub fn recognise(path: &Path) -> Result<Recognised> {
-    let file = WeightsFile::open(path)?;
-    if let Some((arch, config)) = file.stored_config()? {
-        let of_arch = || preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
-        let mean_std = file.stored_mean_std().unwrap_or_else(of_arch);
-        return Ok(Recognised { arch, config, naming: "singer", mean_std, assumed: Vec::new() });
+    let folder = if path.is_dir() { Some(path) } else { path.parent() };
+    WeightsFile::open(path)?.recognise(|name| {
+        let path = folder?.join(name);
+        let size = std::fs::metadata(&path).ok()?.len();
+        (size <= MAX_CONFIG).then(|| std::fs::read_to_string(path).ok())?
+    })
+}
+
+impl WeightsFile {
+    /// Works out the architecture from the tensors and the configs beside the file,
+    /// whose text `beside` gives by name. A file written by `save` says it itself.
+    ///
+    /// # Errors
+    /// [`Error::Naming`] where the names are those of no known model or the shape
+    /// cannot be told.
+    pub fn recognise(&self, beside: impl Fn(&str) -> Option<String>) -> Result<Recognised> {
+        if let Some((arch, config)) = self.stored_config()? {
+            let of_arch = || preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
+            let mean_std = self.stored_mean_std().unwrap_or_else(of_arch);
+            return Ok(Recognised {
+                arch,
+                config,
+                naming: "singer",
+                mean_std,
+                assumed: Vec::new(),
+            });
+        }
+        let translated = self.translate()?;
+        let fault = |reason: String| Error::Naming { path: self.path().to_owned(), reason };
+        let facts = Facts::of(&translated.tensors).map_err(fault)?;
+        let stated = Stated::of(beside);
+        let found = Search { facts, stated, translated: &translated, assumed: Vec::new() }.run();
+        let recognised = found.map_err(fault)?;
+        recognised.config.validate().map_err(|error| fault(error.to_string()))?;
+        Ok(recognised)
     }
-    let translated = file.translate()?;
-    let fault = |reason: String| Error::Naming { path: path.to_owned(), reason };
-    let facts = Facts::of(&translated.tensors).map_err(fault)?;
-    let stated = Stated::beside(path);
-    let found = Search { facts, stated, translated: &translated, assumed: Vec::new() }.run();
-    let recognised = found.map_err(fault)?;
-    recognised.config.validate().map_err(|error| fault(error.to_string()))?;
-    Ok(recognised)
 }
 
 struct Search<'t> {

@@ -3,15 +3,9 @@ use std::path::Path;
 use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
 
 use super::tensors::with_sorted_header;
-use super::write_atomically;
+use super::{CONFIG_KEY, write_atomically};
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
-
-pub(crate) const CONFIG_KEY: &str = "singer.vit";
-
-/// The note that says how a model's images are prepared: JSON with at least the
-/// channel `mean` and `std`.
-pub const PREPROCESS_KEY: &str = "singer.preprocess";
 
 /// Writes a ViT as safetensors with timm's names and layout, so that
 /// `timm.create_model(arch, ...).load_state_dict(..., strict=True)` takes it.

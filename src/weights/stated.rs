@@ -1,12 +1,6 @@
-use std::fs;
-use std::path::Path;
-
 use serde_json::Value;
 
 use crate::vit::{MlpKind, Preset, preset};
-
-/// Bytes of a config beyond which it is not read.
-const MAX_CONFIG: u64 = 4 << 20;
 
 /// Channel mean and deviation.
 type MeanStd = ([f32; 3], [f32; 3]);
@@ -39,15 +33,9 @@ const DEFAULTS: &[(&[&str], usize, f64, &str, usize)] = &[
 
 impl Stated {
     /// Reads `config.json` (transformers' or timm's), `open_clip_config.json` and
-    /// `preprocessor_config.json` beside weights, those that are there.
-    pub(super) fn beside(weights: &Path) -> Self {
-        let folder = if weights.is_dir() { Some(weights) } else { weights.parent() };
-        let read = |name: &str| {
-            let path = folder?.join(name);
-            let size = fs::metadata(&path).ok()?.len();
-            let text = (size <= MAX_CONFIG).then(|| fs::read_to_string(path).ok())??;
-            serde_json::from_str::<Value>(&text).ok()
-        };
+    /// `preprocessor_config.json`, those of which `beside` gives the text.
+    pub(super) fn of(beside: impl Fn(&str) -> Option<String>) -> Self {
+        let read = |name: &str| serde_json::from_str::<Value>(&beside(name)?).ok();
         let mut stated = match (read("config.json"), read("open_clip_config.json")) {
             (Some(config), _) if config["architecture"].is_string() => Self::of_timm(&config),
             (Some(config), _) if config["model_type"].is_string() => Self::of_transformers(&config),

@@ -1,12 +1,16 @@
 use std::collections::{BTreeMap, HashMap};
-use std::fs;
-use std::io::{BufWriter, ErrorKind, Write};
-use std::path::Path;
+#[cfg(not(target_family = "wasm"))]
+use std::{fs, path::Path};
 
 use burn::tensor::{DType, TensorData};
+#[cfg(not(target_family = "wasm"))]
+use safetensors::SafeTensors;
+use safetensors::serialize;
 use safetensors::tensor::{Dtype, TensorView};
-use safetensors::{SafeTensors, serialize};
 
+#[cfg(not(target_family = "wasm"))]
+use super::write_atomically;
+#[cfg(not(target_family = "wasm"))]
 use crate::error::{Error, Result};
 
 /// Named f32 or f64 tensors and string metadata in one safetensors file. Those
@@ -24,6 +28,7 @@ impl NamedTensors {
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Checkpoint`].
+    #[cfg(not(target_family = "wasm"))]
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
         let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
@@ -48,8 +53,15 @@ impl NamedTensors {
     ///
     /// # Errors
     /// [`Error::Io`]; nothing half-written stays.
+    #[cfg(not(target_family = "wasm"))]
     pub fn write(&self, path: &Path) -> Result<()> {
-        let other = |error: String| Error::io(path, std::io::Error::other(error));
+        let bytes = self.to_bytes();
+        let bytes = bytes.map_err(|error| Error::io(path, std::io::Error::other(error)))?;
+        write_atomically(path, &bytes)
+    }
+
+    /// The file's bytes; the error is the reason why the tensors make none.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
         let views = self
             .tensors
             .iter()
@@ -63,10 +75,10 @@ impl NamedTensors {
                     .map(|view| (name.as_str(), view))
             })
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| other(error.to_string()))?;
+            .map_err(|error| error.to_string())?;
         let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
-        let bytes = serialize(views, metadata).map_err(|error| other(error.to_string()))?;
-        write_atomically(path, &with_sorted_header(bytes))
+        let bytes = serialize(views, metadata).map_err(|error| error.to_string())?;
+        Ok(with_sorted_header(bytes))
     }
 }
 
@@ -84,73 +96,4 @@ pub(super) fn with_sorted_header(file: Vec<u8>) -> Vec<u8> {
         Some([&length, header.as_bytes(), data].concat())
     };
     sorted().unwrap_or(file)
-}
-
-/// How the names of files begin that are still being written.
-pub(crate) const UNFINISHED: &str = ".singer-unfinished-";
-
-/// Removes what processes that were killed while writing have left in a folder.
-///
-/// # Errors
-/// [`Error::Io`].
-pub fn remove_unfinished(folder: &Path) -> Result<()> {
-    let io = |error| Error::io(folder, error);
-    for entry in fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
-            fs::remove_file(entry.path()).map_err(io)?;
-        }
-    }
-    Ok(())
-}
-
-/// Writes a file so that at any moment either the old or the new one is there,
-/// whole, also after a crash.
-///
-/// # Errors
-/// [`Error::Io`]; the old file stays and no temporary one does.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    stream_atomically(path, |out| out.write_all(bytes))
-}
-
-/// As [`write_atomically`], of contents that `write` gives piece by piece; its
-/// error leaves the old file in place as well.
-///
-/// # Errors
-/// [`Error::Io`]; the old file stays and no temporary one does.
-pub fn stream_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let persist = || {
-        let mut builder = tempfile::Builder::new();
-        // Readable as any new file is; temporary ones are private by default.
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.prefix(UNFINISHED).tempfile_in(folder)?;
-        let mut buffered = BufWriter::new(file.as_file_mut());
-        write(&mut buffered)?;
-        buffered.flush()?;
-        drop(buffered);
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        // The rename itself is durable once the folder is.
-        #[cfg(unix)]
-        fs::File::open(folder)?.sync_all()?;
-        Ok(())
-    };
-    persist().map_err(|error: std::io::Error| match error.kind() {
-        ErrorKind::StorageFull => Error::io(
-            path,
-            std::io::Error::new(
-                ErrorKind::StorageFull,
-                "the disk is full; free some space (a run goes on with --resume)",
-            ),
-        ),
-        _ => Error::io(path, error),
-    })
 }

@@ -7,7 +7,7 @@ use super::args::InspectArgs;
 use crate::cli::config::{DataConfig, DistillConfig, MethodName, ModelSpec};
 use crate::cli::distill::STUDENT;
 use crate::cli::models::{self, Resolved};
-use crate::cli::parts_file::PartsFile;
+use crate::cli::parts_file;
 use crate::cli::preprocessing::preprocess;
 use crate::data::{Normalise, Preprocess};
 use crate::error::{Error, Result};
@@ -137,7 +137,7 @@ fn layer_parts(run: &Run, depth: usize, device: &Device) -> Result<Vec<LayerPart
     if run.config.method != MethodName::Singer {
         return Ok(Vec::new());
     }
-    let file = PartsFile::open(&run.folder)?;
+    let file = parts_file::open(&run.folder)?;
     let layers = file.layers()?;
     if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {
         return Err(Error::config(format!(

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::config::{DataConfig, MethodName};
 use super::figure::{plate, png};
 use super::inspect::Run;
-use super::parts_file::PartsFile;
+use super::parts_file;
 use super::preprocessing::preprocess;
 use super::{models, session};
 use crate::data::Split;
@@ -196,7 +196,7 @@ fn adapters_of(folder: &Path, device: &Device) -> Result<Vec<(usize, Adapter)>> 
             "the run has no adapters; give one with method = \"singer\"",
         ));
     }
-    let file = PartsFile::open(folder)?;
+    let file = parts_file::open(folder)?;
     file.layers()?.into_iter().map(|layer| Ok((layer, file.adapter(layer, device)?))).collect()
 }
 

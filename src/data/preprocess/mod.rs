@@ -3,6 +3,7 @@
 mod processor;
 mod timm;
 
+#[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -63,18 +64,42 @@ impl Preprocess {
         }
     }
 
-    /// What the files beside weights say: transformers' `preprocessor_config.json`
-    /// or `processor_config.json`, else timm's `config.json` where it is about the
-    /// architecture `arch`. None where there is no such file.
+    /// What the files beside weights say, as [`of_configs`](Self::of_configs).
     ///
     /// # Errors
     /// [`Error::Data`] where one is damaged or asks for a step that is not known;
     /// [`Error::Io`] where it cannot be read.
+    #[cfg(not(target_family = "wasm"))]
     pub fn beside(weights: &Path, arch: &str) -> Result<Option<Self>> {
         let folder = match weights.is_dir() {
             true => weights,
             false => weights.parent().unwrap_or(Path::new("")),
         };
+        Self::of_configs(arch, |name| {
+            let path = folder.join(name);
+            if !path.is_file() {
+                return Ok(None);
+            }
+            std::fs::read_to_string(&path).map(Some).map_err(|error| Error::io(&path, error))
+        })
+        .map_err(|error| match error {
+            Error::Data { path, reason } => Error::data(folder.join(path), reason),
+            other => other,
+        })
+    }
+
+    /// What config files say, of which `text` gives the content by name:
+    /// transformers' `preprocessor_config.json` or `processor_config.json`, else
+    /// timm's `config.json` where it is about the architecture `arch`. None where
+    /// there is no such file.
+    ///
+    /// # Errors
+    /// [`Error::Data`] with the file's name where one is damaged or asks for a step
+    /// that is not known; what `text` gives.
+    pub fn of_configs(
+        arch: &str,
+        text: impl Fn(&str) -> Result<Option<String>>,
+    ) -> Result<Option<Self>> {
         let files: [(&str, Reader); 3] = [
             ("preprocessor_config.json", |json, _| processor::read(json).map(Some)),
             ("processor_config.json", |json, _| {
@@ -83,15 +108,11 @@ impl Preprocess {
             ("config.json", timm::read),
         ];
         for (name, read) in files {
-            let path = folder.join(name);
-            if !path.is_file() {
-                continue;
-            }
-            let text = std::fs::read_to_string(&path).map_err(|error| Error::io(&path, error))?;
+            let Some(text) = text(name)? else { continue };
             let found = serde_json::from_str(&text)
                 .map_err(|error| format!("not readable as JSON ({error})"))
                 .and_then(|json| read(&json, arch))
-                .map_err(|reason| Error::data(&path, reason))?;
+                .map_err(|reason| Error::data(name, reason))?;
             if found.is_some() {
                 return Ok(found);
             }

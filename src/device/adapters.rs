@@ -1,12 +1,11 @@
-//! Choosing the device that computes.
-
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use burn::tensor::wgpu::WgpuBackend;
-use burn::tensor::{Device, DeviceKind, FloatDType, Tensor};
+use burn::tensor::{Device, DeviceKind};
 use serde::Serialize;
 
+use super::OpenDevice;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
@@ -27,19 +26,6 @@ pub struct AdapterReport {
     pub f16: bool,
     /// Largest buffer that a kernel can bind, in MiB.
     pub max_binding_mib: u64,
-}
-
-/// A device ready for use.
-#[derive(Debug, Clone)]
-pub struct OpenDevice {
-    /// burn's handle, without autodiff.
-    pub device: Device,
-    /// What it is, for people.
-    pub name: String,
-    /// Whether it is the CPU backend.
-    pub is_cpu: bool,
-    /// The same GPU for our own shaders; none on the CPU backend.
-    pub gpu: Option<Gpu>,
 }
 
 /// The graphics APIs with full compute, best first.
@@ -82,14 +68,8 @@ pub fn adapters() -> Vec<AdapterReport> {
 /// # Errors
 /// [`Error::Device`] for an unknown name or one that is not there.
 pub fn open(wanted: &str) -> Result<OpenDevice> {
-    let cpu = || OpenDevice {
-        device: Device::flex(),
-        name: format!("CPU, {} threads", rayon::current_num_threads()),
-        is_cpu: true,
-        gpu: None,
-    };
     if wanted == "cpu" {
-        return Ok(cpu());
+        return Ok(OpenDevice::cpu());
     }
     let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
     if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
@@ -106,7 +86,7 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
     };
     match reports.iter().find(|report| report.choice == choice) {
         Some(report) => start(report, wanted),
-        None if wanted == "auto" => Ok(cpu()),
+        None if wanted == "auto" => Ok(OpenDevice::cpu()),
         None => Err(Error::Device {
             wanted: wanted.into(),
             reason: if wanted == "software" {
@@ -117,22 +97,6 @@ pub fn open(wanted: &str) -> Result<OpenDevice> {
             },
         }),
     }
-}
-
-/// A tensor's values on the host, row-major, once the device has computed them.
-///
-/// # Errors
-/// [`Error::Gpu`] where the device ran out of memory, may not hold a tensor that
-/// large, or is lost. burn reports this of any earlier operation only here.
-pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let failed = |reason: String| Error::gpu("computing", &reason);
-    let data = tensor.try_into_data().map_err(|error| failed(error.to_string()))?;
-    Ok(data.iter::<f32>().collect())
-}
-
-/// Whether half precision works on a device.
-pub fn supports_f16(device: &Device) -> bool {
-    device.supports_dtype(burn::tensor::DType::from(FloatDType::F16))
 }
 
 fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {

@@ -1,0 +1,74 @@
+use std::fs;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+
+/// How the names of files begin that are still being written.
+pub(crate) const UNFINISHED: &str = ".singer-unfinished-";
+
+/// Removes what processes that were killed while writing have left in a folder.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove_unfinished(folder: &Path) -> Result<()> {
+    let io = |error| Error::io(folder, error);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            fs::remove_file(entry.path()).map_err(io)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a file so that at any moment either the old or the new one is there,
+/// whole, also after a crash.
+///
+/// # Errors
+/// [`Error::Io`]; the old file stays and no temporary one does.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    stream_atomically(path, |out| out.write_all(bytes))
+}
+
+/// As [`write_atomically`], of contents that `write` gives piece by piece; its
+/// error leaves the old file in place as well.
+///
+/// # Errors
+/// [`Error::Io`]; the old file stays and no temporary one does.
+pub fn stream_atomically(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let persist = || {
+        let mut builder = tempfile::Builder::new();
+        // Readable as any new file is; temporary ones are private by default.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.prefix(UNFINISHED).tempfile_in(folder)?;
+        let mut buffered = BufWriter::new(file.as_file_mut());
+        write(&mut buffered)?;
+        buffered.flush()?;
+        drop(buffered);
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        // The rename itself is durable once the folder is.
+        #[cfg(unix)]
+        fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    };
+    persist().map_err(|error: std::io::Error| match error.kind() {
+        ErrorKind::StorageFull => Error::io(
+            path,
+            std::io::Error::new(
+                ErrorKind::StorageFull,
+                "the disk is full; free some space (a run goes on with --resume)",
+            ),
+        ),
+        _ => Error::io(path, error),
+    })
+}
