@@ -165,13 +165,8 @@ impl Distiller {
         let mut info = Tensor::zeros([1], &device);
         let mut outliers = Vec::new();
         let mut views: Vec<LayerView> = Vec::new();
-        let layers = pass.features.into_iter().zip(pass.next).zip(student);
-        for (index, ((features, next), student)) in layers.enumerate() {
-            let features = onto(features, &device);
-            let next = next.map(|next| onto(next, &device));
-            let before = index.checked_sub(1).map(|before| views[before].refined.clone());
-            let adapter = &trainee.adapters[index];
-            let layer = self.refinement_losses(index, adapter, features, next, before);
+        let layers = self.refinements(&trainee.adapters, pass).into_iter().zip(student);
+        for (index, (layer, student)) in layers.enumerate() {
             let RefinementLosses { refined, next_refined, outlier: term, info: of_layer } = layer;
             let projected = trainee.projections[index].forward(student.clone());
             kd = kd + mse(projected.clone(), refined.clone());
@@ -183,12 +178,26 @@ impl Distiller {
         Losses { kd, outlier: outliers, info, views }
     }
 
-    /// What the adapter of the layer at place `index` makes of the layer's tokens
-    /// `features`, and its outlier and information losses: all tokens `[B, T, D]`
-    /// on the adapter's device. `next` is the next block's output on unrefined
-    /// tokens, where there is one; `before` the refined tokens of the layer before,
-    /// which the reference form compares the last layer with.
-    pub fn refinement_losses(
+    /// What the adapters, one for each of [`layers`](Self::layers), make of the
+    /// teacher's tokens, and their outlier and information losses.
+    pub fn refinements(&self, adapters: &[Adapter], pass: TeacherPass) -> Vec<RefinementLosses> {
+        let mut refined: Vec<RefinementLosses> = Vec::with_capacity(adapters.len());
+        let layers = pass.features.into_iter().zip(pass.next).zip(adapters);
+        for (index, ((features, next), adapter)) in layers.enumerate() {
+            let device = adapter.down.device();
+            let features = onto(features, &device);
+            let next = next.map(|next| onto(next, &device));
+            let before = refined.last().map(|before| before.refined.clone());
+            refined.push(self.refinement_losses(index, adapter, features, next, before));
+        }
+        refined
+    }
+
+    /// `features` and `next` are the tokens leaving the layer at place `index` and
+    /// the block after it, `before` the refined tokens of the layer before, which
+    /// the reference form compares the last layer with: all `[B, T, D]` on the
+    /// adapter's device.
+    fn refinement_losses(
         &self,
         index: usize,
         adapter: &Adapter,

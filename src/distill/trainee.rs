@@ -1,11 +1,16 @@
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::Device;
+use faer::Mat;
 use serde::{Deserialize, Serialize};
 
-use super::{Settings, projections};
+use super::Settings;
+#[cfg(not(target_family = "wasm"))]
+use super::projections;
 use crate::error::Result;
-use crate::nullspace::{Basis, Selection, linearise, reader_of};
+#[cfg(not(target_family = "wasm"))]
+use crate::nullspace::linearise;
+use crate::nullspace::{Basis, Selection, linearise_async, reader_of};
 use crate::refine::Adapter;
 use crate::vit::Vit;
 
@@ -37,6 +42,7 @@ pub struct BasisReport {
     pub random_columns: usize,
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl Trainee {
     /// Puts a student together with adapters from the teacher's weights and new
     /// projection heads, on the student's device.
@@ -63,6 +69,7 @@ impl Trainee {
 ///
 /// # Errors
 /// As [`Basis::select`].
+#[cfg(not(target_family = "wasm"))]
 pub fn adapters(
     teacher: &Vit,
     layers: &[usize],
@@ -70,27 +77,57 @@ pub fn adapters(
     seed: u64,
     device: &Device,
 ) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
+    let started = layers.iter().map(|&layer| {
+        let reader = reader_of(layer, teacher.depth());
+        let block = linearise(&teacher.blocks[reader]);
+        adapter(layer, reader, &block, settings, seed, device)
+    });
+    let started: Vec<_> = started.collect::<Result<_>>()?;
+    Ok(started.into_iter().unzip())
+}
+
+/// As `adapters`, without blocking the thread, which a browser does not allow.
+///
+/// # Errors
+/// As `adapters`, and [`Error::Gpu`](crate::Error::Gpu).
+pub async fn adapters_async(
+    teacher: &Vit,
+    layers: &[usize],
+    settings: &Settings,
+    seed: u64,
+    device: &Device,
+) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
     let mut started = Vec::with_capacity(layers.len());
-    let mut reports = Vec::with_capacity(layers.len());
     for &layer in layers {
         let reader = reader_of(layer, teacher.depth());
-        let selection = Selection {
-            kind: settings.basis,
-            rank: settings.rank,
-            threshold: settings.threshold,
-            seed,
-        };
-        let block = linearise(&teacher.blocks[reader]);
-        let basis = Basis::select(block.as_ref(), &selection, reader)?;
-        started.push(Adapter::from_basis(&basis, device));
-        reports.push(BasisReport {
-            layer,
-            reader,
-            sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
-            sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
-            residual: basis.residual,
-            random_columns: basis.random_columns,
-        });
+        let block = linearise_async(&teacher.blocks[reader]).await?;
+        started.push(adapter(layer, reader, &block, settings, seed, device)?);
     }
-    Ok((started, reports))
+    Ok(started.into_iter().unzip())
+}
+
+fn adapter(
+    layer: usize,
+    reader: usize,
+    block: &Mat<f64>,
+    settings: &Settings,
+    seed: u64,
+    device: &Device,
+) -> Result<(Adapter, BasisReport)> {
+    let selection = Selection {
+        kind: settings.basis,
+        rank: settings.rank,
+        threshold: settings.threshold,
+        seed,
+    };
+    let basis = Basis::select(block.as_ref(), &selection, reader)?;
+    let report = BasisReport {
+        layer,
+        reader,
+        sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
+        sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
+        residual: basis.residual,
+        random_columns: basis.random_columns,
+    };
+    Ok((Adapter::from_basis(&basis, device), report))
 }

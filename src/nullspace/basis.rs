@@ -113,7 +113,10 @@ fn left_singular(matrix: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>)> {
         return None;
     }
     let dim = matrix.nrows();
+    #[cfg(not(target_family = "wasm"))]
     let par = Par::rayon(0);
+    #[cfg(target_family = "wasm")]
+    let par = Par::Seq;
     let mut left = Mat::zeros(dim, dim);
     let mut values = faer::Col::zeros(dim);
     let request = svd_scratch::<f64>(

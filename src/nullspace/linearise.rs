@@ -1,6 +1,8 @@
 use burn::tensor::Tensor;
 use faer::Mat;
 
+use crate::device::read_async;
+use crate::error::Result;
 use crate::vit::Block;
 
 /// The block that reads the tokens leaving block `layer`: the next one, and for
@@ -16,8 +18,29 @@ pub fn reader_of(layer: usize, depth: usize) -> usize {
 /// gate, `fc2(value)` is left, so `W_fc1` is the half that makes the values: what
 /// lies in the left nullspace of the result changes no value, though it may change
 /// gates.
+#[cfg(not(target_family = "wasm"))]
 pub fn linearise(block: &Block) -> Mat<f64> {
-    // burn stores `[in, out]`, the transpose of the formula's matrices.
+    let host = |weight: Tensor<2>| {
+        let shape = weight.dims();
+        matrix(&weight.into_data().iter::<f32>().collect::<Vec<_>>(), shape)
+    };
+    let [fc1, fc2] = factors(block);
+    host(fc1) * host(fc2)
+}
+
+/// As `linearise`, without blocking the thread, which a browser does not allow.
+///
+/// # Errors
+/// [`Error::Gpu`](crate::Error::Gpu).
+pub async fn linearise_async(block: &Block) -> Result<Mat<f64>> {
+    let [fc1, fc2] = factors(block);
+    let shapes = [fc1.dims(), fc2.dims()];
+    let values = [read_async(fc1).await?, read_async(fc2).await?];
+    Ok(matrix(&values[0], shapes[0]) * matrix(&values[1], shapes[1]))
+}
+
+/// burn stores `[in, out]`, the transpose of the formula's matrices.
+fn factors(block: &Block) -> [Tensor<2>; 2] {
     let fc1 = block.mlp.fc1.weight.val();
     let values = match block.mlp.kind().is_plain() {
         true => fc1,
@@ -26,11 +49,9 @@ pub fn linearise(block: &Block) -> Mat<f64> {
             fc1.narrow(1, half, half)
         }
     };
-    host_matrix(values) * host_matrix(block.mlp.fc2.weight.val())
+    [values, block.mlp.fc2.weight.val()]
 }
 
-fn host_matrix(weight: Tensor<2>) -> Mat<f64> {
-    let [rows, cols] = weight.dims();
-    let values: Vec<f32> = weight.into_data().iter::<f32>().collect();
+fn matrix(values: &[f32], [rows, cols]: [usize; 2]) -> Mat<f64> {
     Mat::from_fn(rows, cols, |i, j| f64::from(values[i * cols + j]))
 }

@@ -8,4 +8,6 @@ mod basis;
 mod linearise;
 
 pub use basis::{Basis, BasisKind, Selection};
-pub use linearise::{linearise, reader_of};
+#[cfg(not(target_family = "wasm"))]
+pub use linearise::linearise;
+pub use linearise::{linearise_async, reader_of};

@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::distill::{self, Distiller, adapters, onto};
+use crate::distill::{self, Distiller, adapters};
 use crate::error::{Error, Result};
 use crate::refine::Adapter;
 use crate::train::{OptimizerSettings, ParamOptimizer, Part, Shards, Task, TaskLoss};
@@ -51,17 +51,10 @@ impl Task for Refinement {
         let pass = self.distiller.teacher_pass(images);
         let zero = || Tensor::<1>::zeros([1], &device);
         let (mut outlier, mut info) = (zero(), zero());
-        let mut before = None;
-        let layers = pass.features.into_iter().zip(pass.next).zip(adapters);
-        for (index, ((features, next), adapter)) in layers.enumerate() {
-            let features = onto(features, &device);
-            let next = next.map(|next| onto(next, &device));
-            let losses =
-                self.distiller.refinement_losses(index, adapter, features, next, before.take());
+        for losses in self.distiller.refinements(adapters, pass) {
             let count = part.total(losses.outlier.count).clamp_min(1.0);
             outlier = outlier + losses.outlier.sum / count;
             info = info + losses.info * part.fraction;
-            before = Some(losses.refined);
         }
         let [_, outlier, info] = self.distiller.weigh(zero(), outlier, info);
         let terms = vec![("outlier", outlier.clone().inner()), ("info", info.clone().inner())];

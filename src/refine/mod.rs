@@ -8,5 +8,6 @@ mod training_free;
 
 pub use adapter::{Adapter, low_rank_refine};
 pub use artifacts::{NormStats, NormSummary, patch_norms};
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use patches::on_patches;
 pub use training_free::TrainingFree;

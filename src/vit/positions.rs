@@ -1,6 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Vit;
+use crate::device::read_async;
 use crate::error::{Error, Result};
 
 /// Resamples a learned position embedding `[rows, D]` (row-major) from one patch
@@ -75,7 +76,30 @@ impl Vit {
     /// # Errors
     /// [`Error::Config`] where the model's own grid is not `from`, or `to` is
     /// empty.
+    #[cfg(not(target_family = "wasm"))]
     pub fn with_grid(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
+        let values = || Some(self.pos_embed.as_ref()?.val().into_data().iter().collect());
+        self.regridded(from, to, if from == to { None } else { values() })
+    }
+
+    /// As `with_grid`, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// As `with_grid`, and [`Error::Gpu`].
+    pub async fn with_grid_async(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
+        let values = match &self.pos_embed {
+            Some(positions) if from != to => Some(read_async(positions.val()).await?),
+            _ => None,
+        };
+        self.regridded(from, to, values)
+    }
+
+    fn regridded(
+        &self,
+        from: [usize; 2],
+        to: [usize; 2],
+        positions: Option<Vec<f32>>,
+    ) -> Result<Self> {
         let mut model = self.clone();
         if from == to {
             return Ok(model);
@@ -92,21 +116,18 @@ impl Vit {
             }
             *rope = rope.with_grid(to);
         }
-        let Some(positions) = &self.pos_embed else {
+        let (Some(learned), Some(values)) = (&self.pos_embed, positions) else {
             return Ok(model);
         };
-        let [_, rows, dim] = positions.dims();
+        let [_, rows, dim] = learned.dims();
         let prefix = if self.no_embed_class { 0 } else { self.prefix_tokens() };
         if rows != prefix + from[0] * from[1] || to.contains(&0) {
             return Err(refuse(rows, prefix));
         }
-        model.pos_embed = Some(positions.clone().map(|positions| {
-            let device = positions.device();
-            let values: Vec<f32> = positions.into_data().iter::<f32>().collect();
-            let values = resample_positions(&values, prefix, from, to);
-            let shape = [1, prefix + to[0] * to[1], dim];
-            Tensor::from_data(TensorData::new(values, shape), &device)
-        }));
+        let values = resample_positions(&values, prefix, from, to);
+        let data = TensorData::new(values, [1, prefix + to[0] * to[1], dim]);
+        let on_device = |like: Tensor<3>| Tensor::from_data(data, (&like.device(), like.dtype()));
+        model.pos_embed = Some(learned.clone().map(on_device));
         Ok(model)
     }
 }

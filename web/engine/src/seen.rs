@@ -1,0 +1,239 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use image::RgbImage;
+use singer::device::read_async;
+use singer::distill::map_layers;
+use singer::maps::FeatureMaps;
+use singer::refine::Adapter;
+use singer::vit::Vit;
+
+use crate::error::{Fault, Result};
+use crate::model::Model;
+use crate::numbers::{PanelNumbers, Stage, now};
+
+/// Bytes of features that are kept of an image, over all blocks.
+const MOST_FEATURES: usize = 1 << 30;
+
+/// An image that the models have looked at, and their tokens leaving every block.
+#[derive(Debug)]
+pub struct Seen {
+    pub picture: RgbImage,
+    /// Patches along height and width.
+    pub grid: [usize; 2],
+    teacher: Tokens,
+    student: Option<Tokens>,
+}
+
+#[derive(Debug)]
+struct Tokens {
+    /// `[1, T, D]` by block.
+    blocks: Vec<Tensor<3>>,
+    prefix: usize,
+}
+
+/// One of the panels that show features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Panel {
+    Teacher,
+    Refined,
+    Student,
+}
+
+impl Panel {
+    pub const ALL: [Self; 3] = [Self::Teacher, Self::Refined, Self::Student];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Teacher => "teacher",
+            Self::Refined => "refined",
+            Self::Student => "student",
+        }
+    }
+
+    pub fn named(name: &str) -> Result<Self> {
+        let found = Self::ALL.into_iter().find(|panel| panel.name() == name);
+        found.ok_or_else(|| Fault::new(format!("there is no panel {name}")))
+    }
+}
+
+/// What the panels show: one layer of an image's features.
+#[derive(Debug)]
+pub struct View {
+    pub panels: BTreeMap<Panel, Features>,
+}
+
+/// One panel's features.
+#[derive(Debug)]
+pub struct Features {
+    /// `[1, T, D]`.
+    tokens: Tensor<3>,
+    prefix: usize,
+    /// `[1, P]`.
+    pub norms: Tensor<2>,
+    /// Similarity to the marked patch, `[1, P]`.
+    pub similar: Option<Tensor<2>>,
+    pub numbers: PanelNumbers,
+}
+
+/// What a view is of.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub layer: usize,
+    pub quantile: f64,
+    /// Of the refinement: 0 for none, 1 for the adapter's own.
+    pub strength: f64,
+}
+
+impl Seen {
+    /// Lets the models look at a picture that is whole patches of both.
+    pub async fn new(
+        picture: RgbImage,
+        teacher: &Model,
+        student: Option<&Model>,
+        device: &Device,
+    ) -> Result<(Self, Vec<Stage>)> {
+        let patch = teacher.config.patch_size;
+        let grid = [picture.height(), picture.width()].map(|side| side as usize / patch);
+        let start = now();
+        let of_teacher = tokens(teacher, &picture, grid, device).await?;
+        let between = now();
+        let mut stages = vec![Stage { stage: "teacher", ms: between - start }];
+        let of_student = match student {
+            Some(student) => Some(tokens(student, &picture, grid, device).await?),
+            None => None,
+        };
+        if of_student.is_some() {
+            stages.push(Stage { stage: "student", ms: now() - between });
+        }
+        Ok((Self { picture, grid, teacher: of_teacher, student: of_student }, stages))
+    }
+
+    /// Norms, outliers and refinement of a layer.
+    pub async fn view(
+        &self,
+        wanted: Wanted,
+        adapters: &BTreeMap<usize, Adapter>,
+        maps: &FeatureMaps,
+    ) -> Result<View> {
+        let Wanted { layer, quantile, strength } = wanted;
+        let raw = self.teacher.blocks.get(layer).cloned().ok_or_else(|| {
+            let last = self.teacher.blocks.len() - 1;
+            Fault::new(format!("there is no block {layer}; the teacher's are 0 to {last}"))
+        })?;
+        let prefix = self.teacher.prefix;
+        let mut shown = vec![(Panel::Teacher, layer, raw.clone(), prefix)];
+        if let Some(adapter) = adapters.get(&layer) {
+            let up = adapter.up.val() * strength;
+            let refined = maps.refine(raw, adapter.down.val(), up, prefix)?;
+            shown.push((Panel::Refined, layer, refined, prefix));
+        }
+        if let Some(student) = &self.student {
+            let own = self.student_layer(layer, student.blocks.len(), adapters)?;
+            shown.push((Panel::Student, own, student.blocks[own].clone(), student.prefix));
+        }
+
+        let mut norms = Vec::with_capacity(shown.len());
+        let mut wanted = Vec::with_capacity(2 * shown.len());
+        for (panel, _, tokens, prefix) in &shown {
+            let of_panel = maps.norms(tokens.clone(), *prefix)?;
+            wanted.push(of_panel.clone());
+            // What the refinement does to the teacher's outliers is the question.
+            if *panel != Panel::Refined {
+                wanted.push(maps.outliers(of_panel.clone(), quantile)?.threshold);
+            }
+            norms.push(of_panel);
+        }
+        // Read together: each read is a way to the GPU and back.
+        let values = read_async(Tensor::cat(wanted, 1)).await?;
+        let patches = self.grid[0] * self.grid[1];
+        let (mut at, mut threshold) = (0, 0.0);
+        let mut panels = BTreeMap::new();
+        for ((panel, layer, tokens, prefix), norms) in shown.into_iter().zip(norms) {
+            let of_panel = values[at..at + patches].to_vec();
+            at += patches;
+            if panel != Panel::Refined {
+                threshold = values[at];
+                at += 1;
+            }
+            let numbers = PanelNumbers { layer, norms: of_panel, threshold };
+            panels.insert(panel, Features { tokens, prefix, norms, similar: None, numbers });
+        }
+        Ok(View { panels })
+    }
+
+    /// The student's block that learns from a teacher's: by the mapping of the
+    /// adapters' layers, alone for others.
+    fn student_layer(
+        &self,
+        layer: usize,
+        blocks: usize,
+        adapters: &BTreeMap<usize, Adapter>,
+    ) -> Result<usize> {
+        let depth = self.teacher.blocks.len();
+        let trained: Vec<usize> = adapters.keys().copied().collect();
+        let layers = match trained.contains(&layer) && trained.len() <= blocks {
+            true => trained,
+            false => vec![layer],
+        };
+        let mapped = map_layers(&layers, depth, blocks)?;
+        let place = layers.iter().position(|&own| own == layer).unwrap_or_default();
+        Ok(mapped[place])
+    }
+}
+
+impl View {
+    /// Similarity of every patch to the marked one, panel by panel.
+    pub async fn mark(
+        &mut self,
+        patch: usize,
+        maps: &FeatureMaps,
+    ) -> Result<Vec<(Panel, Vec<f32>)>> {
+        let mut wanted = Vec::with_capacity(self.panels.len());
+        for features in self.panels.values_mut() {
+            let similar = maps.cosine_to(features.tokens.clone(), &[patch], features.prefix)?;
+            features.similar = Some(similar.clone());
+            wanted.push(similar);
+        }
+        let values = read_async(Tensor::cat(wanted, 1)).await?;
+        let patches = values.len() / self.panels.len();
+        let each = values.chunks(patches).map(<[f32]>::to_vec);
+        Ok(self.panels.keys().copied().zip(each).collect())
+    }
+}
+
+/// A model's tokens of a picture, computed.
+async fn tokens(
+    model: &Model,
+    picture: &RgbImage,
+    grid: [usize; 2],
+    device: &Device,
+) -> Result<Tokens> {
+    let config = &model.config;
+    let count = grid[0] * grid[1] + config.prefix_tokens();
+    let bytes = 4 * count * config.embed_dim * config.depth;
+    if bytes > MOST_FEATURES {
+        return Err(Fault::new(format!(
+            "the features of {count} tokens over {} blocks are {} MB, more than {} MB: choose a smaller input",
+            config.depth,
+            bytes >> 20,
+            MOST_FEATURES >> 20
+        )));
+    }
+    let vit = model.vit.with_grid_async(config.grid(), grid).await?;
+    let [width, height] = [picture.width(), picture.height()].map(|side| side as usize);
+    let mut pixels = Vec::with_capacity(3 * width * height);
+    model.preprocess.normalise.append(picture, &mut pixels);
+    let image = Tensor::from_data(TensorData::new(pixels, [1, 3, height, width]), device);
+    let blocks = every_block(&vit, image);
+    if let Some(last) = blocks.last() {
+        // One number, which is there when all of them are.
+        read_async(last.clone().slice([0..1, 0..1, 0..1])).await?;
+    }
+    Ok(Tokens { blocks, prefix: vit.prefix_tokens() })
+}
+
+fn every_block(vit: &Vit, image: Tensor<4>) -> Vec<Tensor<3>> {
+    let layers: Vec<usize> = (0..vit.depth()).collect();
+    vit.intermediate(image, &layers)
+}

@@ -1,0 +1,464 @@
+use std::collections::BTreeMap;
+
+use burn::tensor::TensorData;
+use burn::tensor::wgpu::WgpuSetup;
+use image::RgbImage;
+use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
+use serde::Deserialize;
+use singer::data::{check_size, render};
+use singer::device::{OpenDevice, open_webgpu, read_async};
+use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
+use singer::refine::Adapter;
+use singer::weights::{NamedTensors, PartsFile, WeightsFile};
+use wasm_bindgen::prelude::*;
+
+use crate::canvas::{Canvases, Map, draw_on_host};
+use crate::error::{Fault, Result};
+use crate::faults::Faults;
+use crate::fit::{Fit, FitSettings};
+use crate::model::{Model, bytes_of};
+use crate::numbers::{Stage, now, plain, set};
+use crate::picture::{framed, from_js, to_js};
+use crate::seen::{Panel, Seen, View, Wanted};
+
+#[wasm_bindgen(typescript_custom_section)]
+const TYPES: &str = include_str!("../types.d.ts");
+
+/// Seed of the procedural scenes, that of the program's `scenes:`.
+const SCENES: u64 = 2026;
+
+/// A teacher, its refinement and its student, and the image that they look at.
+///
+/// Calls must not overlap: await each before the next.
+#[wasm_bindgen]
+pub struct Singer {
+    opened: OpenDevice,
+    /// None on the CPU.
+    setup: Option<WgpuSetup>,
+    faults: Faults,
+    maps: FeatureMaps,
+    canvases: Canvases,
+    teacher: Option<Model>,
+    student: Option<Model>,
+    adapters: BTreeMap<usize, Adapter>,
+    seen: Option<Seen>,
+    view: Option<View>,
+    fit: Option<Fit>,
+}
+
+/// `View` of types.d.ts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ViewRequest {
+    layer: usize,
+    quantile: f64,
+    strength: f64,
+}
+
+/// `Look` of types.d.ts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Look {
+    kind: Kind,
+    palette: Palette,
+    upsampling: Upsampling,
+    opacity: f32,
+    range: Option<(f32, f32)>,
+}
+
+#[derive(Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Norm,
+    Similarity,
+}
+
+#[wasm_bindgen]
+impl Singer {
+    /// Opens the browser's WebGPU adapter (`webgpu`), the CPU (`cpu`), or the first of
+    /// them that is there (`auto`). `on_lost` is called once, with a message, when the
+    /// device is lost; every call throws from then on.
+    pub async fn open(
+        #[wasm_bindgen(unchecked_param_type = "\"auto\" | \"webgpu\" | \"cpu\"")] prefer: &str,
+        #[wasm_bindgen(unchecked_param_type = "((message: string) => void) | undefined")]
+        on_lost: Option<Function>,
+    ) -> Result<Singer> {
+        let (opened, setup) = match prefer {
+            "cpu" => (OpenDevice::cpu(), None),
+            "webgpu" => open_webgpu().await.map(|(opened, setup)| (opened, Some(setup)))?,
+            "auto" => match open_webgpu().await {
+                Ok((opened, setup)) => (opened, Some(setup)),
+                Err(_) => (OpenDevice::cpu(), None),
+            },
+            other => return Err(Fault::new(format!("{other}: open auto, webgpu or cpu"))),
+        };
+        let watch = |setup: &WgpuSetup| Faults::watch(&setup.device, on_lost);
+        let faults = setup.as_ref().map(watch).unwrap_or_default();
+        let maps = FeatureMaps::new(&opened);
+        Ok(Self {
+            opened,
+            setup,
+            faults,
+            maps,
+            canvases: Canvases::default(),
+            teacher: None,
+            student: None,
+            adapters: BTreeMap::new(),
+            seen: None,
+            view: None,
+            fit: None,
+        })
+    }
+
+    /// Width, height and format of an encoded image, from its header: to be asked
+    /// before a browser decodes it. Throws for what is no image, or has too many
+    /// pixels.
+    #[wasm_bindgen(js_name = imageSize, unchecked_return_type = "ImageSize")]
+    pub fn image_size(bytes: &Uint8Array) -> Result<JsValue> {
+        // The header; JPEGs may carry a long preview before their size.
+        let head = bytes.subarray(0, bytes.length().min(4 << 20)).to_vec();
+        if head.is_empty() {
+            return Err(Fault::new("the file is empty"));
+        }
+        let format = imagesize::image_type(&head);
+        let size = imagesize::blob_size(&head);
+        let (Ok(format), Ok(size)) = (format, size) else {
+            let text = String::from_utf8_lossy(&head[..head.len().min(512)]);
+            return Err(Fault::new(match text.contains("<svg") || text.contains("<?xml") {
+                true => "an SVG has no pixels: export it as PNG",
+                false => "the file is no image that is known here",
+            }));
+        };
+        check_size(size.width as u64, size.height as u64).map_err(Fault::new)?;
+        let object = Object::new();
+        set(&object, "width", size.width as u32)?;
+        set(&object, "height", size.height as u32)?;
+        set(&object, "format", format!("{format:?}").to_lowercase())?;
+        Ok(object.into())
+    }
+
+    /// What computes, and whether it is lost.
+    #[wasm_bindgen(unchecked_return_type = "DeviceInfo")]
+    pub fn device(&self) -> Result<JsValue> {
+        let object = Object::new();
+        set(&object, "backend", if self.opened.is_cpu { "cpu" } else { "webgpu" })?;
+        set(&object, "name", self.opened.name.as_str())?;
+        set(&object, "maxBindingBytes", self.most_bound() as f64)?;
+        set(&object, "lost", self.faults.lost().map_or(JsValue::NULL, JsValue::from))?;
+        Ok(object.into())
+    }
+
+    /// Takes a teacher from a safetensors file in any published naming; `configs` are
+    /// the texts of files such as config.json beside it. Student, adapters and image
+    /// of the teacher before are dropped.
+    #[wasm_bindgen(js_name = loadTeacher, unchecked_return_type = "ModelInfo")]
+    pub async fn load_teacher(
+        &mut self,
+        name: &str,
+        bytes: &Uint8Array,
+        #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] configs: JsValue,
+    ) -> Result<JsValue> {
+        let teacher = self.load(name, bytes, configs)?;
+        let info = plain(&teacher.info)?;
+        self.student = None;
+        self.adapters.clear();
+        self.seen = None;
+        self.view = None;
+        self.fit = None;
+        self.teacher = Some(teacher);
+        Ok(info)
+    }
+
+    /// Takes a student of the teacher.
+    #[wasm_bindgen(js_name = loadStudent, unchecked_return_type = "ModelInfo")]
+    pub async fn load_student(
+        &mut self,
+        name: &str,
+        bytes: &Uint8Array,
+        #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] configs: JsValue,
+    ) -> Result<JsValue> {
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        let patch = teacher.config.patch_size;
+        let student = self.load(name, bytes, configs)?;
+        if student.config.patch_size != patch {
+            return Err(Fault::new(format!(
+                "the teacher's patches are {patch} pixels wide and the student's {}; their maps can be compared for equal ones only",
+                student.config.patch_size
+            )));
+        }
+        let info = plain(&student.info)?;
+        self.student = Some(student);
+        self.seen = None;
+        self.view = None;
+        Ok(info)
+    }
+
+    /// Forgets the student.
+    #[wasm_bindgen(js_name = removeStudent)]
+    pub fn remove_student(&mut self) {
+        self.student = None;
+        self.seen = None;
+        self.view = None;
+    }
+
+    /// Takes the teacher's adapters from the `singer.safetensors` of a run.
+    #[wasm_bindgen(js_name = loadAdapters, unchecked_return_type = "AdapterInfo")]
+    pub fn load_adapters(&mut self, name: &str, bytes: &Uint8Array) -> Result<JsValue> {
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        let file = PartsFile::new(WeightsFile::from_bytes(name, bytes_of(name, bytes)?)?);
+        let (depth, width) = (teacher.vit.depth(), teacher.vit.embed_dim());
+        let mut adapters = BTreeMap::new();
+        let mut rank = 0;
+        for layer in file.layers()? {
+            let adapter = file.adapter(layer, &self.opened.device)?;
+            let of = adapter.down.dims();
+            if layer >= depth || of[0] != width {
+                return Err(Fault::new(format!(
+                    "{name}: its adapter is for block {layer} and tokens of width {}; the teacher's blocks are 0 to {} and its width {width}",
+                    of[0],
+                    depth - 1
+                )));
+            }
+            rank = of[1];
+            adapters.insert(layer, adapter);
+        }
+        let layers: Vec<usize> = adapters.keys().copied().collect();
+        self.adapters = adapters;
+        self.fit = None;
+        self.view = None;
+        let object = Object::new();
+        set(&object, "layers", plain(&layers)?)?;
+        set(&object, "rank", rank as u32)?;
+        Ok(object.into())
+    }
+
+    /// Shows an image to the models: scaled so that its shorter side is `side` pixels
+    /// (0: the teacher's own) and cropped to whole patches.
+    #[wasm_bindgen(unchecked_return_type = "Looked")]
+    pub async fn look(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Image")] image: JsValue,
+        side: usize,
+    ) -> Result<JsValue> {
+        self.faults.check()?;
+        let start = now();
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        let own = teacher.config.img_size;
+        let short = if side == 0 { own[0].min(own[1]) } else { side };
+        let filter = teacher.preprocess.interpolation;
+        let picture = framed(&from_js(&image)?, short, teacher.config.patch_size, filter)?;
+        self.check_attention(&picture)?;
+        let mut times = vec![Stage { stage: "prepare", ms: now() - start }];
+        let device = &self.opened.device;
+        let (seen, stages) = Seen::new(picture, teacher, self.student.as_ref(), device).await?;
+        self.faults.check()?;
+        times.extend(stages);
+        let object = Object::new();
+        let size = [seen.picture.height(), seen.picture.width()];
+        set(&object, "size", plain(&size)?)?;
+        set(&object, "grid", plain(&seen.grid)?)?;
+        set(&object, "image", to_js(&seen.picture))?;
+        set(&object, "times", plain(&times)?)?;
+        self.seen = Some(seen);
+        self.view = None;
+        Ok(object.into())
+    }
+
+    /// Norms and outliers of a layer, of its refinement and of the student's layer
+    /// that learns from it; what `draw` draws from now on.
+    #[wasm_bindgen(unchecked_return_type = "Maps")]
+    pub async fn maps(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "View")] view: JsValue,
+    ) -> Result<JsValue> {
+        self.faults.check()?;
+        let start = now();
+        let request: ViewRequest = from_value("view", view)?;
+        let ViewRequest { layer, quantile, strength } = request;
+        if !strength.is_finite() {
+            return Err(Fault::new("the strength must be a finite number"));
+        }
+        let seen = self.seen.as_ref().ok_or_else(no_image)?;
+        let wanted = Wanted { layer, quantile, strength };
+        let view = seen.view(wanted, &self.adapters, &self.maps).await?;
+        self.faults.check()?;
+        let object = Object::new();
+        set(&object, "grid", plain(&seen.grid)?)?;
+        for panel in Panel::ALL {
+            let numbers = view.panels.get(&panel).map(|features| features.numbers.to_js());
+            set(&object, panel.name(), numbers.transpose()?.unwrap_or(JsValue::NULL))?;
+        }
+        set(&object, "times", plain(&[Stage { stage: "maps", ms: now() - start }])?)?;
+        self.view = Some(view);
+        Ok(object.into())
+    }
+
+    /// Cosine similarity of every patch to one of them (counted row by row), panel by
+    /// panel; what `draw` draws for the kind `similarity`.
+    #[wasm_bindgen(unchecked_return_type = "Record<Panel, Float32Array | null>")]
+    pub async fn similarity(&mut self, patch: usize) -> Result<JsValue> {
+        self.faults.check()?;
+        let view = self.view.as_mut().ok_or_else(no_view)?;
+        let found: BTreeMap<_, _> = view.mark(patch, &self.maps).await?.into_iter().collect();
+        let object = Object::new();
+        for panel in Panel::ALL {
+            let values = found.get(&panel).map(|values| Float32Array::from(values.as_slice()));
+            set(&object, panel.name(), values.map_or(JsValue::NULL, JsValue::from))?;
+        }
+        Ok(object.into())
+    }
+
+    /// Draws a panel of the current view at the canvas' own size in pixels.
+    pub fn draw(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Panel")] panel: &str,
+        #[wasm_bindgen(unchecked_param_type = "OffscreenCanvas | HTMLCanvasElement")]
+        canvas: JsValue,
+        #[wasm_bindgen(unchecked_param_type = "Look")] look: JsValue,
+    ) -> Result<()> {
+        self.faults.check()?;
+        let look: Look = from_value("look", look)?;
+        let panel = Panel::named(panel)?;
+        let seen = self.seen.as_ref().ok_or_else(no_image)?;
+        let view = self.view.as_ref().ok_or_else(no_view)?;
+        let name = panel.name();
+        let features = view.panels.get(&panel);
+        let features =
+            features.ok_or_else(|| Fault::new(format!("this layer has no {name} features")))?;
+        let tensor = match look.kind {
+            Kind::Norm => features.norms.clone(),
+            Kind::Similarity => {
+                features.similar.clone().ok_or_else(|| Fault::new("no patch is marked"))?
+            }
+        };
+        let colouring = Colouring {
+            palette: look.palette,
+            upsampling: look.upsampling,
+            range: look
+                .range
+                .map_or(ColourRange::Automatic, |(low, high)| ColourRange::Fixed(low, high)),
+            opacity: look.opacity,
+        };
+        // On the CPU backend everything is there at once.
+        let values = match &self.setup {
+            Some(_) => Vec::new(),
+            None => tensor.to_data().iter::<f32>().collect(),
+        };
+        let map = Map { values: &values, tensor, grid: seen.grid, picture: &seen.picture };
+        match &self.setup {
+            Some(setup) => {
+                self.canvases.draw_on_gpu(setup, panel, &canvas, &map, &colouring, &self.maps)
+            }
+            None => draw_on_host(&canvas, &map, &colouring),
+        }
+    }
+
+    /// A procedural scene, the one that the program calls `scenes:SEED`.
+    #[wasm_bindgen(unchecked_return_type = "Image")]
+    pub fn scene(&self, seed: usize, side: u32) -> Result<JsValue> {
+        if !(1..=2048).contains(&side) {
+            return Err(Fault::new(format!("a scene's side is 1 to 2048 pixels, not {side}")));
+        }
+        Ok(to_js(&render(SCENES, seed, side).image))
+    }
+
+    /// Begins to fit new adapters to the teacher on these images.
+    #[wasm_bindgen(js_name = startFit)]
+    pub async fn start_fit(
+        &mut self,
+        #[wasm_bindgen(unchecked_param_type = "Image[]")] images: Array,
+        #[wasm_bindgen(unchecked_param_type = "FitSettings")] settings: JsValue,
+    ) -> Result<()> {
+        self.faults.check()?;
+        let settings: FitSettings = from_value("settings", settings)?;
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        let images: Vec<RgbImage> =
+            images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
+        let fit = Fit::new(teacher, &images, settings, &self.opened.device).await?;
+        self.adapters = fit.adapters();
+        self.fit = Some(fit);
+        self.faults.check()
+    }
+
+    /// One step of the fit; its adapters are those of the next `maps`.
+    #[wasm_bindgen(js_name = fitStep, unchecked_return_type = "FitStep")]
+    pub async fn fit_step(&mut self) -> Result<JsValue> {
+        self.faults.check()?;
+        let fit = self.fit.as_mut().ok_or_else(|| Fault::new("no fit has begun"))?;
+        let done = fit.step().await?;
+        self.adapters = fit.adapters();
+        self.faults.check()?;
+        plain(&done)
+    }
+
+    /// The current adapters as a safetensors file, which `loadAdapters` and the
+    /// program read.
+    pub async fn adapters(&self) -> Result<Uint8Array> {
+        let mut file = NamedTensors::default();
+        for (layer, adapter) in &self.adapters {
+            for (half, tensor) in [("down", adapter.down.val()), ("up", adapter.up.val())] {
+                let shape = tensor.dims();
+                let data = TensorData::new(read_async(tensor).await?, shape);
+                file.tensors.insert(format!("adapter.{layer}.{half}"), data);
+            }
+        }
+        let layers: Vec<usize> = self.adapters.keys().copied().collect();
+        let layers = serde_json::to_string(&layers).unwrap_or_default();
+        file.metadata.insert("layers".into(), layers);
+        let bytes = file.to_bytes().map_err(Fault::new)?;
+        Ok(Uint8Array::from(bytes.as_slice()))
+    }
+}
+
+impl Singer {
+    fn load(&self, name: &str, bytes: &Uint8Array, configs: JsValue) -> Result<Model> {
+        self.faults.check()?;
+        let configs = from_value("configs", configs)?;
+        let bytes = bytes_of(name, bytes)?;
+        Model::load(name, bytes, &configs, &self.opened.device, self.most_bound())
+    }
+
+    /// Bytes that a shader can bind at most.
+    fn most_bound(&self) -> u64 {
+        match &self.opened.gpu {
+            Some(gpu) => gpu.limits().max_storage_buffer_binding_size,
+            None => u64::from(u32::MAX),
+        }
+    }
+
+    /// Refuses a picture whose attention weights the device cannot bind.
+    fn check_attention(&self, picture: &RgbImage) -> Result<()> {
+        for model in self.teacher.iter().chain(&self.student) {
+            let config = &model.config;
+            let patch = config.patch_size as u32;
+            let patches = (picture.width() / patch) as u64 * (picture.height() / patch) as u64;
+            let tokens = patches + config.prefix_tokens() as u64;
+            let needed = 4 * tokens * tokens * config.num_heads as u64;
+            let limit = self.most_bound();
+            if needed > limit {
+                return Err(Fault::new(format!(
+                    "the attention of {tokens} tokens takes {} MB, and this device binds {} MB at most: choose a smaller input",
+                    needed / 1_000_000,
+                    limit / 1_000_000
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: JsValue) -> Result<T> {
+    serde_wasm_bindgen::from_value(value).map_err(|error| Fault::new(format!("{what}: {error}")))
+}
+
+fn no_teacher() -> Fault {
+    Fault::new("load a teacher first")
+}
+
+fn no_image() -> Fault {
+    Fault::new("let the models look at an image first")
+}
+
+fn no_view() -> Fault {
+    Fault::new("ask for maps first")
+}

@@ -1,0 +1,135 @@
+/** What shows features. */
+export type Panel = "teacher" | "refined" | "student";
+
+/** Pixels, row by row, four bytes each: red, green, blue, and an alpha that is ignored. */
+export interface Image {
+    data: Uint8ClampedArray;
+    width: number;
+    height: number;
+}
+
+export interface ImageSize {
+    width: number;
+    height: number;
+    format: string;
+}
+
+export interface DeviceInfo {
+    backend: "webgpu" | "cpu";
+    name: string;
+    /** Bytes that one kernel can bind. */
+    maxBindingBytes: number;
+    /** Why the device is gone; every call throws then. */
+    lost: string | null;
+}
+
+export interface ModelInfo {
+    /** timm's name, or a description. */
+    arch: string;
+    /** Whose names the file's tensors have. */
+    naming: string;
+    /** Blocks. */
+    depth: number;
+    /** Of a token. */
+    width: number;
+    /** Side of a patch in pixels. */
+    patch: number;
+    /** The model's own input, height and width in pixels. */
+    size: [number, number];
+    /** Class and register tokens before the patch tokens. */
+    prefix: number;
+    parameters: number;
+    /** What the file leaves open and was assumed. */
+    assumed: string[];
+}
+
+export interface AdapterInfo {
+    /** The teacher's blocks that have an adapter, from 0. */
+    layers: number[];
+    rank: number;
+}
+
+/** How long a stage took until its results were there. */
+export interface Stage {
+    stage: string;
+    ms: number;
+}
+
+export interface Looked {
+    /** Height and width in pixels of what the models saw. */
+    size: [number, number];
+    /** Patches along height and width. */
+    grid: [number, number];
+    image: Image;
+    times: Stage[];
+}
+
+export interface View {
+    /** The teacher's block, from 0. */
+    layer: number;
+    /** Of the image's norms, above which a patch is an outlier: 0 to 1. */
+    quantile: number;
+    /** Of the refinement: 0 none, 1 the adapter's own. */
+    strength: number;
+}
+
+export interface PanelNumbers {
+    /** The block of the panel's own model. */
+    layer: number;
+    /** L2 norm of every patch token, row by row. */
+    norms: Float32Array;
+    /** The quantile: of the teacher's norms, also for the refined ones; the student's own. */
+    threshold: number;
+    /** Patches above it. */
+    outliers: number;
+    median: number;
+    max: number;
+    /** Largest over median. */
+    ratio: number;
+}
+
+export interface Maps {
+    grid: [number, number];
+    teacher: PanelNumbers;
+    /** Null where the layer has no adapter. */
+    refined: PanelNumbers | null;
+    /** Null without a student. */
+    student: PanelNumbers | null;
+    times: Stage[];
+}
+
+export interface Look {
+    kind: "norm" | "similarity";
+    palette: "inferno" | "viridis" | "magma" | "turbo" | "grey";
+    upsampling: "nearest" | "bilinear";
+    /** Share of the map over the image: 1 for the map alone. */
+    opacity: number;
+    /** Values of the first and the last colour; null for the map's own least and largest. */
+    range: [number, number] | null;
+}
+
+export interface FitSettings {
+    /** The teacher's blocks; the last one is always added. */
+    layers: number[];
+    /** Of the images in pixels; 0 for the teacher's own. */
+    side: number;
+    /** Of the adapters. */
+    rank: number;
+    quantile: number;
+    /** Highest learning rate of AdamW; a half cosine leads from it to zero. */
+    lr: number;
+    steps: number;
+    /** Weight of the outlier loss. */
+    outlier: number;
+    /** Weight of the information loss. */
+    info: number;
+}
+
+export interface FitStep {
+    step: number;
+    steps: number;
+    /** The weighted losses of the step's images, before the step. */
+    outlier: number;
+    info: number;
+    done: boolean;
+}
