@@ -16,6 +16,8 @@ mod hostile;
 mod hostile_images;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/memory.rs"]
+mod memory;
 #[path = "library/methods.rs"]
 mod methods;
 #[path = "library/namings.rs"]
