@@ -51,4 +51,5 @@ fi
     find . -type f ! -name files.json ! -name '*.d.ts' -printf '%P\n' | sort | xargs sha256sum |
         sed 's/^\([0-9a-f]*\)  \(.*\)$/{"path":"\2","sha256":"\1"}/' | paste -sd , | sed 's/.*/[&]/'
 ) >"$dist/files.json"
+sed -i "s/^const VERSION = .*/const VERSION = \"$(sha256sum <"$dist/files.json" | cut -c 1-16)\";/" "$dist/sw.js"
 du -h "$dist/pkg/singer_web_bg.wasm"

@@ -1,10 +1,13 @@
-#[cfg(not(target_family = "wasm"))]
-use std::sync::mpsc;
-
+use async_channel::Receiver;
 use wgpu::BufferUsages;
 
 use super::Gpu;
 use crate::error::{Error, Result};
+
+const READING: &str = "reading back";
+
+/// What became of mapping a buffer.
+type Mapped = std::result::Result<(), wgpu::BufferAsyncError>;
 
 /// Part of a buffer that a shader reads or writes.
 #[derive(Debug, Clone, PartialEq)]
@@ -80,30 +83,50 @@ impl Gpu {
     /// [`Error::Gpu`] where the device is lost.
     #[cfg(not(target_family = "wasm"))]
     pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
-        let doing = "reading back";
-        let failed = |reason: String| Error::Gpu { doing: doing.into(), reason };
+        let (staging, mapped) = self.stage(slice)?;
+        self.wait()?;
+        collect(&staging, mapped.try_recv().map_err(|_| failed("it did not answer"))?)
+    }
+
+    /// As `read`, without blocking the thread, which a browser does not allow. Outside
+    /// of browsers somebody else must [`wait`](Self::wait) meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost.
+    pub async fn read_async<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
+        let (staging, mapped) = self.stage(slice)?;
+        collect(&staging, mapped.recv().await.map_err(|_| failed("it did not answer"))?)
+    }
+
+    /// A copy that is being mapped, and where it is said when it is.
+    fn stage(&self, slice: &Slice) -> Result<(wgpu::Buffer, Receiver<Mapped>)> {
         let describe = wgpu::BufferDescriptor {
             label: Some("singer.read"),
             size: slice.size,
             usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
             mapped_at_creation: false,
         };
-        let (sender, receiver) = mpsc::channel();
-        let staging = self.checked(doing, || {
+        let (sender, receiver) = async_channel::bounded(1);
+        let staging = self.checked(READING, || {
             let staging = self.device().create_buffer(&describe);
             let mut encoder = self.device().create_command_encoder(&Default::default());
             encoder.copy_buffer_to_buffer(&slice.buffer, slice.offset, &staging, 0, slice.size);
             self.queue().submit([encoder.finish()]);
             staging.map_async(wgpu::MapMode::Read, .., move |result| {
-                let _ = sender.send(result);
+                let _ = sender.try_send(result);
             });
             staging
         })?;
-        self.wait()?;
-        let mapped = receiver.try_recv().map_err(|_| failed("it did not answer".into()))?;
-        mapped.map_err(|error| failed(error.to_string()))?;
-        let view = staging.get_mapped_range(..).map_err(|error| failed(error.to_string()))?;
-        let values = bytemuck::pod_collect_to_vec(&view);
-        Ok(values)
+        Ok((staging, receiver))
     }
+}
+
+fn collect<T: bytemuck::Pod>(staging: &wgpu::Buffer, mapped: Mapped) -> Result<Vec<T>> {
+    mapped.map_err(|error| failed(&error.to_string()))?;
+    let view = staging.get_mapped_range(..).map_err(|error| failed(&error.to_string()))?;
+    Ok(bytemuck::pod_collect_to_vec(&view))
+}
+
+fn failed(reason: &str) -> Error {
+    Error::Gpu { doing: READING.into(), reason: reason.into() }
 }

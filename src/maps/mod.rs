@@ -7,9 +7,9 @@ mod lending;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
 
-use crate::device::OpenDevice;
 #[cfg(not(target_family = "wasm"))]
 use crate::device::read;
+use crate::device::{OpenDevice, read_async};
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
@@ -258,11 +258,36 @@ impl FeatureMaps {
         }
     }
 
+    /// As `picture`, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// As `picture`.
+    pub async fn picture_async(
+        &self,
+        map: Tensor<2>,
+        size: [usize; 2],
+        colouring: &Colouring,
+        under: Option<&RgbaImage>,
+    ) -> Result<RgbaImage> {
+        check_picture(map.dims(), size, under)?;
+        match &self.gpu {
+            Some(gpu) => {
+                let pixels = paint(gpu, map, size, size[1], colouring, under)?;
+                let bytes: Vec<u8> = gpu.read_async(&pixels).await?;
+                Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+            }
+            None => {
+                let grid = map.dims();
+                Ok(draw(&read_async(map).await?, grid, size, colouring, under))
+            }
+        }
+    }
+
     /// The same picture in the GPU's memory, to be shown without reading it back:
     /// RGBA, a row every `row_stride` pixels. None on the CPU backend.
     ///
     /// # Errors
-    /// As [`picture`](Self::picture).
+    /// As `picture`.
     pub fn picture_on_gpu(
         &self,
         map: Tensor<2>,

@@ -106,10 +106,8 @@ fn an_adapter_file_that_does_not_fit_itself_is_refused() {
     let layers = |layers: &str| [("layers".to_owned(), layers.to_owned())].into();
     let tensor = |shape: [usize; 2]| burn::tensor::TensorData::zeros::<f32, _>(shape);
     let parts = |down: [usize; 2], up: [usize; 2], metadata| {
-        let tensors = [
-            ("adapter.3.down".to_owned(), tensor(down)),
-            ("adapter.3.up".to_owned(), tensor(up)),
-        ];
+        let tensors =
+            [("adapter.3.down".to_owned(), tensor(down)), ("adapter.3.up".to_owned(), tensor(up))];
         NamedTensors { tensors: tensors.into(), metadata }.write(&path).unwrap();
         PartsFile::new(WeightsFile::open(&path).unwrap())
     };

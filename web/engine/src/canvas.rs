@@ -5,7 +5,7 @@ use burn::tensor::wgpu::WgpuSetup;
 use image::RgbImage;
 use singer::data::{EvalTransform, Resize, eval_crop};
 use singer::gpu::Slice;
-use singer::maps::{Colouring, FeatureMaps, draw};
+use singer::maps::{Colouring, FeatureMaps};
 use singer::vit::Interpolation;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{
@@ -32,9 +32,9 @@ struct Surface {
     size: [usize; 2],
 }
 
-/// A map to draw: values on the host for the CPU, in the GPU's memory otherwise.
+/// A map to draw.
 pub struct Map<'a> {
-    pub values: &'a [f32],
+    /// `[1, P]`.
     pub tensor: Tensor<2>,
     /// Patches along height and width.
     pub grid: [usize; 2],
@@ -164,15 +164,19 @@ fn show(
     Ok(())
 }
 
-/// Draws a map where there is no GPU.
-pub fn draw_on_host(canvas: &JsValue, map: &Map, colouring: &Colouring) -> Result<()> {
+/// Draws a map by way of the host: on the CPU, and for software GPUs, whose pictures
+/// browsers do not show.
+pub async fn draw_by_host(
+    canvas: &JsValue,
+    map: &Map<'_>,
+    colouring: &Colouring,
+    maps: &FeatureMaps,
+) -> Result<()> {
     let canvas = Canvas::of(canvas)?;
     let [height, width] = canvas.size();
-    if height == 0 || width == 0 {
-        return Err(Fault::new("the canvas has no pixels"));
-    }
     let under = under(map, [height, width], colouring);
-    let picture = draw(map.values, map.grid, [height, width], colouring, under.as_ref());
+    let tensor = map.tensor.clone().reshape(map.grid);
+    let picture = maps.picture_async(tensor, [height, width], colouring, under.as_ref()).await?;
     let refused = |_: JsValue| Fault::new("the canvas cannot be drawn on");
     let data = ImageData::new_with_u8_clamped_array_and_sh(
         Clamped(picture.as_raw()),

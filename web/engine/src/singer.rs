@@ -12,7 +12,7 @@ use singer::refine::Adapter;
 use singer::weights::{NamedTensors, PartsFile, WeightsFile};
 use wasm_bindgen::prelude::*;
 
-use crate::canvas::{Canvases, Map, draw_on_host};
+use crate::canvas::{Canvases, Map, draw_by_host};
 use crate::error::{Fault, Result};
 use crate::faults::Faults;
 use crate::fit::{Fit, FitSettings};
@@ -35,6 +35,8 @@ pub struct Singer {
     opened: OpenDevice,
     /// None on the CPU.
     setup: Option<WgpuSetup>,
+    /// Whether the GPU is a software rasteriser.
+    software: bool,
     faults: Faults,
     maps: FeatureMaps,
     canvases: Canvases,
@@ -95,8 +97,11 @@ impl Singer {
         let watch = |setup: &WgpuSetup| Faults::watch(&setup.device, on_lost);
         let faults = setup.as_ref().map(watch).unwrap_or_default();
         let maps = FeatureMaps::new(&opened);
+        let is_software =
+            |setup: &WgpuSetup| setup.adapter.get_info().device_type == wgpu::DeviceType::Cpu;
         Ok(Self {
             opened,
+            software: setup.as_ref().is_some_and(is_software),
             setup,
             faults,
             maps,
@@ -308,8 +313,9 @@ impl Singer {
         Ok(object.into())
     }
 
-    /// Draws a panel of the current view at the canvas' own size in pixels.
-    pub fn draw(
+    /// Draws a panel of the current view at the canvas' own size in pixels: on a GPU
+    /// without reading anything back.
+    pub async fn draw(
         &mut self,
         #[wasm_bindgen(unchecked_param_type = "Panel")] panel: &str,
         #[wasm_bindgen(unchecked_param_type = "OffscreenCanvas | HTMLCanvasElement")]
@@ -339,17 +345,12 @@ impl Singer {
                 .map_or(ColourRange::Automatic, |(low, high)| ColourRange::Fixed(low, high)),
             opacity: look.opacity,
         };
-        // On the CPU backend everything is there at once.
-        let values = match &self.setup {
-            Some(_) => Vec::new(),
-            None => tensor.to_data().iter::<f32>().collect(),
-        };
-        let map = Map { values: &values, tensor, grid: seen.grid, picture: &seen.picture };
-        match &self.setup {
+        let map = Map { tensor, grid: seen.grid, picture: &seen.picture };
+        match self.setup.as_ref().filter(|_| !self.software) {
             Some(setup) => {
                 self.canvases.draw_on_gpu(setup, panel, &canvas, &map, &colouring, &self.maps)
             }
-            None => draw_on_host(&canvas, &map, &colouring),
+            None => draw_by_host(&canvas, &map, &colouring, &self.maps).await,
         }
     }
 

@@ -23,7 +23,8 @@ const methods = {
     async open(prefer) {
         await init();
         singer = await Singer.open(prefer, fail);
-        return singer.device();
+        const device = singer.device();
+        return { ...device, name: device.name || (await adapterName()) };
     },
 
     attach(panel, canvas) {
@@ -83,7 +84,7 @@ const methods = {
             const own = { ...look, kind, range: fixed };
             const canvas = canvases.get(panel);
             if (canvas) {
-                singer.draw(panel, canvas, own);
+                await singer.draw(panel, canvas, own);
             }
             drawn.set(panel, own);
         }
@@ -102,14 +103,14 @@ const methods = {
         return (await singer.adapters()).buffer;
     },
 
-    picture(panel, width, height) {
+    async picture(panel, width, height) {
         const canvas = canvases.get(panel);
         const look = drawn.get(panel);
         if (!canvas || !look) {
             throw new Error(`nothing is drawn for the ${panel}`);
         }
         // A canvas of WebGPU can be copied only in the task that drew it.
-        singer.draw(panel, canvas, look);
+        await singer.draw(panel, canvas, look);
         const copy = new OffscreenCanvas(width, height);
         const context = copy.getContext("2d");
         context.imageSmoothingEnabled = false;
@@ -117,6 +118,12 @@ const methods = {
         return copy.transferToImageBitmap();
     },
 };
+
+/** What the browser tells of its adapter. */
+async function adapterName() {
+    const { vendor = "", architecture = "" } = (await navigator.gpu.requestAdapter())?.info ?? {};
+    return `${vendor} ${architecture}`.trim();
+}
 
 async function keep(image) {
     const key = nextKey++;

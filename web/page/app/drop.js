@@ -1,0 +1,67 @@
+/** Files that are dropped, pasted, picked or photographed. */
+
+import { byId } from "./dom.js";
+
+const isModel = (file) => file.name.endsWith(".safetensors");
+const isConfig = (file) => file.name.endsWith(".json");
+/** Ends of names that a page would not take for images by their type. */
+const isOther = (file) => /\.(pth|pt|bin|onnx|zip|txt|pdf|mp4|toml)$/i.test(file.name);
+
+/**
+ * Calls back with the files that belong together.
+ *
+ * @param {(images: File[]) => void} onImages
+ * @param {(model: File, configs: Record<string, string>) => void} onModel
+ * @param {(message: string) => void} onOther
+ */
+export function listen(onImages, onModel, onOther) {
+    const sort = async (files) => {
+        const models = files.filter(isModel);
+        const configs = files.filter(isConfig);
+        const others = files.filter(isOther);
+        const images = files.filter((file) => ![...models, ...configs, ...others].includes(file));
+        if (others.length > 0) {
+            onOther(`${others[0].name}: neither an image nor a .safetensors file`);
+        }
+        if (models.length > 1) {
+            onOther("several .safetensors files at once: open one, and say what it is");
+        } else if (models.length === 1) {
+            const texts = await Promise.all(configs.map((file) => file.text()));
+            const named = configs.map(({ name }, at) => [name, texts[at]]);
+            onModel(models[0], Object.fromEntries(named));
+        } else if (configs.length > 0) {
+            onOther(`${configs[0].name}: open it together with the .safetensors file beside it`);
+        }
+        if (images.length > 0) {
+            onImages(images);
+        }
+    };
+    for (const id of ["file", "camera", "model-file"]) {
+        byId(id).addEventListener("change", ({ target }) => {
+            const files = [...target.files];
+            // The same file can be picked again.
+            target.value = "";
+            sort(files);
+        });
+    }
+    addEventListener("paste", ({ clipboardData }) => {
+        const files = [...(clipboardData?.files ?? [])];
+        if (files.length > 0) {
+            sort(files);
+        }
+    });
+    addEventListener("dragover", (event) => {
+        event.preventDefault();
+        document.body.classList.add("dragging");
+    });
+    addEventListener("dragleave", ({ relatedTarget }) => {
+        if (relatedTarget === null) {
+            document.body.classList.remove("dragging");
+        }
+    });
+    addEventListener("drop", (event) => {
+        event.preventDefault();
+        document.body.classList.remove("dragging");
+        sort([...event.dataTransfer.files]);
+    });
+}
