@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need (software Vulkan) and runs them all.
+# Installs what the tests need and runs them all; with arguments, those of the
+# library and the program that `cargo test` finds by them.
 #
 # Fusion and autotune stay off: autotune takes 15-30 s for each new matrix shape
 # on a software rasteriser.
@@ -14,4 +15,7 @@ if ! find "${icd_folders[@]}" -name 'lvp_icd*' 2>/dev/null | grep -q .; then
     $sudo apt-get install -y -q mesa-vulkan-drivers
 fi
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-exec cargo test --release --no-default-features --features cli "$@"
+cargo test --release --no-default-features --features cli "$@"
+if [ $# = 0 ]; then
+    SINGER_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/singer" bash tests/browser/run.sh
+fi

@@ -41,10 +41,6 @@ cp -r web/page/. "$dist"
 cp -r web/models "$dist/models"
 "$bindgen" --target web --remove-name-section --remove-producers-section --out-dir "$dist/pkg" "$CARGO_TARGET_DIR/$target/web/singer_web.wasm"
 cp web/package/package.json web/package/README.md "$dist/pkg"
-if command -v wasm-opt >/dev/null; then
-    wasm-opt -Oz --all-features "$dist/pkg/singer_web_bg.wasm" -o "$dist/pkg/optimised.wasm"
-    mv "$dist/pkg/optimised.wasm" "$dist/pkg/singer_web_bg.wasm"
-fi
 # What the service worker keeps for use without a network.
 (
     cd "$dist"

@@ -5,6 +5,8 @@ import { chromium } from "playwright-core";
 import { serve } from "./server.mjs";
 
 export const DIST = resolve(process.env.SINGER_WEB_DIST ?? "../../web/dist");
+/** In tests of the page alone: the software rasteriser needs seconds for each picture. */
+export const ON_CPU = { query: "?device=cpu" };
 /** A forward pass takes seconds where there is no GPU. */
 export const PATIENCE = 120_000;
 
@@ -26,12 +28,14 @@ export function launch({ webgpu = true } = {}) {
 }
 
 /**
- * Opens the page in a context of its own; `check` fails on anything that the console,
- * the page or the network reported.
+ * Opens the page in a context of its own until the test `t` ends; `check` fails on
+ * anything that the console, the page or the network reported.
  */
-export async function open(browser, { query = "", hash = "", patches, ...options } = {}) {
+export async function open(t, browser, { query = "", hash = "", patches, ...options } = {}) {
     const server = await serve(DIST, patches);
+    t.after(() => server.close());
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
+    t.after(() => context.close());
     const page = await context.newPage();
     const complaints = [];
     page.on("console", (message) => {
@@ -47,16 +51,7 @@ export async function open(browser, { query = "", hash = "", patches, ...options
         }
     });
     await page.goto(`${server.url}${query}${hash}`);
-    return {
-        page,
-        context,
-        server,
-        check: () => assert.deepEqual(complaints, []),
-        close: async () => {
-            await context.close();
-            await server.close();
-        },
-    };
+    return { page, context, check: () => assert.deepEqual(complaints, []) };
 }
 
 /** Waits until nothing runs; gives the error that is shown, if one is. */

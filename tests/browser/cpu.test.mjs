@@ -9,8 +9,8 @@ before(async () => {
 });
 after(() => browser.close());
 
-test("a browser without WebGPU is told so, and the maps appear all the same", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("a browser without WebGPU is told so, and the maps appear all the same", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     assert.equal(await settled(page), null);
     assert.ok(await page.isVisible("#notice"));
     assert.match(await text(page, "#notice"), /Chrome and Edge.*Safari.*Firefox/);
@@ -18,11 +18,10 @@ test("a browser without WebGPU is told so, and the maps appear all the same", { 
     assert.ok((await number(page, "#ratio-teacher")) > 3);
     assert.equal(await redrawn(page, () => set(page, "overlay", 0.4)), null);
     check();
-    await close();
 });
 
-test("adapters are fitted on the CPU too", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("adapters are fitted on the CPU too", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     await set(page, "layer", 0);
@@ -34,5 +33,4 @@ test("adapters are fitted on the CPU too", { timeout: PATIENCE }, async () => {
     const [first, last] = await page.$eval("#loss", ({ dataset }) => [dataset.first, dataset.last].map(Number));
     assert.ok(last < first, `from ${first} to ${last}`);
     check();
-    await close();
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
+import { launch, ON_CPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
 import { brokenCheckpoints, checkpoint, cutJpeg, empty, hugeJpeg, jpeg, noImage, svg } from "./files.mjs";
 
 let browser;
@@ -19,8 +19,8 @@ async function refusal(page, action) {
     return settled(page);
 }
 
-test("images that cannot be shown get a message each, and the page goes on", { timeout: 2 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("images that cannot be shown get a message each, and the page goes on", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     for (const [file, said] of [
@@ -35,22 +35,20 @@ test("images that cannot be shown get a message each, and the page goes on", { t
     }
     assert.equal(await redrawn(page, () => drop(page, [jpeg])), null);
     check();
-    await close();
 });
 
-test("of more than fifty images the first fifty are kept, and the page says so", { timeout: 2 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("of more than fifty images the first fifty are kept, and the page says so", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     const many = Array.from({ length: 52 }, (_, at) => ({ ...jpeg, name: `image-${at}.jpg` }));
     assert.match(await refusal(page, () => drop(page, many)), /image-50\.jpg: 50 images are open already.*and 1 more/);
     assert.equal(await page.$$eval("#strip li", (all) => all.length), 50);
     check();
-    await close();
 });
 
-test("checkpoints that cannot be loaded leave the model that was there", { timeout: 2 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("checkpoints that cannot be loaded leave the model that was there", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     for (const [file, said] of brokenCheckpoints()) {
@@ -62,11 +60,10 @@ test("checkpoints that cannot be loaded leave the model that was there", { timeo
     assert.match(await text(page, "#model-info"), /2 blocks of width 8/);
     assert.equal(await redrawn(page, () => set(page, "layer", 1)), null);
     check();
-    await close();
 });
 
-test("switching models and controls while computing ends with what was asked last", { timeout: 3 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("switching models and controls while computing ends with what was asked last", { timeout: 3 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     await settled(page);
     await drop(page, [checkpoint("one.safetensors", { seed: 1 })]);
     await set(page, "layer", 1);
@@ -79,10 +76,9 @@ test("switching models and controls while computing ends with what was asked las
     assert.match(await text(page, "#model-info"), /width 16/);
     assert.equal(await redrawn(page, () => set(page, "quantile", 0.95)), null);
     check();
-    await close();
 });
 
-test("after a lost GPU device the page starts again with what was opened", { timeout: 3 * PATIENCE }, async () => {
+test("after a lost GPU device the page starts again with what was opened", { timeout: 3 * PATIENCE }, async (t) => {
     const patches = {
         "engine/worker.js": `
             const request = GPUAdapter.prototype.requestDevice;
@@ -96,7 +92,7 @@ test("after a lost GPU device the page starts again with what was opened", { tim
             globalThis.Worker = class extends RealWorker { constructor(...args) { super(...args); workers.push(this); } };
             `,
     };
-    const { page, close } = await open(browser, { patches });
+    const { page } = await open(t, browser, { patches });
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     await redrawn(page, () => drop(page, [jpeg]));
@@ -107,5 +103,4 @@ test("after a lost GPU device the page starts again with what was opened", { tim
     assert.equal(await page.isVisible("#lost"), false);
     assert.match(await text(page, "#model-info"), /2 blocks of width 8/);
     assert.equal(await page.$$eval("#strip li", (all) => all.length), 1);
-    await close();
 });

@@ -4,7 +4,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { launch, number, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
+import { launch, number, ON_CPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
 import { checkpoint, jpeg, otherJpeg } from "./files.mjs";
 
 const CONTROLS = { layer: 5, quantile: 0.9, strength: 0.5, overlay: 0.5, palette: "viridis", upsampling: "bilinear", range: "own" };
@@ -25,8 +25,8 @@ const colours = (page, panel) =>
         return new Set(new Uint32Array(data.buffer)).size;
     });
 
-test("the page loads its models and draws all panels of a scene", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("the page loads its models and draws all panels of a scene", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     assert.equal(await settled(page), null);
     assert.match(await text(page, "#device"), /WebGPU/);
     assert.equal(await page.isVisible("#notice"), false);
@@ -36,11 +36,10 @@ test("the page loads its models and draws all panels of a scene", { timeout: PAT
     const [raw, refined] = [await number(page, "#ratio-teacher"), await number(page, "#ratio-refined")];
     assert.ok(raw > 3 && refined < 2, `the refinement lowers ${raw} to ${refined}`);
     check();
-    await close();
 });
 
-test("every control redraws the maps and stands in the address", { timeout: 2 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("every control redraws the maps and stands in the address", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     await settled(page);
     for (const [id, value] of Object.entries(CONTROLS)) {
         assert.equal(await redrawn(page, () => set(page, id, value)), null, id);
@@ -61,22 +60,20 @@ test("every control redraws the maps and stands in the address", { timeout: 2 * 
         assert.equal(await page.$eval(`#${id}`, (control) => control.value), String(value), id);
     }
     check();
-    await close();
 });
 
-test("a block without an adapter says which blocks have one", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("a block without an adapter says which blocks have one", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await redrawn(page, () => set(page, "layer", 1));
     assert.match(await text(page, 'figure[data-panel="refined"] .cover'), /choose 3 or 5/);
     await redrawn(page, () => set(page, "layer", 3));
     assert.equal(await page.isVisible('figure[data-panel="refined"] .cover'), false);
     check();
-    await close();
 });
 
-test("the keyboard alone marks a patch and reads its similarity", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("the keyboard alone marks a patch and reads its similarity", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await page.focus('figure[data-panel="teacher"] .over');
     await redrawn(page, () => page.keyboard.press("Enter"));
@@ -87,22 +84,20 @@ test("the keyboard alone marks a patch and reads its similarity", { timeout: PAT
     await redrawn(page, () => page.keyboard.press("Escape"));
     assert.equal(await page.isVisible("#similar"), false);
     check();
-    await close();
 });
 
-test("a dropped JPEG is shown and named, and its pixels stay out of the address", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser, { hash: "#block=5" });
+test("a dropped JPEG is shown and named, and its pixels stay out of the address", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, { ...ON_CPU, hash: "#block=5" });
     await settled(page);
     assert.equal(await redrawn(page, () => drop(page, [jpeg, otherJpeg])), null);
     assert.deepEqual(await page.$$eval("#strip button", (all) => all.map((button) => button.ariaLabel)), ["Show tall.jpg", "Show small.jpg"]);
     assert.equal(await redrawn(page, () => page.click("#strip li:first-child button")), null);
     assert.equal(await page.evaluate(() => location.hash), "#block=5");
     check();
-    await close();
 });
 
-test("a picked file and a pasted one are opened too", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("a picked file and a pasted one are opened too", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     const file = { name: jpeg.name, mimeType: jpeg.type, buffer: jpeg.bytes };
     assert.equal(await redrawn(page, () => page.setInputFiles("#file", file)), null);
@@ -114,11 +109,10 @@ test("a picked file and a pasted one are opened too", { timeout: PATIENCE }, asy
     assert.equal(await redrawn(page, () => page.evaluate(paste, [...otherJpeg.bytes])), null);
     assert.equal(await page.$$eval("#strip button", (all) => all.length), 2);
     check();
-    await close();
 });
 
-test("norms equal the native program's", { timeout: 2 * PATIENCE, skip: !process.env.SINGER_BIN && "SINGER_BIN is not set" }, async () => {
-    const { page, check, close } = await open(browser);
+test("norms equal the native program's", { timeout: 2 * PATIENCE, skip: !process.env.SINGER_BIN && "SINGER_BIN is not set" }, async (t) => {
+    const { page, check } = await open(t, browser);
     await settled(page);
     const folder = mkdtempSync(join(tmpdir(), "singer-page-"));
     for (const image of [jpeg, otherJpeg]) {
@@ -143,7 +137,6 @@ test("norms equal the native program's", { timeout: 2 * PATIENCE, skip: !process
     }
     rmSync(folder, { recursive: true });
     check();
-    await close();
 });
 
 /** The numbers of a layer, from an engine of the page's own kind. */
@@ -175,8 +168,8 @@ function near(found, wanted, what) {
     }
 }
 
-test("a dropped checkpoint becomes the teacher, and is there the next time", { timeout: 2 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("a dropped checkpoint becomes the teacher, and is there the next time", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     assert.equal(await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")])), null);
     assert.match(await text(page, "#model-info"), /2 blocks of width 8/);
@@ -195,11 +188,10 @@ test("a dropped checkpoint becomes the teacher, and is there the next time", { t
     await settled(page);
     assert.doesNotMatch(await text(page, "#stored"), /tiny/);
     check();
-    await close();
 });
 
-test("training in the page lowers the loss, and its adapters are saved and loaded", { timeout: 3 * PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("training in the page lowers the loss, and its adapters are saved and loaded", { timeout: 3 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     await set(page, "layer", 0);
@@ -222,22 +214,20 @@ test("training in the page lowers the loss, and its adapters are saved and loade
     assert.equal(await redrawn(page, () => drop(page, [{ name: "mine.safetensors", bytes }])), null);
     assert.equal(await number(page, "#ratio-refined"), trained);
     check();
-    await close();
 });
 
-test("the panels are saved as one PNG", { timeout: PATIENCE }, async () => {
-    const { page, check, close } = await open(browser);
+test("the panels are saved as one PNG", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
     const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-png")]);
     const bytes = readFileSync(await saved.path());
     assert.equal(bytes.subarray(1, 4).toString(), "PNG");
     assert.ok(bytes.readUInt32BE(16) > 4 * 512, "four panels wide");
     check();
-    await close();
 });
 
-test("the main thread is never blocked for long while the models look", { timeout: PATIENCE }, async () => {
-    const { page, close } = await open(browser);
+test("the main thread is never blocked for long while the models look", { timeout: PATIENCE }, async (t) => {
+    const { page } = await open(t, browser);
     await settled(page);
     await page.evaluate(() => {
         globalThis.longest = 0;
@@ -254,11 +244,10 @@ test("the main thread is never blocked for long while the models look", { timeou
     const tasks = await page.evaluate(() => globalThis.longest);
     // The test machine's cores are shared with the rasteriser: half a second would be a task, not its queue.
     assert.ok(tasks < 500, `${tasks} ms`);
-    await close();
 });
 
-test("the page works without a network once it was loaded", { timeout: 2 * PATIENCE }, async () => {
-    const { page, context, check, close } = await open(browser);
+test("the page works without a network once it was loaded", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, context, check } = await open(t, browser, ON_CPU);
     await settled(page);
     await page.waitForFunction(() => navigator.serviceWorker.controller, null, { timeout: PATIENCE });
     await context.setOffline(true);
@@ -266,5 +255,4 @@ test("the page works without a network once it was loaded", { timeout: 2 * PATIE
     assert.equal(await settled(page), null);
     assert.ok((await colours(page, "teacher")) > 10);
     check();
-    await close();
 });

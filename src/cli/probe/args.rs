@@ -158,9 +158,9 @@ pub(super) struct SegmentArgs {
     pub(super) fit: FitArgs,
     #[command(flatten)]
     pub(super) dense: DenseArgs,
-    /// Images to learn from: a published layout (`ade20k:`, `camvid:`, `pairs:` and a
-    /// path; its training part is taken), `scenes:N`, or a folder that holds `images`
-    /// and `annotations` (PNG files of the same names), or one below `images`
+    /// Images to learn from: a published layout (`ade20k:`, `camvid:` and a path; its
+    /// training part is taken), `scenes:N`, or a folder that holds `images` and
+    /// `annotations` (PNG files of the same names), or one below `images`
     /// (`set/images/train`); in a zip too (`x.zip/set/images/train`)
     #[arg(long, value_name = "PLACE")]
     pub(super) train: String,
@@ -192,10 +192,10 @@ pub(super) struct DepthArgs {
     pub(super) fit: FitArgs,
     #[command(flatten)]
     pub(super) dense: DenseArgs,
-    /// Images to learn from: a published layout (`nyu:`, `depth:` and a path; its
-    /// training part is taken), `scenes:N`, or a folder that holds `images` and `depth`
-    /// (16-bit PNG files of the same names), or one below `images` (`set/images/train`);
-    /// in a zip too (`x.zip/set/images/train`)
+    /// Images to learn from: a published layout (`nyu:` and a path; its training part
+    /// is taken), `scenes:N`, or a folder that holds `images` and `depth` (16-bit PNG
+    /// files of the same names), or one below `images` (`set/images/train`); in a zip too
+    /// (`x.zip/set/images/train`)
     #[arg(long, value_name = "PLACE")]
     pub(super) train: String,
     /// Images to measure on, in the same form; of a layout its test part

@@ -1,4 +1,3 @@
-use std::path::Path;
 use std::sync::Arc;
 
 use super::{DenseSet, LabelMap, SegmentationSet, VOID, check_pairs, png};
@@ -22,7 +21,7 @@ const CAMVID: [&str; 11] = [
     "bicyclist",
 ];
 /// The layouts by the word before the colon.
-const LAYOUTS: [&str; 3] = ["ade20k", "camvid", "pairs"];
+const LAYOUTS: [&str; 2] = ["ade20k", "camvid"];
 /// Classes of the scene parsing benchmark.
 const ADE20K: usize = 150;
 
@@ -65,50 +64,35 @@ impl SegmentSet {
     ///   `training/` and `validation/`; 0 does not count, the 150 classes are from 1;
     /// - `camvid:PATH`, SegNet's eleven classes: `images/` and `annotations/`, or
     ///   `train/` and `trainannot/`; 11 and 255 do not count;
-    /// - `pairs:PATH` or a plain path: `images/` and `annotations/`, both with folders
-    ///   for the parts or without, and `classes.txt` with a name on each line; 255
-    ///   does not count;
     /// - `scenes:N` or `scenes:A-B`, procedural scenes of `side` pixels.
     ///
     /// A path may be a zip file or lead into one; the set may lie deeper below it.
     /// Label maps are looked into when they are read, or all by [`check`](Self::check).
+    /// Plain folders are read by [`LabelPairs`](super::LabelPairs).
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Data`] with the file's name, and [`Error::Config`] for
-    /// scenes that cannot be.
+    /// another layout and scenes that cannot be.
     pub fn open(place: &str, split: Split, side: usize) -> Result<Self> {
         if let Some(scenes) = scenes(place, split, side)? {
             let background = std::iter::once("background".to_owned());
             let classes = background.chain(scenes.classes().iter().cloned()).collect();
             return Ok(Self { source: Source::Scenes(Arc::new(scenes)), classes });
         }
-        let (kind, path) = kind(place, &LAYOUTS).unwrap_or(("pairs", Path::new(place)));
+        let Some((kind, path)) = kind(place, &LAYOUTS) else {
+            return Err(Error::config(format!(
+                "{place}: begins with none of ade20k:, camvid: and scenes:"
+            )));
+        };
         let tree = Tree::open(path)?;
-        match kind {
-            "ade20k" => {
-                let tree = tree.inside(&["annotations/"], "ADE20K's scene parsing benchmark")?;
-                let classes = ade20k_classes(&tree)?;
-                Self::paired(tree, split, classes, Numbering::FromOne)
-            }
-            "camvid" => {
-                let tree = tree.inside(&["annotations/", "trainannot/"], "CamVid")?;
-                let classes = CAMVID.map(str::to_owned).to_vec();
-                Self::paired(tree, split, classes, Numbering::FromZero(&[11, 255]))
-            }
-            _ => {
-                let tree =
-                    tree.inside(&["annotations/"], "the set, with images and annotations")?;
-                if !tree.has("classes.txt") {
-                    return Err(Error::data(
-                        tree.path("classes.txt"),
-                        "is missing; write the name of a class on each line, in the order of their numbers from 0",
-                    ));
-                }
-                let lines = tree.lines("classes.txt")?;
-                let classes = lines.into_iter().map(|(_, name)| name).collect();
-                Self::paired(tree, split, classes, Numbering::FromZero(&[255]))
-            }
+        if kind == "ade20k" {
+            let tree = tree.inside(&["annotations/"], "ADE20K's scene parsing benchmark")?;
+            let classes = ade20k_classes(&tree)?;
+            return Self::paired(tree, split, classes, Numbering::FromOne);
         }
+        let tree = tree.inside(&["annotations/", "trainannot/"], "CamVid")?;
+        let classes = CAMVID.map(str::to_owned).to_vec();
+        Self::paired(tree, split, classes, Numbering::FromZero(&[11, 255]))
     }
 
     /// Whether a place is not a plain path but begins with a layout's name.
@@ -122,10 +106,7 @@ impl SegmentSet {
         classes: Vec<String>,
         numbering: Numbering,
     ) -> Result<Self> {
-        if classes.len() < 2 {
-            return Err(Error::data(tree.root(), "has fewer than two classes of pixels"));
-        }
-        let (images, truths) = pairs(&tree, split, "annotations", Some("annot"))?;
+        let (images, truths) = pairs(&tree, split)?;
         let images = Arc::new(FileSet::unlabelled(&tree, images));
         Ok(Self { source: Source::Files { images, tree, truths, numbering }, classes })
     }
@@ -141,34 +122,29 @@ impl SegmentSet {
     }
 }
 
-/// Images and their counterparts: `images/…/NAME` and `beside/…/NAME.png`, or
-/// `SPLIT/NAME` and `SPLITsuffix/NAME.png`.
-pub(super) fn pairs(
-    tree: &Tree,
-    split: Split,
-    beside: &str,
-    suffix: Option<&str>,
-) -> Result<(Vec<String>, Vec<String>)> {
+/// Images and their label maps: `images/…/NAME` and `annotations/…/NAME.png`, or
+/// `SPLIT/NAME` and `SPLITannot/NAME.png`.
+fn pairs(tree: &Tree, split: Split) -> Result<(Vec<String>, Vec<String>)> {
     let mut folders: Vec<(String, String)> = tree
         .split_folders("images/", split)
         .into_iter()
         .map(|folder| {
             let inner = folder["images/".len()..].to_owned();
-            (folder, format!("{beside}/{inner}"))
+            (folder, format!("annotations/{inner}"))
         })
         .collect();
-    if let (true, Some(suffix)) = (folders.is_empty(), suffix) {
+    if folders.is_empty() {
         folders = tree
             .split_folders("", split)
             .into_iter()
             .map(|folder| {
-                let truths = format!("{}{suffix}/", folder.trim_end_matches('/'));
+                let truths = format!("{}annot/", folder.trim_end_matches('/'));
                 (folder, truths)
             })
             .collect();
     }
     if folders.is_empty() {
-        folders.push(("images/".into(), format!("{beside}/")));
+        folders.push(("images/".into(), "annotations/".into()));
     }
     let (mut images, mut truths) = (Vec::new(), Vec::new());
     for (from, to) in folders {

@@ -126,6 +126,7 @@ function withoutAdapter() {
 /** After a control or the mark has changed. */
 function changed(input) {
     writeAddress();
+    clearError();
     if (input) {
         run("Looking at the image", look);
     } else if (running === 0 && images.chosen !== null) {
