@@ -78,10 +78,12 @@ const methods = {
         const similarity = patch === null ? null : await singer.similarity(patch);
         const kind = similarity ? "similarity" : "norm";
         const there = PANELS.filter((panel) => maps[panel]);
-        const range = shared && kind === "norm" ? extent(there.map((panel) => maps[panel].norms)) : null;
+        // A student's features are in a space of their own, so are its norms.
+        const alike = there.filter((panel) => panel !== "student");
+        const range = shared ? extent(alike.map((panel) => maps[panel].norms)) : null;
         for (const panel of there) {
-            const fixed = kind === "similarity" ? [-1, 1] : range;
-            const own = { ...look, kind, range: fixed };
+            const fixed = alike.includes(panel) ? range : null;
+            const own = { ...look, kind, range: kind === "similarity" ? [-1, 1] : fixed };
             const canvas = canvases.get(panel);
             if (canvas) {
                 await singer.draw(panel, canvas, own);
