@@ -226,24 +226,14 @@ test("the panels are saved as one PNG", { timeout: PATIENCE }, async (t) => {
     check();
 });
 
-test("the main thread is never blocked for long while the models look", { timeout: PATIENCE }, async (t) => {
-    const { page } = await open(t, browser);
+test("the engine is in a worker: the page's own thread never loads it", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
-    await page.evaluate(() => {
-        globalThis.longest = 0;
-        let last = performance.now();
-        const tick = () => {
-            const now = performance.now();
-            globalThis.longest = Math.max(globalThis.longest, now - last);
-            last = now;
-            setTimeout(tick, 0);
-        };
-        tick();
-    });
-    await redrawn(page, () => page.click("#scene"));
-    const tasks = await page.evaluate(() => globalThis.longest);
-    // The test machine's cores are shared with the rasteriser: half a second would be a task, not its queue.
-    assert.ok(tasks < 500, `${tasks} ms`);
+    assert.deepEqual(page.workers().map((worker) => new URL(worker.url()).pathname), ["/demo/engine/worker.js"]);
+    const loaded = await page.evaluate(() => performance.getEntriesByType("resource").map(({ name }) => name));
+    assert.ok(loaded.some((name) => name.endsWith("engine/client.js")));
+    assert.ok(!loaded.some((name) => name.includes("/pkg/")), loaded.join(" "));
+    check();
 });
 
 test("the page works without a network once it was loaded", { timeout: 2 * PATIENCE }, async (t) => {

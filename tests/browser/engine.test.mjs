@@ -1,0 +1,177 @@
+// The package on its own, as another page would use it.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { launch, ON_CPU, open, PATIENCE, settled } from "./browser.mjs";
+import { checkpoint } from "./files.mjs";
+
+let browser;
+before(async () => {
+    browser = await launch();
+});
+after(() => browser.close());
+
+/** Runs a function in a page with `Singer` and the bytes of tiny models. */
+async function inPage(t, work) {
+    const { page, check } = await open(t, browser, ON_CPU);
+    await settled(page);
+    const teacher = [...checkpoint("teacher").bytes];
+    const student = [...checkpoint("student", { seed: 2, dim: 4, heads: 1 }).bytes];
+    // As text: the page's policy allows no code that is made from strings.
+    const given = await page.evaluate(`(async () => {
+        const { default: init, Singer } = await import(new URL("pkg/singer_web.js", document.baseURI).href);
+        await init();
+        const bytes = (values) => new Uint8Array(values);
+        const models = { teacher: bytes([${teacher}]), student: bytes([${student}]) };
+        return (${work})(Singer, models);
+    })()`);
+    check();
+    return given;
+}
+
+test("WebGPU and the CPU give the same norms, thresholds and similarities", { timeout: PATIENCE }, async (t) => {
+    const work = async (Singer, { teacher, student }) => {
+        const all = [];
+        for (const prefer of ["webgpu", "cpu"]) {
+            const singer = await Singer.open(prefer);
+            await singer.loadTeacher("teacher", teacher, {});
+            await singer.loadStudent("student", student, {});
+            await singer.startFit([singer.scene(1, 8)], { layers: [0], side: 0, rank: 4, quantile: 0.9, lr: 1e-3, steps: 1, outlier: 1, info: 1 });
+            await singer.look(singer.scene(7, 64), 16);
+            const numbers = [];
+            for (const [layer, strength] of [[0, 1], [1, 0.5], [0, 2]]) {
+                const maps = await singer.maps({ layer, quantile: 0.8, strength });
+                const similar = await singer.similarity(5);
+                for (const panel of ["teacher", "refined", "student"]) {
+                    const { norms, threshold, median, max } = maps[panel];
+                    numbers.push(...norms, threshold, median, max, ...similar[panel]);
+                }
+            }
+            all.push({ backend: singer.device().backend, numbers });
+            singer.free();
+        }
+        return all;
+    };
+    const [gpu, cpu] = await inPage(t, work);
+    assert.deepEqual([gpu.backend, cpu.backend], ["webgpu", "cpu"]);
+    assert.equal(gpu.numbers.length, cpu.numbers.length);
+    gpu.numbers.forEach((value, at) => {
+        const off = Math.abs(value - cpu.numbers[at]) / Math.max(1, Math.abs(cpu.numbers[at]));
+        assert.ok(off < 1e-3, `${at}: ${value} and ${cpu.numbers[at]}`);
+    });
+});
+
+test("a map is drawn in the colours of its palette, over the image where asked", { timeout: PATIENCE }, async (t) => {
+    const work = async (Singer, { teacher }) => {
+        const drawn = [];
+        for (const prefer of ["webgpu", "cpu"]) {
+            const singer = await Singer.open(prefer);
+            await singer.loadTeacher("teacher", teacher, {});
+            const white = { data: new Uint8ClampedArray(4 * 64).fill(255), width: 8, height: 8 };
+            await singer.look(white, 0);
+            const { grid, teacher: { norms } } = await singer.maps({ layer: 1, quantile: 0.9, strength: 1 });
+            const pixels = async (look) => {
+                const canvas = new OffscreenCanvas(20, 20);
+                await singer.draw("teacher", canvas, { kind: "norm", palette: "grey", upsampling: "nearest", range: null, ...look });
+                const { data } = canvas.getContext("2d").getImageData(0, 0, 20, 20);
+                const at = (patch) => 4 * (20 * (10 * Math.floor(patch / grid[1]) + 5) + 10 * (patch % grid[1]) + 5);
+                return [norms.indexOf(Math.min(...norms)), norms.indexOf(Math.max(...norms))].map((patch) => [...data.slice(at(patch), at(patch) + 4)]);
+            };
+            drawn.push([await pixels({ opacity: 1 }), await pixels({ opacity: 0 }), await pixels({ opacity: 0.5 })]);
+            singer.free();
+        }
+        return drawn;
+    };
+    const white = [255, 255, 255, 255];
+    const wanted = [
+        [[0, 0, 0, 255], white],
+        [white, white],
+        [[128, 128, 128, 255], white],
+    ];
+    assert.deepEqual(await inPage(t, work), [wanted, wanted]);
+});
+
+test("what cannot be done throws an error of one line", { timeout: PATIENCE }, async (t) => {
+    const work = async (Singer, { teacher }) => {
+        const said = [];
+        const refused = async (action) => {
+            try {
+                await action();
+                said.push("nothing was thrown");
+            } catch (error) {
+                said.push(error instanceof Error ? error.message : `no Error but ${error}`);
+            }
+        };
+        await refused(() => Singer.open("quantum"));
+        const singer = await Singer.open("cpu");
+        const view = { layer: 0, quantile: 0.9, strength: 1 };
+        const scene = singer.scene(0, 16);
+        const look = { kind: "norm", palette: "grey", upsampling: "nearest", opacity: 1, range: null };
+        const fit = { layers: [0], side: 0, rank: 4, quantile: 0.9, lr: 1e-3, steps: 1, outlier: 1, info: 1 };
+        await refused(() => singer.look(scene, 0));
+        await singer.loadTeacher("teacher", teacher, {});
+        await refused(() => singer.maps(view));
+        await singer.look(scene, 0);
+        await refused(() => singer.draw("teacher", new OffscreenCanvas(4, 4), look));
+        await refused(() => singer.maps({ ...view, layer: 2 }));
+        await refused(() => singer.maps({ ...view, quantile: 2 }));
+        await refused(() => singer.maps({ ...view, strength: Number.NaN }));
+        await refused(() => singer.maps({ layer: "first" }));
+        await singer.maps(view);
+        await refused(() => singer.similarity(99));
+        await refused(() => singer.draw("nobody", new OffscreenCanvas(4, 4), look));
+        await refused(() => singer.draw("student", new OffscreenCanvas(4, 4), look));
+        await refused(() => singer.draw("teacher", new OffscreenCanvas(0, 4), look));
+        await refused(() => singer.draw("teacher", {}, look));
+        await refused(() => singer.look(scene, 3));
+        await refused(() => singer.look(scene, 4000));
+        await refused(() => singer.look({ ...scene, width: 5 }, 0));
+        await refused(() => singer.scene(0, 0));
+        await refused(() => singer.fitStep());
+        await refused(() => singer.startFit([], fit));
+        await refused(() => singer.startFit([scene], { ...fit, rank: 9 }));
+        await refused(() => singer.startFit([scene], { ...fit, lr: 0 }));
+        return said;
+    };
+    const wanted = [
+        /open auto, webgpu or cpu/,
+        /load a teacher first/,
+        /look at an image first/,
+        /ask for maps first/,
+        /no block 2; the teacher's are 0 to 1/,
+        /quantile is 2/,
+        /finite/,
+        /view: /,
+        /99/,
+        /no panel nobody/,
+        /no student features/,
+        /cannot draw|no pixels/,
+        /wants a canvas/,
+        /leave no patch of 4x4/,
+        /patches, more than 8192/,
+        /not 5x16 pixels/,
+        /not 0/,
+        /no fit has begun/,
+        /0 images/,
+        /rank/,
+        /learning rate is 0/,
+    ];
+    const said = await inPage(t, work);
+    assert.equal(said.length, wanted.length, said.join("\n"));
+    said.forEach((message, at) => {
+        assert.match(message, wanted[at]);
+        assert.ok(!message.includes("\n") && message.length < 300, message);
+    });
+});
+
+test("the README's ten lines run", { timeout: PATIENCE }, async (t) => {
+    const work = async (Singer, { teacher }) => {
+        const singer = await Singer.open("auto");
+        await singer.loadTeacher("teacher.safetensors", teacher, {});
+        await singer.look(singer.scene(0, 256), 0);
+        const { teacher: shown } = await singer.maps({ layer: 1, quantile: 0.97, strength: 1 });
+        const look = { kind: "norm", palette: "inferno", upsampling: "nearest", opacity: 1, range: null };
+        await singer.draw("teacher", document.body.appendChild(document.createElement("canvas")), look);
+        return shown.ratio;
+    };
+    assert.ok((await inPage(t, work)) >= 1);
+});
