@@ -16,6 +16,8 @@ mod singer;
 
 pub use singer::Singer;
 
+use std::sync::Once;
+
 use wasm_bindgen::prelude::wasm_bindgen;
 
 unsafe extern "C" {
@@ -29,7 +31,10 @@ unsafe extern "C" {
 /// runs all of them again: a millisecond each.
 #[wasm_bindgen(start)]
 fn construct() {
-    // SAFETY: nothing else has run, and this is the only call.
-    unsafe { __wasm_call_ctors() };
-    console_error_panic_hook::set_once();
+    static CONSTRUCTED: Once = Once::new();
+    CONSTRUCTED.call_once(|| {
+        // SAFETY: nothing else has run, and this is the only call.
+        unsafe { __wasm_call_ctors() };
+        console_error_panic_hook::set_once();
+    });
 }

@@ -78,11 +78,14 @@ enum Kind {
 #[wasm_bindgen]
 impl Singer {
     /// Opens the browser's WebGPU adapter (`webgpu`), the CPU (`cpu`), or the first of
-    /// them that is there (`auto`). `on_lost` is called once, with a message, when the
+    /// them that is there (`auto`). `onLost` is called once, with a message, when the
     /// device is lost; every call throws from then on.
     pub async fn open(
         #[wasm_bindgen(unchecked_param_type = "\"auto\" | \"webgpu\" | \"cpu\"")] prefer: &str,
-        #[wasm_bindgen(unchecked_param_type = "((message: string) => void) | undefined")]
+        #[wasm_bindgen(
+            js_name = onLost,
+            unchecked_optional_param_type = "(message: string) => void"
+        )]
         on_lost: Option<Function>,
     ) -> Result<Singer> {
         let (opened, setup) = match prefer {
