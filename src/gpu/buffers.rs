@@ -85,7 +85,9 @@ impl Gpu {
     pub fn read<T: bytemuck::Pod>(&self, slice: &Slice) -> Result<Vec<T>> {
         let (staging, mapped) = self.stage(slice)?;
         self.wait()?;
-        collect(&staging, mapped.try_recv().map_err(|_| failed("it did not answer"))?)
+        // Another thread that waits may be the one that is about to answer.
+        let mapped = pollster::block_on(mapped.recv());
+        collect(&staging, mapped.map_err(|_| failed("it did not answer"))?)
     }
 
     /// As `read`, without blocking the thread, which a browser does not allow. Outside
