@@ -41,9 +41,9 @@ async function run() {
 }
 
 try {
-    globalThis.result = await run();
+    globalThis.measured = await run();
 } catch (error) {
-    globalThis.result = { error: String(error) };
+    globalThis.measured = { error: String(error) };
 }
 document.getElementById("state").textContent = "Done: median milliseconds of a forward pass; ratio is SiNGER over onnxruntime-web.";
-document.getElementById("result").textContent = JSON.stringify(globalThis.result, null, 4);
+document.getElementById("result").textContent = JSON.stringify(globalThis.measured, null, 4);

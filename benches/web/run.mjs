@@ -24,8 +24,8 @@ const browser = await chromium.launch({
 });
 const page = await browser.newPage();
 await page.goto(`${server.url}?backend=${backend}&rounds=${rounds}`);
-await page.waitForFunction(() => globalThis.result, null, { timeout: 3_600_000 });
-const { times, ...result } = await page.evaluate(() => globalThis.result);
+await page.waitForFunction(() => globalThis.measured, null, { timeout: 3_600_000 });
+const { times, ...result } = await page.evaluate(() => globalThis.measured);
 console.log(JSON.stringify(result, null, 4));
 await browser.close();
 await server.close();

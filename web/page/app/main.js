@@ -56,7 +56,7 @@ async function start() {
     const prefer = new URLSearchParams(location.search).get("device") ?? "auto";
     engine = await Engine.start(prefer, { onLost });
     const { backend, name } = engine.device;
-    byId("device").textContent = backend === "cpu" ? `CPU (${name})` : `WebGPU${name && ` (${name})`}`;
+    byId("device").textContent = backend === "cpu" ? "CPU" : `WebGPU${name && ` (${name})`}`;
     byId("notice").hidden = backend !== "cpu" || prefer === "cpu";
     images.use(engine);
     models.use(engine);
