@@ -20,6 +20,7 @@
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
 //! - [`export`]: models as timm, transformers and ONNX read them.
 //! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
+//! - [`frozen`]: features of a model that is not trained, by the shaders on a GPU.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
 //! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
@@ -44,11 +45,13 @@ pub mod error;
 pub mod eval;
 #[cfg(not(target_family = "wasm"))]
 pub mod export;
+pub mod frozen;
 pub mod gpu;
 #[cfg(feature = "hub")]
 pub mod hub;
 #[cfg(not(target_family = "wasm"))]
 pub mod inspect;
+mod lending;
 pub mod loss;
 pub mod maps;
 #[cfg(not(target_family = "wasm"))]

@@ -1,30 +1,52 @@
-//! Hand-written WGSL for feature maps, on wgpu alone: it knows nothing of burn.
+//! Hand-written WGSL for feature maps and a ViT's forward pass, on wgpu alone: it
+//! knows nothing of burn.
 //!
-//! Each type here stands for one file of `shaders/`. A [`Recording`] collects
+//! Each type here stands for a file of `shaders/`. A [`Recording`] collects
 //! dispatches and submits them together; [`Slice`]s are the buffers they work on.
 //! [`maps`](crate::maps) lends it burn's tensors.
 //!
 //! The shaders need no more than WebGPU's default limits and no feature. Tensors
 //! larger than one binding are worked through in groups of images.
 
+mod attention;
 mod buffers;
 mod colormap;
 mod context;
 mod cosine_map;
 mod gram;
+mod layer_norm;
+mod linear;
 mod low_rank_refine;
 mod norm_quantile;
 mod patch_norm;
 mod recording;
+mod swiglu;
 mod tokens;
+mod unfold;
 
+pub use attention::Attention;
 pub use buffers::Slice;
 pub use colormap::{ColorMap, Drawing};
 pub use context::Gpu;
 pub use cosine_map::CosineMap;
 pub use gram::GramMatrix;
+pub use layer_norm::LayerNorm;
+pub use linear::{Activation, Linear, Residual};
 pub use low_rank_refine::LowRankRefine;
 pub use norm_quantile::{NormQuantile, Outliers};
 pub use patch_norm::PatchNorm;
 pub use recording::Recording;
+pub use swiglu::Swiglu;
 pub use tokens::Tokens;
+pub use unfold::Unfold;
+
+use crate::error::{Error, Result};
+
+/// Refuses a size that shaders which read four values at a time cannot take.
+fn by_four(what: &str, size: usize) -> Result<()> {
+    match size {
+        0 => Err(Error::config(format!("{what}: the width is 0"))),
+        _ if size.is_multiple_of(4) => Ok(()),
+        _ => Err(Error::config(format!("{what}: the width {size} is not a multiple of 4"))),
+    }
+}

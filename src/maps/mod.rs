@@ -2,7 +2,6 @@
 //! whichever device the tokens are.
 
 mod colouring;
-mod lending;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
@@ -15,10 +14,9 @@ use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
     Slice, Tokens,
 };
+use crate::lending::{Lent, lend, output, run};
 use crate::loss::{gram, quantile};
 use crate::refine::{low_rank_refine, patch_norms};
-
-use lending::{Lent, lend, output, run};
 
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
 

@@ -60,13 +60,28 @@ impl Attention {
         }
     }
 
+    /// Number of heads.
+    pub fn heads(&self) -> usize {
+        self.num_heads
+    }
+
+    /// Where positions are rotary.
+    pub fn rope(&self) -> Option<&Rope> {
+        self.rope.as_ref()
+    }
+
+    /// The bias of queries, keys and values that stand as tensors of their own,
+    /// `[3 D]`.
+    pub(crate) fn bias_apart(&self) -> Option<Tensor<1>> {
+        let (query, value) = (self.q_bias.as_ref()?.val(), self.v_bias.as_ref()?.val());
+        Some(Tensor::cat(vec![query.clone(), query.zeros_like(), value], 0))
+    }
+
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, dim] = x.dims();
         let mut qkv = self.qkv.forward(x);
-        if let (Some(query), Some(value)) = (&self.q_bias, &self.v_bias) {
-            let query = query.val();
-            let bias = Tensor::cat(vec![query.clone(), query.zeros_like(), value.val()], 0);
+        if let Some(bias) = self.bias_apart() {
             qkv = qkv + bias.unsqueeze();
         }
         let qkv = qkv

@@ -62,7 +62,7 @@ impl Block {
     /// `[B, T, D] -> [B, T, D]`.
     pub fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         let branch = self.attn.forward(self.norm1.forward(x.clone()));
-        x + scaled(branch, gain(&self.ls1, &self.gamma_1))
+        x + scaled(branch, self.attention_gain())
     }
 
     /// `[B, T, D] -> [B, T, D]`.
@@ -70,6 +70,11 @@ impl Block {
         let x = self.attend(x);
         let branch = self.mlp.forward(self.norm2.forward(x.clone()));
         x + scaled(branch, self.mlp_gain())
+    }
+
+    /// LayerScale's gain `[D]` on the attention's output, where the family has one.
+    pub fn attention_gain(&self) -> Option<Tensor<1>> {
+        gain(&self.ls1, &self.gamma_1)
     }
 
     /// LayerScale's gain `[D]` on the MLP's output, where the family has one.

@@ -31,6 +31,8 @@ pub struct Vit {
     #[module(skip)]
     pooling: Pooling,
     pub(super) no_embed_class: bool,
+    #[module(skip)]
+    norm_eps: f64,
 }
 
 impl Vit {
@@ -53,6 +55,7 @@ impl Vit {
                 .then(|| LinearConfig::new(dim, config.num_classes).init(device)),
             pooling: config.pooling,
             no_embed_class: config.no_embed_class,
+            norm_eps: config.norm_eps,
         }
     }
 
@@ -77,6 +80,16 @@ impl Vit {
         self.patch_embed.proj.weight.val().dtype()
     }
 
+    /// Whether the position embedding covers patch tokens only.
+    pub fn no_embed_class(&self) -> bool {
+        self.no_embed_class
+    }
+
+    /// Epsilon of every LayerNorm.
+    pub fn norm_eps(&self) -> f64 {
+        self.norm_eps
+    }
+
     /// Number of blocks.
     pub fn depth(&self) -> usize {
         self.blocks.len()
@@ -84,7 +97,16 @@ impl Vit {
 
     /// The tokens entering block 0: `[B, 3, H, W] -> [B, T, D]`.
     pub fn embed(&self, image: Tensor<4>) -> Tensor<3> {
-        let patches = self.patch_embed.forward(image);
+        let tokens = self.place(self.patch_embed.forward(image));
+        match &self.norm_pre {
+            Some(norm) => norm.forward(tokens),
+            None => tokens,
+        }
+    }
+
+    /// Embedded patches with their positions, after class and register tokens:
+    /// `[B, P, D] -> [B, T, D]`.
+    pub(crate) fn place(&self, patches: Tensor<3>) -> Tensor<3> {
         let [batch, _, dim] = patches.dims();
         let with_prefix = |patches: Tensor<3>| {
             let prefix = [&self.cls_token, &self.reg_token].into_iter().flatten();
@@ -98,14 +120,10 @@ impl Vit {
             tokens.push(patches);
             Tensor::cat(tokens, 1)
         };
-        let tokens = match &self.pos_embed {
+        match &self.pos_embed {
             Some(positions) if self.no_embed_class => with_prefix(patches + positions.val()),
             Some(positions) => with_prefix(patches) + positions.val(),
             None => with_prefix(patches),
-        };
-        match &self.norm_pre {
-            Some(norm) => norm.forward(tokens),
-            None => tokens,
         }
     }
 

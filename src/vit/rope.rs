@@ -53,6 +53,16 @@ impl Rope {
         Self { temperature, head_dim, patches: grid[0] * grid[1], sin: sin.into(), cos: cos.into() }
     }
 
+    /// Channels of a head, d.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Sines and cosines of every patch's angles, `[P, d]` each, row-major.
+    pub fn tables(&self) -> [&[f32]; 2] {
+        [&self.sin, &self.cos]
+    }
+
     /// Number of patches P that the table is for.
     pub fn patches(&self) -> usize {
         self.patches

@@ -1,5 +1,6 @@
 use burn::tensor::Device;
 use serde_json::Value;
+use singer::frozen::FrozenVit;
 
 use crate::golden::{Golden, cases, load_vit, vit_config};
 
@@ -57,6 +58,28 @@ fn every_block_and_the_output_equal_timm(device: &Device) {
         let resumed = model.forward_blocks(first, 1..config.depth);
         io.assert_close(&format!("block.{}", config.depth - 1), resumed, 1e-4);
     }
+}
+
+#[test]
+fn a_frozen_model_by_shaders_equals_timm_in_every_block() {
+    let opened = singer::device::open("software").expect("software Vulkan must be installed");
+    let mut by_shaders = 0;
+    for (name, json) in families() {
+        let weights = Golden::open(&format!("vit/{name}"));
+        let io = Golden::open(&format!("vit/{name}.io"));
+        let image = io.tensor::<4>("image", &opened.device);
+        let [_, _, height, width] = image.dims();
+        let config = vit_config(&weights, &json, [height, width]);
+        let model = load_vit(&format!("vit/{name}"), &config, &opened.device);
+        let frozen = FrozenVit::new(model, &opened).unwrap();
+        by_shaders += usize::from(frozen.by_shaders());
+        let layers: Vec<usize> = (0..config.depth).collect();
+        let blocks = frozen.intermediate(image, &layers).unwrap();
+        let close = |(layer, tokens)| io.assert_close(&format!("block.{layer}"), tokens, 1e-4);
+        let worst = blocks.into_iter().enumerate().map(close).fold(0.0, f64::max);
+        println!("{name}, shaders {}: largest difference {worst:.2e}", frozen.by_shaders());
+    }
+    assert!(by_shaders >= 12, "only {by_shaders} of the golden models were left to the shaders");
 }
 
 on_both_devices!(every_block_and_the_output_equal_timm);

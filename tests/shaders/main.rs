@@ -4,6 +4,7 @@
 mod agreement;
 mod colours;
 mod faults;
+mod forward;
 mod large;
 mod order;
 mod portable;

@@ -17,13 +17,14 @@ use crate::gpu::{Gpu, Recording, Slice};
 
 /// A tensor's memory. The tensor is held, as its memory could be given away
 /// otherwise before the shader is submitted.
-pub(super) struct Lent {
-    pub(super) slice: Slice,
+#[derive(Debug)]
+pub(crate) struct Lent {
+    pub(crate) slice: Slice,
     _tensor: CubeTensor,
 }
 
 /// Lends a tensor to be read: contiguous, as f32.
-pub(super) fn lend<const D: usize>(tensor: Tensor<D>) -> Result<Lent> {
+pub(crate) fn lend<const D: usize>(tensor: Tensor<D>) -> Result<Lent> {
     let tensor = tensor.cast(FloatDType::F32);
     let primitive = primitive(tensor.clone())?;
     if primitive.is_contiguous() {
@@ -36,7 +37,7 @@ pub(super) fn lend<const D: usize>(tensor: Tensor<D>) -> Result<Lent> {
 
 /// A new tensor and its memory, for a shader to write. Its content is undefined
 /// until then.
-pub(super) fn output<const D: usize>(
+pub(crate) fn output<const D: usize>(
     shape: [usize; D],
     device: &Device,
 ) -> Result<(Tensor<D>, Lent)> {
@@ -46,7 +47,7 @@ pub(super) fn output<const D: usize>(
 }
 
 /// Records work on lent tensors and submits it after all that burn was asked for.
-pub(super) fn run(
+pub(crate) fn run(
     gpu: &Gpu,
     device: &Device,
     record: impl FnOnce(&mut Recording) -> Result<()>,

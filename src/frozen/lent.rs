@@ -1,0 +1,178 @@
+use std::iter;
+
+use burn::nn;
+use burn::tensor::Tensor;
+
+use crate::error::Result;
+use crate::gpu::{Activation, Gpu, LayerNorm, Linear, Slice};
+use crate::lending::{Lent, lend};
+use crate::vit::{Block, MlpKind, Vit};
+
+/// A model's weights as the shaders take them: burn's own memory.
+#[derive(Debug)]
+pub(super) struct LentVit {
+    pub(super) embed: Matrix,
+    /// Positions, class and register tokens and the embedding's bias: what an embedded
+    /// image is added to, `[T, D]`.
+    pub(super) placed: Lent,
+    /// Ones, `[D]`: the gain where there is no LayerScale.
+    pub(super) ones: Slice,
+    pub(super) norm_pre: Option<Norm>,
+    pub(super) blocks: Vec<LentBlock>,
+    /// Sines and cosines of rotary positions, `[P, d]` each.
+    pub(super) rotary: Option<[Slice; 2]>,
+    /// T.
+    pub(super) tokens: usize,
+    pub(super) prefix: usize,
+    pub(super) patch_size: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct LentBlock {
+    pub(super) norm1: Norm,
+    pub(super) qkv: Matrix,
+    pub(super) proj: Matrix,
+    pub(super) attention_gain: Option<Lent>,
+    pub(super) norm2: Norm,
+    pub(super) fc1: Matrix,
+    pub(super) fc2: Matrix,
+    pub(super) mlp_gain: Option<Lent>,
+    pub(super) mlp: MlpKind,
+    pub(super) heads: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Norm {
+    gamma: Lent,
+    beta: Lent,
+    dim: usize,
+    epsilon: f32,
+}
+
+#[derive(Debug)]
+pub(super) struct Matrix {
+    weight: Lent,
+    bias: Lent,
+    inner: usize,
+    columns: usize,
+}
+
+impl LentVit {
+    pub(super) fn new(vit: &Vit, gpu: &Gpu) -> Result<Self> {
+        let [dim, channels, patch_size, _] = vit.patch_embed.proj.weight.dims();
+        let inner = channels * patch_size * patch_size;
+        let weight = vit.patch_embed.proj.weight.val().reshape([dim, inner]).transpose();
+        let device = vit.device();
+        let none = Tensor::<1>::zeros([dim], &device);
+        let rope = vit.blocks.first().and_then(|block| block.attn.rope());
+        let positions = vit.pos_embed.as_ref().map(|positions| positions.dims()[1]);
+        let prefix = vit.prefix_tokens();
+        let embedded = if vit.no_embed_class() { 0 } else { prefix };
+        let patches = match (rope, positions) {
+            (Some(rope), _) => rope.patches(),
+            (None, positions) => positions.unwrap_or_default().saturating_sub(embedded),
+        };
+        let bias = match &vit.patch_embed.proj.bias {
+            Some(bias) => bias.val(),
+            None => none.clone(),
+        };
+        let rotary = match rope.map(|rope| rope.tables()) {
+            Some([sines, cosines]) => {
+                Some([gpu.upload("sines", sines)?, gpu.upload("cosines", cosines)?])
+            }
+            None => None,
+        };
+        let epsilon = vit.norm_eps() as f32;
+        Ok(Self {
+            embed: Matrix::new(weight, none)?,
+            placed: lend(vit.place(bias.reshape([1, 1, dim]).expand([1, patches, dim])))?,
+            ones: gpu.upload("ones", &iter::repeat_n(1.0_f32, dim).collect::<Vec<_>>())?,
+            norm_pre: vit.norm_pre.as_ref().map(|norm| Norm::new(norm, epsilon)).transpose()?,
+            blocks: vit
+                .blocks
+                .iter()
+                .map(|block| LentBlock::new(block, epsilon))
+                .collect::<Result<_>>()?,
+            rotary,
+            tokens: prefix + patches,
+            prefix,
+            patch_size,
+        })
+    }
+}
+
+impl LentBlock {
+    fn new(block: &Block, epsilon: f32) -> Result<Self> {
+        let qkv = match block.attn.bias_apart() {
+            Some(bias) => Matrix::new(block.attn.qkv.weight.val(), bias)?,
+            None => Matrix::of(&block.attn.qkv)?,
+        };
+        Ok(Self {
+            norm1: Norm::new(&block.norm1, epsilon)?,
+            qkv,
+            proj: Matrix::of(&block.attn.proj)?,
+            attention_gain: block.attention_gain().map(lend).transpose()?,
+            norm2: Norm::new(&block.norm2, epsilon)?,
+            fc1: Matrix::of(&block.mlp.fc1)?,
+            fc2: Matrix::of(&block.mlp.fc2)?,
+            mlp_gain: block.mlp_gain().map(lend).transpose()?,
+            mlp: block.mlp.kind(),
+            heads: block.attn.heads(),
+        })
+    }
+
+    /// What follows `fc1` in its own shader; a SwiGLU has one of its own.
+    pub(super) fn activation(&self) -> Activation {
+        match self.mlp {
+            MlpKind::Gelu => Activation::Gelu,
+            MlpKind::GeluTanh => Activation::GeluTanh,
+            MlpKind::QuickGelu => Activation::QuickGelu,
+            MlpKind::Swiglu => Activation::None,
+        }
+    }
+}
+
+impl Norm {
+    fn new(norm: &nn::LayerNorm, epsilon: f32) -> Result<Self> {
+        let gamma = norm.gamma.val();
+        let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| beta.val());
+        let dim = gamma.dims()[0];
+        Ok(Self { gamma: lend(gamma)?, beta: lend(beta)?, dim, epsilon })
+    }
+
+    pub(super) fn shader(&self) -> LayerNorm<'_> {
+        let Self { gamma, beta, dim, epsilon } = self;
+        LayerNorm { gamma: &gamma.slice, beta: &beta.slice, dim: *dim, epsilon: *epsilon }
+    }
+}
+
+impl Matrix {
+    fn of(linear: &nn::Linear) -> Result<Self> {
+        let weight = linear.weight.val();
+        let [_, columns] = weight.dims();
+        let bias = match &linear.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([columns], &weight.device()),
+        };
+        Self::new(weight, bias)
+    }
+
+    fn new(weight: Tensor<2>, bias: Tensor<1>) -> Result<Self> {
+        let [inner, columns] = weight.dims();
+        Ok(Self { weight: lend(weight)?, bias: lend(bias)?, inner, columns })
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    pub(super) fn shader(&self) -> Linear<'_> {
+        Linear {
+            weight: &self.weight.slice,
+            bias: &self.bias.slice,
+            inner: self.inner,
+            columns: self.columns,
+            half: false,
+        }
+    }
+}

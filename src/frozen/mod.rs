@@ -1,0 +1,85 @@
+//! Features of a ViT that is not trained.
+//!
+//! On a GPU seven shaders a block do the work, on burn's own buffers and queue: burn's
+//! operations are some fifty a block, each of which has to be compiled and dispatched.
+//! That costs most where a page is opened in a browser, on a software rasteriser, and
+//! for single images. In large batches burn's tuned matrix products may be faster.
+
+mod lent;
+mod pass;
+
+use burn::tensor::Tensor;
+
+use crate::device::OpenDevice;
+use crate::error::{Error, Result};
+use crate::gpu::{Attention, Gpu};
+use crate::vit::Vit;
+
+use lent::LentVit;
+
+/// A Vision Transformer for features without gradients.
+#[derive(Debug)]
+pub struct FrozenVit {
+    vit: Vit,
+    shaders: Option<(Gpu, LentVit)>,
+}
+
+impl FrozenVit {
+    /// From a model on this device. Models that the shaders do not take, and those on
+    /// the CPU backend, are computed by burn; see [`by_shaders`](Self::by_shaders).
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost or out of memory.
+    pub fn new(vit: Vit, opened: &OpenDevice) -> Result<Self> {
+        let shaders = match &opened.gpu {
+            Some(gpu) if fits(&vit) => Some((gpu.clone(), LentVit::new(&vit, gpu)?)),
+            _ => None,
+        };
+        Ok(Self { vit, shaders })
+    }
+
+    /// The model.
+    pub fn vit(&self) -> &Vit {
+        &self.vit
+    }
+
+    /// Whether the shaders compute it: on a GPU, where all widths are multiples of 4
+    /// and heads have 128 channels at most, as in every published model.
+    pub fn by_shaders(&self) -> bool {
+        self.shaders.is_some()
+    }
+
+    /// The tokens leaving each of the wanted blocks, as
+    /// [`Vit::intermediate`]: `[B, 3, H, W]` to `[B, T, D]` each.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for an image of another size than the model's or a layer that
+    /// it does not have, [`Error::GpuLimit`] where the device cannot bind a tensor
+    /// that large, [`Error::Gpu`] where it is lost.
+    pub fn intermediate(&self, image: Tensor<4>, layers: &[usize]) -> Result<Vec<Tensor<3>>> {
+        let depth = self.vit.depth();
+        if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {
+            return Err(Error::config(format!(
+                "there is no block {layer}: the model's are 0 to {}",
+                depth - 1
+            )));
+        }
+        match &self.shaders {
+            Some((gpu, lent)) => pass::intermediate(gpu, lent, image, layers),
+            None => Ok(self.vit.intermediate(image, layers)),
+        }
+    }
+}
+
+/// Whether the shaders take a model of these widths.
+fn fits(vit: &Vit) -> bool {
+    let [_, _, patch, _] = vit.patch_embed.proj.weight.dims();
+    let blocks = vit.blocks.iter().all(|block| {
+        let [dim, hidden] = block.mlp.fc1.weight.dims();
+        let [inner, _] = block.mlp.fc2.weight.dims();
+        let head_dim = dim / block.attn.heads();
+        [hidden, inner, head_dim].iter().all(|width| width.is_multiple_of(4))
+            && head_dim <= Attention::MAX_HEAD_DIM
+    });
+    blocks && (3 * patch * patch).is_multiple_of(4)
+}

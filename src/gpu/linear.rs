@@ -1,0 +1,149 @@
+use bytemuck::NoUninit;
+
+use super::context::Stage;
+use super::{Recording, Slice};
+use crate::error::Result;
+
+const SOURCE: &str = include_str!("../../shaders/linear.wgsl");
+static PLAIN: Stage = Stage { label: "linear.linear", source: SOURCE, entry: "linear" };
+static PLAIN_HALF: Stage =
+    Stage { label: "linear.linear_half", source: SOURCE, entry: "linear_half" };
+static RESIDUAL: Stage =
+    Stage { label: "linear.linear_residual", source: SOURCE, entry: "linear_residual" };
+static RESIDUAL_HALF: Stage =
+    Stage { label: "linear.linear_residual_half", source: SOURCE, entry: "linear_residual_half" };
+/// Rows and columns that a workgroup takes.
+const ROWS: usize = 32;
+const COLUMNS: usize = 64;
+
+/// Mirrors `Params` of shaders/linear.wgsl.
+#[derive(Clone, Copy, NoUninit)]
+#[repr(C)]
+struct Params {
+    rows: u32,
+    inner: u32,
+    columns: u32,
+    activation: u32,
+    residual_rows: u32,
+}
+
+/// What follows a linear layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// Nothing.
+    None,
+    /// Exact GELU.
+    Gelu,
+    /// GELU by its tanh form.
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)`.
+    QuickGelu,
+}
+
+/// What the output of a linear layer is added to.
+#[derive(Debug, Clone, Copy)]
+pub struct Residual<'a> {
+    /// `[S, N]`.
+    pub slice: &'a Slice,
+    /// S; row r of the output is added to row r mod S.
+    pub rows: usize,
+    /// LayerScale's gain on the output, `[N]`.
+    pub gain: &'a Slice,
+}
+
+/// A linear layer `x W + b`: `shaders/linear.wgsl`.
+#[derive(Debug, Clone, Copy)]
+pub struct Linear<'a> {
+    /// W `[K, N]`, f32, or f16 where [`half`](Self::half).
+    pub weight: &'a Slice,
+    /// b `[N]`.
+    pub bias: &'a Slice,
+    /// K, a multiple of 4.
+    pub inner: usize,
+    /// N, a multiple of 4.
+    pub columns: usize,
+    /// Whether W is stored as f16. The products and sums are f32 all the same.
+    pub half: bool,
+}
+
+impl Linear<'_> {
+    /// `f(x W + b)`: `[R, K] -> [R, N]`.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) where K or N is no multiple of 4 or a
+    /// slice too short, [`GpuLimit`](crate::Error::GpuLimit) where one exceeds a
+    /// binding.
+    pub fn record(
+        &self,
+        recording: &mut Recording,
+        x: &Slice,
+        rows: usize,
+        activation: Activation,
+        out: &Slice,
+    ) -> Result<()> {
+        self.check(x, rows, out)?;
+        let params = Params {
+            rows: rows as u32,
+            inner: self.inner as u32,
+            columns: self.columns as u32,
+            activation: match activation {
+                Activation::None => 0,
+                Activation::Gelu => 1,
+                Activation::GeluTanh => 2,
+                Activation::QuickGelu => 3,
+            },
+            residual_rows: 1,
+        };
+        let slices = [(1, x), (2, self.weight), (3, self.bias), (4, out)];
+        let stage = if self.half { &PLAIN_HALF } else { &PLAIN };
+        recording.dispatch(stage, &params, &slices, self.groups(rows))
+    }
+
+    /// `residual + gain * (x W + b)`: `[R, K] -> [R, N]`.
+    ///
+    /// # Errors
+    /// As [`Linear::record`].
+    pub fn record_residual(
+        &self,
+        recording: &mut Recording,
+        x: &Slice,
+        rows: usize,
+        residual: Residual,
+        out: &Slice,
+    ) -> Result<()> {
+        self.check(x, rows, out)?;
+        residual.gain.check("linear, gain", self.columns)?;
+        residual.slice.check("linear, residual", residual.rows.max(1) * self.columns)?;
+        let params = Params {
+            rows: rows as u32,
+            inner: self.inner as u32,
+            columns: self.columns as u32,
+            activation: 0,
+            residual_rows: residual.rows.max(1) as u32,
+        };
+        let slices = [
+            (1, x),
+            (2, self.weight),
+            (3, self.bias),
+            (4, out),
+            (5, residual.gain),
+            (6, residual.slice),
+        ];
+        let stage = if self.half { &RESIDUAL_HALF } else { &RESIDUAL };
+        recording.dispatch(stage, &params, &slices, self.groups(rows))
+    }
+
+    fn check(&self, x: &Slice, rows: usize, out: &Slice) -> Result<()> {
+        super::by_four("linear", self.inner)?;
+        super::by_four("linear", self.columns)?;
+        let weights = self.inner * self.columns;
+        self.weight.check("linear, weight", if self.half { weights / 2 } else { weights })?;
+        self.bias.check("linear, bias", self.columns)?;
+        x.check("linear, input", rows * self.inner)?;
+        out.check("linear, output", rows * self.columns)
+    }
+
+    fn groups(&self, rows: usize) -> [u32; 3] {
+        [rows.div_ceil(ROWS) as u32, self.columns.div_ceil(COLUMNS) as u32, 1]
+    }
+}
