@@ -35,6 +35,15 @@ pub(crate) fn lend<const D: usize>(tensor: Tensor<D>) -> Result<Lent> {
     slice_of(self::primitive(copy)?)
 }
 
+/// Lends a tensor in the precision that it has; it must be contiguous.
+pub(crate) fn lend_as_stored<const D: usize>(tensor: Tensor<D>) -> Result<Lent> {
+    let primitive = primitive(tensor)?;
+    match primitive.is_contiguous() {
+        true => slice_of(primitive),
+        false => Err(Error::config("the tensor is a view of another one")),
+    }
+}
+
 /// A new tensor and its memory, for a shader to write. Its content is undefined
 /// until then.
 pub(crate) fn output<const D: usize>(

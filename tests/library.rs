@@ -8,6 +8,8 @@ mod dense;
 mod families;
 #[path = "library/formats.rs"]
 mod formats;
+#[path = "library/frozen.rs"]
+mod frozen;
 #[path = "library/gradients.rs"]
 mod gradients;
 #[path = "library/hostile.rs"]

@@ -1,11 +1,11 @@
 use std::iter;
 
 use burn::nn;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::error::Result;
 use crate::gpu::{Activation, Gpu, LayerNorm, Linear, Slice};
-use crate::lending::{Lent, lend};
+use crate::lending::{Lent, lend, lend_as_stored};
 use crate::vit::{Block, MlpKind, Vit};
 
 /// A model's weights as the shaders take them: burn's own memory.
@@ -55,6 +55,7 @@ pub(super) struct Matrix {
     bias: Lent,
     inner: usize,
     columns: usize,
+    half: bool,
 }
 
 impl LentVit {
@@ -159,7 +160,10 @@ impl Matrix {
 
     fn new(weight: Tensor<2>, bias: Tensor<1>) -> Result<Self> {
         let [inner, columns] = weight.dims();
-        Ok(Self { weight: lend(weight)?, bias: lend(bias)?, inner, columns })
+        // A vector is never kept in half precision alone.
+        let half = weight.dtype() == DType::F16 && bias.dtype() == DType::F32;
+        let weight = if half { lend_as_stored(weight)? } else { lend(weight)? };
+        Ok(Self { weight, bias: lend(bias)?, inner, columns, half })
     }
 
     pub(super) fn columns(&self) -> usize {
@@ -172,7 +176,7 @@ impl Matrix {
             bias: &self.bias.slice,
             inner: self.inner,
             columns: self.columns,
-            half: false,
+            half: self.half,
         }
     }
 }

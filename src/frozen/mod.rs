@@ -22,6 +22,7 @@ use lent::LentVit;
 pub struct FrozenVit {
     vit: Vit,
     shaders: Option<(Gpu, LentVit)>,
+    half: bool,
 }
 
 impl FrozenVit {
@@ -35,12 +36,59 @@ impl FrozenVit {
             Some(gpu) if fits(&vit) => Some((gpu.clone(), LentVit::new(&vit, gpu)?)),
             _ => None,
         };
-        Ok(Self { vit, shaders })
+        Ok(Self { vit, shaders, half: false })
     }
 
-    /// The model.
-    pub fn vit(&self) -> &Vit {
-        &self.vit
+    /// From a model whose blocks' matrices are f16 and all else f32, which burn's
+    /// operations cannot compute with.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new), and [`Error::Config`] where the shaders do not take the
+    /// model.
+    pub(crate) fn with_half_matrices(vit: Vit, opened: &OpenDevice) -> Result<Self> {
+        let Self { vit, shaders, .. } = Self::new(vit, opened)?;
+        match shaders {
+            Some(_) => Ok(Self { vit, shaders, half: true }),
+            None => Err(Error::config(
+                "matrices can be kept in half precision on a GPU, where all widths are multiples of 4: load the model in full",
+            )),
+        }
+    }
+
+    /// The same model for images of another patch grid, as
+    /// [`Vit::with_grid_async`].
+    ///
+    /// # Errors
+    /// As [`Vit::with_grid_async`].
+    pub async fn with_grid_async(
+        &self,
+        opened: &OpenDevice,
+        from: [usize; 2],
+        to: [usize; 2],
+    ) -> Result<Self> {
+        let vit = self.vit.with_grid_async(from, to).await?;
+        Ok(Self { half: self.half, ..Self::new(vit, opened)? })
+    }
+
+    /// The model for burn's operations; none where its matrices are kept in half
+    /// precision.
+    pub fn full(&self) -> Option<&Vit> {
+        (!self.half).then_some(&self.vit)
+    }
+
+    /// Number of blocks.
+    pub fn depth(&self) -> usize {
+        self.vit.depth()
+    }
+
+    /// Width D of a token.
+    pub fn embed_dim(&self) -> usize {
+        self.vit.embed_dim()
+    }
+
+    /// Class and register tokens before the patch tokens.
+    pub fn prefix_tokens(&self) -> usize {
+        self.vit.prefix_tokens()
     }
 
     /// Whether the shaders compute it: on a GPU, where all widths are multiples of 4

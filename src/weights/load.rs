@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use super::WeightsFile;
 use super::file::fault;
 use super::source::Source;
+use crate::device::OpenDevice;
 use crate::error::{Error, Result};
+use crate::frozen::FrozenVit;
 use crate::vit::{Vit, VitConfig};
 
 /// Names listed in a report before it says how many more there are.
@@ -37,9 +39,42 @@ impl WeightsFile {
     /// [`Error::Mismatch`] for one of another architecture, with the names of the
     /// missing, unexpected and mis-shaped tensors.
     pub fn load(&self, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
+        self.load_as(arch, config, device, DType::F32)
+    }
+
+    /// As [`load`](Self::load), for a GPU and features alone: the blocks' matrices are
+    /// kept as f16, rounded where the file has more, which halves the model's memory.
+    /// The device need not compute in f16.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and [`Error::Config`] on the CPU backend.
+    pub fn load_half(
+        &self,
+        arch: &str,
+        config: &VitConfig,
+        opened: &OpenDevice,
+    ) -> Result<FrozenVit> {
+        let vit = self.load_as(arch, config, &opened.device, DType::F16)?;
+        FrozenVit::with_half_matrices(vit, opened)
+    }
+
+    /// With the blocks' matrices in `matrices`, all else in f32.
+    fn load_as(
+        &self,
+        arch: &str,
+        config: &VitConfig,
+        device: &Device,
+        matrices: DType,
+    ) -> Result<Vit> {
         let tensors = self.translate()?.tensors;
         let mut model = config.build(device)?;
-        let tensors = tensors.into_iter().map(lazy).collect();
+        let tensors = tensors
+            .into_iter()
+            .map(|(name, source)| match is_block_matrix(&name, &source.shape()) {
+                true => lazy(name, source, matrices),
+                false => lazy(name, source, DType::F32),
+            })
+            .collect();
         let result = model.apply(tensors, None, None, false);
         if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
             return Err(fault(self.path(), &format!("{name} {reason}")));
@@ -71,7 +106,7 @@ pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
 
 /// For burn, which reads each tensor when it reaches the parameter of its name. Its
 /// own adapter for PyTorch's layout does the same in twice the time.
-fn lazy((name, source): (String, Source)) -> burn_pack::Tensor {
+fn lazy(name: String, source: Source, dtype: DType) -> burn_pack::Tensor {
     let shape = source.shape();
     let linear = is_linear(&name, &shape);
     let turned = if linear { vec![shape[1], shape[0]] } else { shape };
@@ -82,9 +117,10 @@ fn lazy((name, source): (String, Source)) -> burn_pack::Tensor {
         }
         let [rows, columns] = [data.shape()[0], data.shape()[1]];
         let values = data.try_into_vec::<f32>().map_err(|error| error.to_string())?;
-        Ok(TensorData::new(transposed(&values, rows, columns), [columns, rows]))
+        let turned = TensorData::new(transposed(&values, rows, columns), [columns, rows]);
+        Ok(turned.convert_dtype(dtype))
     };
-    bridge::deferred(burn_name(&name), DType::F32, Shape::from(turned), None, move || {
+    bridge::deferred(burn_name(&name), dtype, Shape::from(turned), None, move || {
         read().map_err(burn_pack::Error::ValidationError)
     })
 }
@@ -93,6 +129,11 @@ fn lazy((name, source): (String, Source)) -> burn_pack::Tensor {
 /// burn `[in, out]`.
 fn is_linear(name: &str, shape: &[usize]) -> bool {
     shape.len() == 2 && name.ends_with(".weight")
+}
+
+/// Whether a tensor is a matrix of a block: nearly all of a model.
+fn is_block_matrix(name: &str, shape: &[usize]) -> bool {
+    name.starts_with("blocks.") && is_linear(name, shape)
 }
 
 /// A row-major matrix of `rows` and `columns`, transposed, tile by tile.

@@ -39,8 +39,16 @@ export interface ModelInfo {
     /** Class and register tokens before the patch tokens. */
     prefix: number;
     parameters: number;
+    /** Whether its matrices are kept as f16. */
+    half: boolean;
     /** What the file leaves open and was assumed. */
     assumed: string[];
+}
+
+/** How a model is kept. */
+export interface Storage {
+    /** Its matrices as f16, on a GPU; the CPU keeps them as f32 all the same. */
+    half: boolean;
 }
 
 export interface AdapterInfo {

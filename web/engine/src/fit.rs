@@ -76,11 +76,16 @@ impl Fit {
             weights: Weights { kd: 0.0, outlier: settings.outlier, info: settings.info },
             ..Settings::default()
         };
-        let layers = method.resolve_layers(teacher.vit.depth())?;
+        let vit = teacher.vit.full().ok_or_else(|| {
+            Fault::new(
+                "adapters are fitted to teachers in full precision: load it without half precision",
+            )
+        })?;
+        let layers = method.resolve_layers(vit.depth())?;
         let training = device.clone().autodiff();
-        let (adapters, _) = adapters_async(&teacher.vit, &layers, &method, 0, &training).await?;
+        let (adapters, _) = adapters_async(vit, &layers, &method, 0, &training).await?;
         let grid = [side / patch; 2];
-        let vit = teacher.vit.with_grid_async(teacher.config.grid(), grid).await?;
+        let vit = vit.with_grid_async(teacher.config.grid(), grid).await?;
         let depth = vit.depth();
         Ok(Self {
             distiller: Distiller::new(vit, depth, method, &training)?,

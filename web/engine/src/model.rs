@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::Device;
 use js_sys::Uint8Array;
 use serde::Serialize;
 use singer::data::{Normalise, Preprocess};
-use singer::vit::{Vit, VitConfig, preset};
+use singer::device::OpenDevice;
+use singer::frozen::FrozenVit;
+use singer::vit::{VitConfig, preset};
 use singer::weights::{PREPROCESS_KEY, WeightsFile};
 
 use crate::error::{Fault, Result};
@@ -16,7 +17,7 @@ const MOST_BYTES: u32 = 2_000_000_000;
 /// A model, and how images reach it.
 #[derive(Debug)]
 pub struct Model {
-    pub vit: Vit,
+    pub vit: FrozenVit,
     pub config: VitConfig,
     pub preprocess: Preprocess,
     pub info: ModelInfo,
@@ -33,7 +34,16 @@ pub struct ModelInfo {
     size: [usize; 2],
     prefix: usize,
     parameters: usize,
+    half: bool,
     assumed: Vec<String>,
+}
+
+/// Bytes that a shader can bind at most.
+pub fn most_bound(opened: &OpenDevice) -> u64 {
+    match &opened.gpu {
+        Some(gpu) => gpu.limits().max_storage_buffer_binding_size,
+        None => u64::from(u32::MAX),
+    }
 }
 
 /// A file's bytes, where WebAssembly can hold them.
@@ -56,14 +66,17 @@ impl Model {
         name: &str,
         bytes: Vec<u8>,
         configs: &BTreeMap<String, String>,
-        device: &Device,
-        most_bound: u64,
+        half: bool,
+        opened: &OpenDevice,
     ) -> Result<Self> {
         let file = WeightsFile::from_bytes(name, bytes)?;
         let found = file.recognise(|config| configs.get(config).cloned())?;
         let config = found.config;
         let parameters = config.num_params()?;
-        let largest = 4 * (config.embed_dim * config.hidden_dim().max(3 * config.embed_dim)) as u64;
+        let bytes = if half { 2 } else { 4 };
+        let largest =
+            bytes * (config.embed_dim * config.hidden_dim().max(3 * config.embed_dim)) as u64;
+        let most_bound = most_bound(opened);
         if largest > most_bound {
             return Err(Fault::new(format!(
                 "{name}: a weight of {} is {} MB, and this device binds {} MB at most",
@@ -83,7 +96,10 @@ impl Model {
                     Preprocess { normalise: Normalise { mean, std }, ..usual }
                 }),
         };
-        let vit = file.load(&found.arch, &config, device)?;
+        let vit = match half {
+            true => file.load_half(&found.arch, &config, opened)?,
+            false => FrozenVit::new(file.load(&found.arch, &config, &opened.device)?, opened)?,
+        };
         let info = ModelInfo {
             naming: found.naming,
             depth: config.depth,
@@ -92,6 +108,7 @@ impl Model {
             size: config.img_size,
             prefix: config.prefix_tokens(),
             parameters,
+            half,
             assumed: found.assumed,
             arch: found.arch,
         };

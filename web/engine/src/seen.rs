@@ -1,12 +1,11 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
-use singer::device::read_async;
+use singer::device::{OpenDevice, read_async};
 use singer::distill::map_layers;
 use singer::maps::FeatureMaps;
 use singer::refine::Adapter;
-use singer::vit::Vit;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -91,16 +90,16 @@ impl Seen {
         picture: RgbImage,
         teacher: &Model,
         student: Option<&Model>,
-        device: &Device,
+        opened: &OpenDevice,
     ) -> Result<(Self, Vec<Stage>)> {
         let patch = teacher.config.patch_size;
         let grid = [picture.height(), picture.width()].map(|side| side as usize / patch);
         let start = now();
-        let of_teacher = tokens(teacher, &picture, grid, device).await?;
+        let of_teacher = tokens(teacher, &picture, grid, opened).await?;
         let between = now();
         let mut stages = vec![Stage { stage: "teacher", ms: between - start }];
         let of_student = match student {
-            Some(student) => Some(tokens(student, &picture, grid, device).await?),
+            Some(student) => Some(tokens(student, &picture, grid, opened).await?),
             None => None,
         };
         if of_student.is_some() {
@@ -207,7 +206,7 @@ async fn tokens(
     model: &Model,
     picture: &RgbImage,
     grid: [usize; 2],
-    device: &Device,
+    opened: &OpenDevice,
 ) -> Result<Tokens> {
     let config = &model.config;
     let count = grid[0] * grid[1] + config.prefix_tokens();
@@ -220,20 +219,20 @@ async fn tokens(
             MOST_FEATURES >> 20
         )));
     }
-    let vit = model.vit.with_grid_async(config.grid(), grid).await?;
+    let regridded = match config.grid() == grid {
+        true => None,
+        false => Some(model.vit.with_grid_async(opened, config.grid(), grid).await?),
+    };
+    let vit = regridded.as_ref().unwrap_or(&model.vit);
     let [width, height] = [picture.width(), picture.height()].map(|side| side as usize);
     let mut pixels = Vec::with_capacity(3 * width * height);
     model.preprocess.normalise.append(picture, &mut pixels);
-    let image = Tensor::from_data(TensorData::new(pixels, [1, 3, height, width]), device);
-    let blocks = every_block(&vit, image);
+    let image = Tensor::from_data(TensorData::new(pixels, [1, 3, height, width]), &opened.device);
+    let layers: Vec<usize> = (0..vit.depth()).collect();
+    let blocks = vit.intermediate(image, &layers)?;
     if let Some(last) = blocks.last() {
         // One number, which is there when all of them are.
         read_async(last.clone().slice([0..1, 0..1, 0..1])).await?;
     }
     Ok(Tokens { blocks, prefix: vit.prefix_tokens() })
-}
-
-fn every_block(vit: &Vit, image: Tensor<4>) -> Vec<Tensor<3>> {
-    let layers: Vec<usize> = (0..vit.depth()).collect();
-    vit.intermediate(image, &layers)
 }

@@ -16,7 +16,7 @@ use crate::canvas::{Canvases, Map, draw_by_host};
 use crate::error::{Fault, Result};
 use crate::faults::Faults;
 use crate::fit::{Fit, FitSettings};
-use crate::model::{Model, bytes_of};
+use crate::model::{Model, bytes_of, most_bound};
 use crate::numbers::{Stage, now, plain, set};
 use crate::picture::{framed, from_js, to_js};
 use crate::seen::{Panel, Seen, View, Wanted};
@@ -55,6 +55,13 @@ struct ViewRequest {
     layer: usize,
     quantile: f64,
     strength: f64,
+}
+
+/// `Storage` of types.d.ts.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Storage {
+    half: bool,
 }
 
 /// `Look` of types.d.ts.
@@ -151,22 +158,24 @@ impl Singer {
         let object = Object::new();
         set(&object, "backend", if self.opened.is_cpu { "cpu" } else { "webgpu" })?;
         set(&object, "name", self.opened.name.as_str())?;
-        set(&object, "maxBindingBytes", self.most_bound() as f64)?;
+        set(&object, "maxBindingBytes", most_bound(&self.opened) as f64)?;
         set(&object, "lost", self.faults.lost().map_or(JsValue::NULL, JsValue::from))?;
         Ok(object.into())
     }
 
     /// Takes a teacher from a safetensors file in any published naming; `configs` are
     /// the texts of files such as config.json beside it. Student, adapters and image
-    /// of the teacher before are dropped.
+    /// of the teacher before are dropped. With `storage` `{ half: true }` its matrices
+    /// are kept as f16 on a GPU: half the memory, and no fitting of adapters.
     #[wasm_bindgen(js_name = loadTeacher, unchecked_return_type = "ModelInfo")]
     pub async fn load_teacher(
         &mut self,
         name: &str,
         bytes: &Uint8Array,
         #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] configs: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "Storage")] storage: Option<JsValue>,
     ) -> Result<JsValue> {
-        let teacher = self.load(name, bytes, configs)?;
+        let teacher = self.load(name, bytes, configs, storage)?;
         let info = plain(&teacher.info)?;
         self.student = None;
         self.adapters.clear();
@@ -177,17 +186,18 @@ impl Singer {
         Ok(info)
     }
 
-    /// Takes a student of the teacher.
+    /// Takes a student of the teacher, as `loadTeacher` takes its file.
     #[wasm_bindgen(js_name = loadStudent, unchecked_return_type = "ModelInfo")]
     pub async fn load_student(
         &mut self,
         name: &str,
         bytes: &Uint8Array,
         #[wasm_bindgen(unchecked_param_type = "Record<string, string>")] configs: JsValue,
+        #[wasm_bindgen(unchecked_optional_param_type = "Storage")] storage: Option<JsValue>,
     ) -> Result<JsValue> {
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
         let patch = teacher.config.patch_size;
-        let student = self.load(name, bytes, configs)?;
+        let student = self.load(name, bytes, configs, storage)?;
         if student.config.patch_size != patch {
             return Err(Fault::new(format!(
                 "the teacher's patches are {patch} pixels wide and the student's {}; their maps can be compared for equal ones only",
@@ -257,8 +267,8 @@ impl Singer {
         let picture = framed(&from_js(&image)?, short, teacher.config.patch_size, filter)?;
         self.check_attention(&picture)?;
         let mut times = vec![Stage { stage: "prepare", ms: now() - start }];
-        let device = &self.opened.device;
-        let (seen, stages) = Seen::new(picture, teacher, self.student.as_ref(), device).await?;
+        let (seen, stages) =
+            Seen::new(picture, teacher, self.student.as_ref(), &self.opened).await?;
         self.faults.check()?;
         times.extend(stages);
         let object = Object::new();
@@ -415,30 +425,32 @@ impl Singer {
 }
 
 impl Singer {
-    fn load(&self, name: &str, bytes: &Uint8Array, configs: JsValue) -> Result<Model> {
+    fn load(
+        &self,
+        name: &str,
+        bytes: &Uint8Array,
+        configs: JsValue,
+        storage: Option<JsValue>,
+    ) -> Result<Model> {
         self.faults.check()?;
         let configs = from_value("configs", configs)?;
-        let bytes = bytes_of(name, bytes)?;
-        Model::load(name, bytes, &configs, &self.opened.device, self.most_bound())
+        let storage: Option<Storage> =
+            storage.map(|storage| from_value("storage", storage)).transpose()?;
+        let half = storage.is_some_and(|storage| storage.half) && !self.opened.is_cpu;
+        Model::load(name, bytes_of(name, bytes)?, &configs, half, &self.opened)
     }
 
-    /// Bytes that a shader can bind at most.
-    fn most_bound(&self) -> u64 {
-        match &self.opened.gpu {
-            Some(gpu) => gpu.limits().max_storage_buffer_binding_size,
-            None => u64::from(u32::MAX),
-        }
-    }
-
-    /// Refuses a picture whose attention weights the device cannot bind.
+    /// Refuses a picture whose attention weights the device cannot bind, where burn
+    /// stores them.
     fn check_attention(&self, picture: &RgbImage) -> Result<()> {
-        for model in self.teacher.iter().chain(&self.student) {
+        let models = self.teacher.iter().chain(&self.student);
+        for model in models.filter(|model| !model.vit.by_shaders()) {
             let config = &model.config;
             let patch = config.patch_size as u32;
             let patches = (picture.width() / patch) as u64 * (picture.height() / patch) as u64;
             let tokens = patches + config.prefix_tokens() as u64;
             let needed = 4 * tokens * tokens * config.num_heads as u64;
-            let limit = self.most_bound();
+            let limit = most_bound(&self.opened);
             if needed > limit {
                 return Err(Fault::new(format!(
                     "the attention of {tokens} tokens takes {} MB, and this device binds {} MB at most: choose a smaller input",
