@@ -296,6 +296,10 @@ pub(super) struct BenchShadersArgs {
     /// Times that a run repeats the work before it waits
     #[arg(long, default_value_t = 10)]
     pub(super) repeats: usize,
+    /// Also time this model's forward pass on --images of its own size, by the shaders
+    /// and by burn; timm's name
+    #[arg(long, value_name = "NAME")]
+    pub(super) arch: Option<String>,
     /// gpu, gpu:N or software
     #[arg(long, default_value = "gpu")]
     pub(super) device: String,

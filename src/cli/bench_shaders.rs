@@ -8,14 +8,17 @@ use serde_json::{Value, json};
 
 use super::args::BenchShadersArgs;
 use super::bench::median;
-use crate::device;
+use super::models::named;
+use crate::device::{self, OpenDevice};
 use crate::error::{Error, Result};
+use crate::frozen::FrozenVit;
 use crate::gpu::{
     ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers,
     PatchNorm, Recording, Slice, Tokens,
 };
 use crate::maps::{FeatureMaps, Palette};
 use crate::refine::Adapter;
+use crate::vit::init_weights;
 
 pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
     let opened = device::open(&args.device)?;
@@ -33,6 +36,7 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
     let bench = Bench { gpu, runs: args.runs, repeats: args.repeats };
     let copy = bench.copy_rate(args.images * args.tokens * args.dim)?;
     let shaders = bench.shaders(args, copy)?;
+    let forward = args.arch.as_ref().map(|arch| forward_against_burn(arch, args, &opened));
     let report = json!({
         "device": opened.name,
         "tokens": [args.images, args.tokens, args.dim],
@@ -42,6 +46,7 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
         "copy_gb_per_s": copy / 1e9,
         "shaders": shaders,
         "refine_against_burn": against_burn(args, &opened.device, &FeatureMaps::new(&opened))?,
+        "forward_against_burn": forward.transpose()?,
     });
     println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
@@ -192,21 +197,49 @@ fn against_burn(args: &BenchShadersArgs, device: &Device, maps: &FeatureMaps) ->
     let down = Tensor::<2>::random([args.dim, args.rank], noise, device);
     let adapter =
         Adapter::from_data(down.clone().into_data(), down.transpose().into_data(), device);
-    let time = |work: &dyn Fn() -> Result<Tensor<3>>| -> Result<f64> {
-        let mut seconds = Vec::new();
-        for run in 0..=args.runs {
-            let start = Instant::now();
-            let done = work()?;
-            device.sync().map_err(|error| Error::gpu("refining", &error.to_string()))?;
-            drop(done);
-            if run > 0 {
-                seconds.push(start.elapsed().as_secs_f64());
-            }
-        }
-        Ok(median(&seconds))
-    };
-    let burn = time(&|| Ok(adapter.forward(tokens.clone(), args.prefix)))?;
+    let burn = until_done(args, device, || Ok(adapter.forward(tokens.clone(), args.prefix)))?;
     let (down, up) = (adapter.down.val(), adapter.up.val());
-    let shader = time(&|| maps.refine(tokens.clone(), down.clone(), up.clone(), args.prefix))?;
+    let refine = || maps.refine(tokens.clone(), down.clone(), up.clone(), args.prefix);
+    let shader = until_done(args, device, refine)?;
     Ok(json!({ "burn_s": burn, "shader_s": shader, "burn_over_shader": burn / shader }))
+}
+
+/// A model's last block by the shaders and by burn, with new weights.
+fn forward_against_burn(arch: &str, args: &BenchShadersArgs, opened: &OpenDevice) -> Result<Value> {
+    let config = named(arch, "--arch")?.config();
+    let model = init_weights(config.build(&opened.device)?, 4);
+    let [height, width] = config.img_size;
+    let noise = Distribution::Normal(0.0, 1.0);
+    let image = Tensor::<4>::random([args.images, 3, height, width], noise, &opened.device);
+    let last = [config.depth - 1];
+    let burn = until_done(args, &opened.device, || Ok(model.intermediate(image.clone(), &last)))?;
+    let frozen = FrozenVit::new(model.clone(), opened)?;
+    let shader = until_done(args, &opened.device, || frozen.intermediate(image.clone(), &last))?;
+    Ok(json!({
+        "arch": arch,
+        "images": args.images,
+        "burn_s": burn,
+        "shader_s": shader,
+        "burn_over_shader": burn / shader,
+    }))
+}
+
+/// Median seconds until the device has done some work, after one run that does not
+/// count.
+fn until_done<T>(
+    args: &BenchShadersArgs,
+    device: &Device,
+    work: impl Fn() -> Result<T>,
+) -> Result<f64> {
+    let mut seconds = Vec::new();
+    for run in 0..=args.runs {
+        let start = Instant::now();
+        let done = work()?;
+        device.sync().map_err(|error| Error::gpu("computing", &error.to_string()))?;
+        drop(done);
+        if run > 0 {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(median(&seconds))
 }

@@ -27,7 +27,7 @@ pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<Resolved> {
     let file = spec.weights.as_deref().map(locate).transpose()?;
     let (arch, mut config, mean_std, assumed) = match (&spec.arch, &file) {
         (Some(arch), _) => {
-            let preset = named(arch, role)?;
+            let preset = named(arch, &format!("{role}.arch"))?;
             let mut config = preset.config();
             // A name leaves open whether the weights have their head.
             if let Some(Ok(found)) = file.as_deref().map(weights::recognise) {
@@ -76,10 +76,10 @@ pub(super) fn locate(name: &Path) -> Result<PathBuf> {
     Ok(name.to_owned())
 }
 
-fn named(arch: &str, role: &str) -> Result<&'static Preset> {
+pub(super) fn named(arch: &str, role: &str) -> Result<&'static Preset> {
     preset(arch).ok_or_else(|| {
         Error::config(format!(
-            "{role}.arch is `{arch}`, which is not known; did you mean `{}`?",
+            "{role} is `{arch}`, which is not known; did you mean `{}`?",
             nearest_name(arch)
         ))
     })

@@ -1,7 +1,8 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
+use super::clock::Clock;
 use crate::error::{Error, Result};
 
 /// What the shaders use of WebGPU's default limits.
@@ -31,6 +32,7 @@ struct Inner {
     queue: wgpu::Queue,
     limits: wgpu::Limits,
     pipelines: Mutex<HashMap<&'static str, wgpu::ComputePipeline>>,
+    clock: Mutex<Option<Clock>>,
 }
 
 impl fmt::Debug for Gpu {
@@ -70,8 +72,8 @@ impl Gpu {
                 });
             }
         }
-        let pipelines = Mutex::default();
-        Ok(Self { inner: Arc::new(Inner { device, queue, limits, pipelines }) })
+        let (pipelines, clock) = Default::default();
+        Ok(Self { inner: Arc::new(Inner { device, queue, limits, pipelines, clock }) })
     }
 
     /// The device.
@@ -92,6 +94,11 @@ impl Gpu {
     /// How many pipelines have been made.
     pub fn pipelines(&self) -> usize {
         self.inner.pipelines.lock().unwrap_or_else(|poison| poison.into_inner()).len()
+    }
+
+    /// What times recordings, where it runs.
+    pub(super) fn clock(&self) -> MutexGuard<'_, Option<Clock>> {
+        self.inner.clock.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
     /// The pipeline of a stage, made at its first use.

@@ -10,6 +10,7 @@
 
 mod attention;
 mod buffers;
+mod clock;
 mod colormap;
 mod context;
 mod cosine_map;

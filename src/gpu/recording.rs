@@ -1,3 +1,4 @@
+use super::clock::Ticks;
 use super::context::Stage;
 use super::{Gpu, Slice};
 use crate::error::{Error, Result};
@@ -90,14 +91,6 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// Submits the work; it runs after everything submitted before.
-    ///
-    /// # Errors
-    /// [`Error::Gpu`] where the device is lost or out of memory.
-    pub fn submit(self) -> Result<()> {
-        self.encode(None)
-    }
-
     /// Submits the work, waits for it and gives the seconds that the device spent
     /// on it; none where the device cannot tell.
     ///
@@ -106,41 +99,20 @@ impl<'a> Recording<'a> {
     #[cfg(not(target_family = "wasm"))]
     pub fn submit_timed(self) -> Result<Option<f64>> {
         let gpu = self.gpu;
-        let device = gpu.device();
-        if !device.features().contains(wgpu::Features::TIMESTAMP_QUERY) {
-            self.submit()?;
-            gpu.wait()?;
-            return Ok(None);
-        }
-        let queries = gpu.checked("timestamps", || {
-            device.create_query_set(&wgpu::QuerySetDescriptor {
-                label: Some("singer.time"),
-                ty: wgpu::QueryType::Timestamp,
-                count: 2,
-            })
-        })?;
-        self.encode(Some(&queries))?;
-        let usage = wgpu::BufferUsages::QUERY_RESOLVE | wgpu::BufferUsages::COPY_SRC;
-        let ticks = gpu.checked("timestamps", || {
-            let buffer = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some("singer.time"),
-                size: 16,
-                usage,
-                mapped_at_creation: false,
-            });
-            let mut encoder = device.create_command_encoder(&Default::default());
-            encoder.resolve_query_set(&queries, 0..2, &buffer, 0);
-            gpu.queue().submit([encoder.finish()]);
-            buffer
-        })?;
-        let ticks: Vec<u64> = gpu.read(&Slice { buffer: ticks, offset: 0, size: 16 })?;
-        let period = f64::from(gpu.queue().get_timestamp_period());
-        Ok(Some(ticks[1].saturating_sub(ticks[0]) as f64 * period * 1e-9))
+        gpu.start_clock()?;
+        self.submit()?;
+        gpu.wait()?;
+        gpu.stop_clock()
     }
 
-    fn encode(self, queries: Option<&wgpu::QuerySet>) -> Result<()> {
+    /// Submits the work; it runs after everything submitted before.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`] where the device is lost or out of memory.
+    pub fn submit(self) -> Result<()> {
         let label = self.dispatches.last().map_or("nothing", |dispatch| dispatch.label);
         let gpu = self.gpu;
+        let ticks = gpu.ticks();
         gpu.checked(label, || {
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             for (from, to) in &self.copies {
@@ -149,11 +121,7 @@ impl<'a> Recording<'a> {
             }
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: Some(label),
-                timestamp_writes: queries.map(|query_set| wgpu::ComputePassTimestampWrites {
-                    query_set,
-                    beginning_of_pass_write_index: Some(0),
-                    end_of_pass_write_index: Some(1),
-                }),
+                timestamp_writes: ticks.as_ref().map(Ticks::writes),
             });
             for dispatch in &self.dispatches {
                 pass.set_pipeline(&dispatch.pipeline);

@@ -216,6 +216,24 @@ test("training in the page lowers the loss, and its adapters are saved and loade
     check();
 });
 
+test("weights in half precision give nearly the same norms and cannot be fitted", { timeout: 2 * PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser);
+    await settled(page);
+    // Numbers that half precision cannot hold.
+    await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors", { dim: 16 })]));
+    const ratio = await number(page, "#ratio-teacher");
+    assert.equal(await redrawn(page, () => page.check("#half")), null);
+    assert.match(await text(page, "#model-info"), /in half precision/);
+    const rounded = await number(page, "#ratio-teacher");
+    assert.ok(Math.abs(rounded - ratio) < 0.02 * ratio, `${ratio} became ${rounded}`);
+    await page.click("#train");
+    await page.waitForSelector("#error:not([hidden])");
+    assert.match(await settled(page), /full precision/);
+    assert.equal(await redrawn(page, () => page.uncheck("#half")), null);
+    assert.equal(await number(page, "#ratio-teacher"), ratio);
+    check();
+});
+
 test("the panels are saved as one PNG", { timeout: PATIENCE }, async (t) => {
     const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);

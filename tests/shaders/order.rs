@@ -103,3 +103,30 @@ fn pipelines_are_made_once_and_shared() {
     }
     assert_eq!(gpu.pipelines(), 1);
 }
+
+#[test]
+fn a_clock_adds_up_the_recordings_it_saw_and_says_where_it_missed_some() {
+    let gpu = gpu(|_, _| {});
+    assert!(gpu.stop_clock().unwrap().is_none(), "no clock ran");
+    let batch = Batch::new([4, 100, 64, 0], 7);
+    let slice = gpu.upload("tokens", &batch.values).unwrap();
+    let tokens = Tokens { slice, images: 4, tokens: 100, dim: 64, prefix: 0 };
+    let norms = gpu.allocate("norms", 400).unwrap();
+    let seconds = |recordings: usize| {
+        gpu.start_clock().unwrap();
+        for _ in 0..recordings {
+            let mut recording = gpu.record();
+            PatchNorm::record(&mut recording, &tokens, &norms).unwrap();
+            recording.submit().unwrap();
+        }
+        gpu.stop_clock().unwrap()
+    };
+    if !gpu.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) {
+        assert!(seconds(2).is_none(), "the device cannot tell");
+        return;
+    }
+    assert_eq!(seconds(0), Some(0.0));
+    let (few, many) = (seconds(2).unwrap(), seconds(200).unwrap());
+    assert!(few > 0.0 && many > few, "{few} s for 2 and {many} s for 200");
+    assert!(seconds(513).is_none());
+}

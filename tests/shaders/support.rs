@@ -14,7 +14,7 @@ pub fn software() -> (OpenDevice, FeatureMaps) {
 }
 
 /// A device of our own on the software rasteriser, with WebGPU's default limits,
-/// as a browser gives, changed as wanted; the second are the adapter's.
+/// as a browser gives, and timestamps where it has them, changed as wanted; the second are the adapter's.
 pub fn own_device(
     change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits),
 ) -> (wgpu::Device, wgpu::Queue) {
@@ -30,7 +30,11 @@ pub fn own_device(
             .expect("software Vulkan must be installed");
         let mut limits = wgpu::Limits::default();
         change(&mut limits, &software.limits());
-        let wanted = wgpu::DeviceDescriptor { required_limits: limits, ..Default::default() };
+        let wanted = wgpu::DeviceDescriptor {
+            required_limits: limits,
+            required_features: software.features() & wgpu::Features::TIMESTAMP_QUERY,
+            ..Default::default()
+        };
         software.request_device(&wanted).await.expect("a device")
     })
 }

@@ -57,10 +57,13 @@ export interface AdapterInfo {
     rank: number;
 }
 
-/** How long a stage took until its results were there. */
+/** How long a stage took. */
 export interface Stage {
     stage: string;
+    /** Until its results were there, in milliseconds. */
     ms: number;
+    /** On the GPU, in milliseconds; null on the CPU and where the device does not tell. */
+    gpu: number | null;
 }
 
 export interface Looked {

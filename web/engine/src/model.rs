@@ -79,10 +79,10 @@ impl Model {
         let most_bound = most_bound(opened);
         if largest > most_bound {
             return Err(Fault::new(format!(
-                "{name}: a weight of {} is {} MB, and this device binds {} MB at most",
+                "{name}: a weight of {} is {:.1} MB, and this device binds {:.1} MB at most",
                 found.arch,
-                largest / 1_000_000,
-                most_bound / 1_000_000
+                largest as f64 / 1e6,
+                most_bound as f64 / 1e6
             )));
         }
         let stored: Option<Preprocess> =

@@ -1,18 +1,47 @@
 use js_sys::{Float32Array, Object, Reflect};
 use serde::Serialize;
+use singer::gpu::Gpu;
 use wasm_bindgen::JsValue;
 
 use crate::error::{Fault, Result};
 
-/// How long a stage took until its results were there.
+/// `Stage` of types.d.ts.
 #[derive(Debug, Clone, Serialize)]
 pub struct Stage {
-    pub stage: &'static str,
-    pub ms: f64,
+    stage: &'static str,
+    ms: f64,
+    gpu: Option<f64>,
+}
+
+/// Times a stage.
+pub struct Timer<'a> {
+    stage: &'static str,
+    start: f64,
+    gpu: Option<&'a Gpu>,
+}
+
+impl<'a> Timer<'a> {
+    /// Starts, with what the shaders take on the device where that can tell.
+    pub fn start(stage: &'static str, gpu: Option<&'a Gpu>) -> Result<Self> {
+        if let Some(gpu) = gpu {
+            gpu.start_clock()?;
+        }
+        Ok(Self { stage, start: now(), gpu })
+    }
+
+    /// Stops once the results are there.
+    pub async fn stop(self) -> Result<Stage> {
+        let ms = now() - self.start;
+        let seconds = match self.gpu {
+            Some(gpu) => gpu.stop_clock_async().await?,
+            None => None,
+        };
+        Ok(Stage { stage: self.stage, ms, gpu: seconds.map(|seconds| 1000.0 * seconds) })
+    }
 }
 
 /// Milliseconds since some moment.
-pub fn now() -> f64 {
+fn now() -> f64 {
     let performance = Reflect::get(&js_sys::global(), &"performance".into());
     performance.map_or(0.0, |performance| {
         wasm_bindgen::JsCast::unchecked_into::<web_sys::Performance>(performance).now()

@@ -9,7 +9,7 @@ use singer::refine::Adapter;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
-use crate::numbers::{PanelNumbers, Stage, now};
+use crate::numbers::{PanelNumbers, Stage, Timer};
 
 /// Bytes of features that are kept of an image, over all blocks.
 const MOST_FEATURES: usize = 1 << 30;
@@ -94,16 +94,14 @@ impl Seen {
     ) -> Result<(Self, Vec<Stage>)> {
         let patch = teacher.config.patch_size;
         let grid = [picture.height(), picture.width()].map(|side| side as usize / patch);
-        let start = now();
+        let timer = Timer::start("teacher", opened.gpu.as_ref())?;
         let of_teacher = tokens(teacher, &picture, grid, opened).await?;
-        let between = now();
-        let mut stages = vec![Stage { stage: "teacher", ms: between - start }];
-        let of_student = match student {
-            Some(student) => Some(tokens(student, &picture, grid, opened).await?),
-            None => None,
-        };
-        if of_student.is_some() {
-            stages.push(Stage { stage: "student", ms: now() - between });
+        let mut stages = vec![timer.stop().await?];
+        let mut of_student = None;
+        if let Some(student) = student {
+            let timer = Timer::start("student", opened.gpu.as_ref())?;
+            of_student = Some(tokens(student, &picture, grid, opened).await?);
+            stages.push(timer.stop().await?);
         }
         Ok((Self { picture, grid, teacher: of_teacher, student: of_student }, stages))
     }

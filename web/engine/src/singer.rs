@@ -17,7 +17,7 @@ use crate::error::{Fault, Result};
 use crate::faults::Faults;
 use crate::fit::{Fit, FitSettings};
 use crate::model::{Model, bytes_of, most_bound};
-use crate::numbers::{Stage, now, plain, set};
+use crate::numbers::{Timer, plain, set};
 use crate::picture::{framed, from_js, to_js};
 use crate::seen::{Panel, Seen, View, Wanted};
 
@@ -259,14 +259,14 @@ impl Singer {
         side: usize,
     ) -> Result<JsValue> {
         self.faults.check()?;
-        let start = now();
+        let timer = Timer::start("prepare", None)?;
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
         let own = teacher.config.img_size;
         let short = if side == 0 { own[0].min(own[1]) } else { side };
         let filter = teacher.preprocess.interpolation;
         let picture = framed(&from_js(&image)?, short, teacher.config.patch_size, filter)?;
         self.check_attention(&picture)?;
-        let mut times = vec![Stage { stage: "prepare", ms: now() - start }];
+        let mut times = vec![timer.stop().await?];
         let (seen, stages) =
             Seen::new(picture, teacher, self.student.as_ref(), &self.opened).await?;
         self.faults.check()?;
@@ -290,7 +290,6 @@ impl Singer {
         #[wasm_bindgen(unchecked_param_type = "View")] view: JsValue,
     ) -> Result<JsValue> {
         self.faults.check()?;
-        let start = now();
         let request: ViewRequest = from_value("view", view)?;
         let ViewRequest { layer, quantile, strength } = request;
         if !strength.is_finite() {
@@ -298,7 +297,9 @@ impl Singer {
         }
         let seen = self.seen.as_ref().ok_or_else(no_image)?;
         let wanted = Wanted { layer, quantile, strength };
+        let timer = Timer::start("maps", self.opened.gpu.as_ref())?;
         let view = seen.view(wanted, &self.adapters, &self.maps).await?;
+        let time = timer.stop().await?;
         self.faults.check()?;
         let object = Object::new();
         set(&object, "grid", plain(&seen.grid)?)?;
@@ -306,7 +307,7 @@ impl Singer {
             let numbers = view.panels.get(&panel).map(|features| features.numbers.to_js());
             set(&object, panel.name(), numbers.transpose()?.unwrap_or(JsValue::NULL))?;
         }
-        set(&object, "times", plain(&[Stage { stage: "maps", ms: now() - start }])?)?;
+        set(&object, "times", plain(&[time])?)?;
         self.view = Some(view);
         Ok(object.into())
     }

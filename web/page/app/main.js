@@ -57,6 +57,7 @@ async function start() {
     engine = await Engine.start(prefer, { onLost });
     const { backend, name } = engine.device;
     byId("device").textContent = backend === "cpu" ? "CPU" : `WebGPU${name && ` (${name})`}`;
+    byId("half").disabled = backend === "cpu";
     byId("notice").hidden = backend !== "cpu" || prefer === "cpu";
     images.use(engine);
     models.use(engine);
@@ -237,6 +238,19 @@ function connect() {
         run("Loading the models", async () => {
             await models.loadShipped(Number(target.value));
             await settle();
+        });
+    byId("half").onchange = ({ target }) =>
+        run("Loading the models again", async () => {
+            models.half = target.checked;
+            try {
+                await models.reload();
+            } catch (error) {
+                models.half = target.checked = false;
+                await models.reload();
+                throw error;
+            } finally {
+                await settle();
+            }
         });
     byId("stored").addEventListener("load-model", ({ detail: { role, name } }) =>
         run(`Loading ${name}`, async () => {

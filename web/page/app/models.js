@@ -17,6 +17,9 @@ export class Models {
     /** The teacher's blocks that have an adapter. */
     layers = [];
 
+    /** Whether models that are loaded from now on are kept in half precision. */
+    half = false;
+
     /** Uses an engine from now on. */
     use(engine) {
         this.#engine = engine;
@@ -74,14 +77,15 @@ export class Models {
     /** @param {() => Promise<storage.StoredModel>} get */
     async load(role, get) {
         const { name, bytes, configs } = await get();
+        const storage = { half: this.half };
         if (role === "teacher") {
-            const info = await this.#engine.loadTeacher(name, bytes, configs);
+            const info = await this.#engine.loadTeacher(name, bytes, configs, storage);
             this.#sources.clear();
             this.#info.clear();
             this.layers = [];
             this.#info.set(role, info);
         } else if (role === "student") {
-            this.#info.set(role, await this.#engine.loadStudent(name, bytes, configs));
+            this.#info.set(role, await this.#engine.loadStudent(name, bytes, configs, storage));
         } else {
             const { layers, rank } = await this.#engine.loadAdapters(name, bytes);
             this.layers = layers;
@@ -123,8 +127,8 @@ export class Models {
 
     #describe() {
         const millions = (count) => `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} M parameters`;
-        const model = ({ arch, depth, width, patch, size, parameters, naming }) =>
-            `${arch}, ${millions(parameters)}, ${depth} blocks of width ${width}, patches of ${patch} px, ${size[1]}×${size[0]} px, names of ${naming}`;
+        const model = ({ arch, depth, width, patch, size, parameters, naming, half }) =>
+            `${arch}, ${millions(parameters)}${half ? " in half precision" : ""}, ${depth} blocks of width ${width}, patches of ${patch} px, ${size[1]}×${size[0]} px, names of ${naming}`;
         const lines = [`Teacher: ${model(this.teacher)}.`];
         if (this.student) {
             lines.push(`Student: ${model(this.student)}.`);

@@ -10,7 +10,8 @@ export function showNumbers(maps, times) {
         byId(`outliers-${panel}`).value = of ? `${of.outliers}${share}` : "–";
         byId(`ratio-${panel}`).value = of ? of.ratio.toFixed(2) : "–";
     }
-    const stage = ({ stage, ms }) => `${stage} ${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
+    const short = (ms) => (ms < 10 ? ms.toFixed(1) : String(Math.round(ms)));
+    const stage = ({ stage, ms, gpu }) => `${stage} ${short(ms)} ms${gpu === null ? "" : ` (GPU ${short(gpu)})`}`;
     byId("times").textContent = `Until done: ${times.map(stage).join(", ")}.`;
 }
 

@@ -80,12 +80,12 @@ export class Engine {
         return this.#ask("removeImage", [key]);
     }
 
-    loadTeacher(name, bytes, configs) {
-        return this.#ask("loadTeacher", [name, bytes, configs], [bytes]);
+    loadTeacher(name, bytes, configs, storage) {
+        return this.#ask("loadTeacher", [name, bytes, configs, storage], [bytes]);
     }
 
-    loadStudent(name, bytes, configs) {
-        return this.#ask("loadStudent", [name, bytes, configs], [bytes]);
+    loadStudent(name, bytes, configs, storage) {
+        return this.#ask("loadStudent", [name, bytes, configs, storage], [bytes]);
     }
 
     removeStudent() {

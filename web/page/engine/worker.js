@@ -51,12 +51,12 @@ const methods = {
         images.delete(key);
     },
 
-    loadTeacher(name, bytes, configs) {
-        return singer.loadTeacher(name, new Uint8Array(bytes), configs);
+    loadTeacher(name, bytes, configs, storage) {
+        return singer.loadTeacher(name, new Uint8Array(bytes), configs, storage);
     },
 
-    loadStudent(name, bytes, configs) {
-        return singer.loadStudent(name, new Uint8Array(bytes), configs);
+    loadStudent(name, bytes, configs, storage) {
+        return singer.loadStudent(name, new Uint8Array(bytes), configs, storage);
     },
 
     removeStudent() {
