@@ -36,6 +36,7 @@ for (const colorScheme of ["light", "dark"]) {
             await redrawn(page, () => drop(page, [jpeg]));
             await page.click("summary");
             await page.fill("#train-steps", "2");
+            await page.fill("#train-rank", "4");
             await redrawn(page, () => page.click("#train"));
             await page.focus('figure[data-panel="teacher"] .over');
             await redrawn(page, () => page.keyboard.press("ArrowRight"));

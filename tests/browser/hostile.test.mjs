@@ -105,20 +105,20 @@ test("after a lost GPU device the page starts again with what was opened", { tim
     assert.equal(await page.$$eval("#strip li", (all) => all.length), 1);
 });
 
-/** Tells the engine that its device binds 0.1 MB at most. */
+/** Tells the engine that its device binds 0.2 MB at most. */
 const SMALL_DEVICE = `
 const limits = Object.getOwnPropertyDescriptor(GPUDevice.prototype, "limits").get;
 Object.defineProperty(GPUDevice.prototype, "limits", {
     get() {
-        const get = (of, name) => (name === "maxStorageBufferBindingSize" ? 100_000 : Reflect.get(of, name));
+        const get = (of, name) => (name === "maxStorageBufferBindingSize" ? 200_000 : Reflect.get(of, name));
         return new Proxy(limits.call(this), { get });
     },
 });
 `;
 
 test("a model beyond the device's limits gets a message with the numbers", { timeout: PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser, { patches: { "engine/worker.js": SMALL_DEVICE } });
-    assert.match(await settled(page), /is 0\.3 MB, and this device binds 0\.1 MB at most/);
+    const { page, check } = await open(t, browser, { patches: { "engine/worker.js": SMALL_DEVICE }, viewport: { width: 390, height: 800 } });
+    assert.match(await settled(page), /is 0\.3 MB, and this device binds 0\.2 MB at most/);
     assert.equal(await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")])), null);
     check();
 });

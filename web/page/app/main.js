@@ -45,7 +45,7 @@ function run(words, action) {
             running -= 1;
         }
         if (state() !== "lost" && running === 0) {
-            setState("ready", images.chosen === null ? "Open an image" : "");
+            setState("ready", complete() ? "" : `Open ${models.teacher ? "an image" : "a model"}`);
         }
     });
     return queue;
@@ -82,9 +82,12 @@ async function startAgain() {
     });
 }
 
+/** Whether there is an image, and a model to look at it. */
+const complete = () => images.chosen !== null && Boolean(models.teacher);
+
 /** Shows the chosen image to the models, and their maps. */
 async function look() {
-    if (images.chosen === null || !models.teacher) {
+    if (!complete()) {
         return;
     }
     const seen = await engine.look(images.chosen, side());
@@ -130,7 +133,7 @@ function changed(input) {
     clearError();
     if (input) {
         run("Looking at the image", look);
-    } else if (running === 0 && images.chosen !== null) {
+    } else if (running === 0 && complete()) {
         draw().catch(showError);
     }
 }
@@ -278,7 +281,7 @@ function connect() {
     byId("lost").querySelector("button").onclick = startAgain;
     let size = byId("panels").clientWidth;
     new ResizeObserver(([{ contentRect }]) => {
-        if (contentRect.width !== size && running === 0 && images.chosen !== null) {
+        if (contentRect.width !== size && running === 0 && complete()) {
             size = contentRect.width;
             panels.fit(engine).then(draw).catch(showError);
         }
@@ -305,12 +308,13 @@ async function main() {
     await run("Loading the models", async () => {
         await models.showStored();
         await models.list();
-        await models.loadShipped(0);
-        setBlocks(models.teacher.depth);
+        // Before the models: where none can be loaded, the user's own finds an image.
         const patch = marked.patch;
         await images.setScene(scene);
         marked.scene = scene;
         marked.patch = patch;
+        await models.loadShipped(0);
+        setBlocks(models.teacher.depth);
         await look();
     });
     navigator.serviceWorker?.register("sw.js").catch(() => {
