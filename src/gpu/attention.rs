@@ -4,7 +4,7 @@ use super::context::Stage;
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-static ATTENTION: Stage = Stage {
+pub(super) static ATTENTION: Stage = Stage {
     label: "attention.attention",
     source: include_str!("../../shaders/attention.wgsl"),
     entry: "attention",

@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 
 const SOURCE: &str = include_str!("../../shaders/colormap.wgsl");
 static EXTENT: Stage = Stage { label: "colormap.extent", source: SOURCE, entry: "extent" };
-static PLAIN: Stage = Stage { label: "colormap.colormap", source: SOURCE, entry: "colormap" };
+pub(super) static PLAIN: Stage =
+    Stage { label: "colormap.colormap", source: SOURCE, entry: "colormap" };
 static OVER: Stage =
     Stage { label: "colormap.colormap_over", source: SOURCE, entry: "colormap_over" };
 /// Side of the square of pixels that a workgroup takes.

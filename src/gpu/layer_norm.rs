@@ -4,7 +4,7 @@ use super::context::Stage;
 use super::{Recording, Slice};
 use crate::error::Result;
 
-static LAYER_NORM: Stage = Stage {
+pub(super) static LAYER_NORM: Stage = Stage {
     label: "layer_norm.layer_norm",
     source: include_str!("../../shaders/layer_norm.wgsl"),
     entry: "layer_norm",

@@ -5,10 +5,10 @@ use super::{Recording, Slice};
 use crate::error::Result;
 
 const SOURCE: &str = include_str!("../../shaders/linear.wgsl");
-static PLAIN: Stage = Stage { label: "linear.linear", source: SOURCE, entry: "linear" };
+pub(super) static PLAIN: Stage = Stage { label: "linear.linear", source: SOURCE, entry: "linear" };
 static PLAIN_HALF: Stage =
     Stage { label: "linear.linear_half", source: SOURCE, entry: "linear_half" };
-static RESIDUAL: Stage =
+pub(super) static RESIDUAL: Stage =
     Stage { label: "linear.linear_residual", source: SOURCE, entry: "linear_residual" };
 static RESIDUAL_HALF: Stage =
     Stage { label: "linear.linear_residual_half", source: SOURCE, entry: "linear_residual_half" };

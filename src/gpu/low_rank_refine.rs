@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 const SOURCE: &str = include_str!("../../shaders/low_rank_refine.wgsl");
 static ONE: Stage =
     Stage { label: "low_rank_refine.low_rank_refine", source: SOURCE, entry: "low_rank_refine" };
-static FOUR: Stage =
+pub(super) static FOUR: Stage =
     Stage { label: "low_rank_refine.low_rank_refine4", source: SOURCE, entry: "low_rank_refine4" };
 /// Tokens that a workgroup takes.
 const ROWS: usize = 32;

@@ -24,6 +24,7 @@ mod recording;
 mod swiglu;
 mod tokens;
 mod unfold;
+mod warm_up;
 
 pub use attention::Attention;
 pub use buffers::Slice;

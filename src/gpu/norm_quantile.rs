@@ -4,7 +4,7 @@ use super::context::Stage;
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-static STAGE: Stage = Stage {
+pub(super) static STAGE: Stage = Stage {
     label: "norm_quantile.norm_quantile",
     source: include_str!("../../shaders/norm_quantile.wgsl"),
     entry: "norm_quantile",

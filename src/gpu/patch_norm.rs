@@ -6,7 +6,7 @@ use crate::error::Result;
 
 const SOURCE: &str = include_str!("../../shaders/patch_norm.wgsl");
 static ONE: Stage = Stage { label: "patch_norm.patch_norm", source: SOURCE, entry: "patch_norm" };
-static FOUR: Stage =
+pub(super) static FOUR: Stage =
     Stage { label: "patch_norm.patch_norm4", source: SOURCE, entry: "patch_norm4" };
 /// Patches that a workgroup takes.
 const ROWS: usize = 8;

@@ -4,7 +4,7 @@ use super::context::Stage;
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-static UNFOLD: Stage = Stage {
+pub(super) static UNFOLD: Stage = Stage {
     label: "unfold.unfold",
     source: include_str!("../../shaders/unfold.wgsl"),
     entry: "unfold",

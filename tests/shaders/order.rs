@@ -102,6 +102,11 @@ fn pipelines_are_made_once_and_shared() {
         }
     }
     assert_eq!(gpu.pipelines(), 1);
+    gpu.warm_up().unwrap();
+    let usual = gpu.pipelines();
+    assert!(usual > 1);
+    gpu.warm_up().unwrap();
+    assert_eq!(gpu.pipelines(), usual);
 }
 
 #[test]

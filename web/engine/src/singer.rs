@@ -104,6 +104,9 @@ impl Singer {
             },
             other => return Err(Fault::new(format!("{other}: open auto, webgpu or cpu"))),
         };
+        if let Some(gpu) = &opened.gpu {
+            gpu.warm_up()?;
+        }
         let watch = |setup: &WgpuSetup| Faults::watch(&setup.device, on_lost);
         let faults = setup.as_ref().map(watch).unwrap_or_default();
         let maps = FeatureMaps::new(&opened);
