@@ -26,7 +26,8 @@ fn swiglu(
         return;
     }
     let row = at / columns4;
-    let gate = x[row * columns4 + at];
+    // Where exp is a finite number; below, the gate is closed anyway.
+    let gate = max(x[row * columns4 + at], vec4<f32>(-80.0));
     let value = x[row * columns4 + at + columns4];
     out[at] = gate / (1.0 + exp(-gate)) * value;
 }

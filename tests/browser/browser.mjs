@@ -19,11 +19,14 @@ const FLAGS = [
     "--disable-sync",
 ];
 
-/** @param {{webgpu?: boolean}} [options] */
-export function launch({ webgpu = true } = {}) {
+/** With these the rasteriser's WebGPU canvases can be shown. */
+const SHOWN = ["--use-angle=swiftshader", "--use-vulkan=swiftshader", "--use-webgpu-adapter=swiftshader", "--enable-features=Vulkan"];
+
+/** @param {{webgpu?: boolean, shown?: boolean}} [options] */
+export function launch({ webgpu = true, shown = false } = {}) {
     return chromium.launch({
         executablePath: process.env.SINGER_CHROMIUM ?? "/usr/bin/chromium",
-        args: [...FLAGS, webgpu ? "--enable-unsafe-webgpu" : "--disable-features=WebGPU"],
+        args: [...FLAGS, ...(shown ? SHOWN : []), webgpu ? "--enable-unsafe-webgpu" : "--disable-features=WebGPU"],
     });
 }
 

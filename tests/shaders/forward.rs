@@ -80,6 +80,9 @@ fn layer_norm_agrees_with_f64_to_1e_5_also_for_rows_far_from_zero() {
     }
 }
 
+/// An activation, and its formula.
+type Case = (Activation, fn(f64) -> f64);
+
 /// Rows, K and N: tiny, one beyond a tile, not multiples of a tile.
 const LINEARS: [[usize; 3]; 5] =
     [[1, 4, 4], [33, 20, 68], [65, 128, 384], [197, 36, 64], [7, 512, 132]];
@@ -99,7 +102,7 @@ fn linear_layers_agree_with_f64_to_1e_5_with_every_activation() {
         let plain = product(&x, &weight, &bias, inner);
         let tanh =
             |x: f64| 0.5 * x * (1.0 + (0.7978845608028654 * (x + 0.044715 * x.powi(3))).tanh());
-        let cases: [(Activation, fn(f64) -> f64); 4] = [
+        let cases: [Case; 4] = [
             (Activation::None, |x| x),
             (Activation::Gelu, |x| 0.5 * x * (1.0 + erf(x / 2.0_f64.sqrt()))),
             (Activation::GeluTanh, tanh),

@@ -78,8 +78,10 @@ impl Model {
             bytes * (config.embed_dim * config.hidden_dim().max(3 * config.embed_dim)) as u64;
         let most_bound = most_bound(opened);
         if largest > most_bound {
+            let halved = !half && largest / 2 <= most_bound;
+            let mend = if halved { ": keep it in half precision" } else { "" };
             return Err(Fault::new(format!(
-                "{name}: a weight of {} is {:.1} MB, and this device binds {:.1} MB at most",
+                "{name}: a weight of {} is {:.1} MB, and this device binds {:.1} MB at most{mend}",
                 found.arch,
                 largest as f64 / 1e6,
                 most_bound as f64 / 1e6

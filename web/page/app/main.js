@@ -148,6 +148,21 @@ async function settle() {
     await look();
 }
 
+/** Loads everything in the precision of a checkbox; where that fails, in the one before. */
+async function keepIn(checkbox) {
+    const load = () => (models.teacher ? models.reload() : models.loadShipped(Number(byId("models").value)));
+    models.half = checkbox.checked;
+    try {
+        await load();
+    } catch (error) {
+        models.half = checkbox.checked = !checkbox.checked;
+        await (models.teacher && load());
+        throw error;
+    } finally {
+        await (models.teacher && settle());
+    }
+}
+
 function openImages(files) {
     run("Reading the image", async () => {
         if (marked.scene !== null) {
@@ -242,19 +257,7 @@ function connect() {
             await models.loadShipped(Number(target.value));
             await settle();
         });
-    byId("half").onchange = ({ target }) =>
-        run("Loading the models again", async () => {
-            models.half = target.checked;
-            try {
-                await models.reload();
-            } catch (error) {
-                models.half = target.checked = false;
-                await models.reload();
-                throw error;
-            } finally {
-                await settle();
-            }
-        });
+    byId("half").onchange = ({ target }) => run("Loading the models again", () => keepIn(target));
     byId("stored").addEventListener("load-model", ({ detail: { role, name } }) =>
         run(`Loading ${name}`, async () => {
             await models.loadStored(role, name);
