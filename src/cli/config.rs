@@ -25,6 +25,8 @@ pub(super) struct DistillConfig {
     pub(super) data: DataConfig,
     pub(super) method: MethodName,
     pub(super) label_weight: f64,
+    /// `singer.safetensors` of a run: adapters to start from.
+    pub(super) adapters: Option<PathBuf>,
     pub(super) singer: Settings,
     pub(super) fitnet: FitnetSettings,
     pub(super) vitkd: VitkdSettings,

@@ -41,6 +41,8 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("singer.quantile", args.quantile.map(Into::into));
     add("singer.losses", args.losses.map(Into::into));
     add("singer.basis", args.basis.map(Into::into));
+    let adapters = args.adapters.map(|path| path.to_string_lossy().into_owned());
+    add("adapters", adapters.map(Into::into));
     add("precision", args.precision.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
     let stop = session::stop_flag(session::SAVING)?;
@@ -77,6 +79,11 @@ pub(super) fn distill(
     resume: bool,
     stop: &AtomicBool,
 ) -> Result<Option<Report>> {
+    if config.adapters.is_some() && config.method != MethodName::Singer {
+        return Err(Error::config(
+            "`adapters` are SiNGER's: leave them out, or set method = \"singer\"",
+        ));
+    }
     let go = Run { config, resume, stop };
     match config.method {
         MethodName::Singer => go.with(methods::singer),

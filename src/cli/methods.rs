@@ -1,5 +1,7 @@
 //! How each method of `singer distill` is made from the settings.
 
+use std::path::Path;
+
 use burn::tensor::{Device, FloatDType};
 
 use super::config::{DistillConfig, Precision};
@@ -8,7 +10,9 @@ use crate::distill::{BasisReport, Distiller, Trainee};
 use crate::error::{Error, Result};
 use crate::eval::{EvalSettings, LayerNorms, distilled_norms};
 use crate::method::{Fitnet, Kd, LabelsOnly, Method, Singer, Teacher, Vitkd};
+use crate::refine::Adapter;
 use crate::vit::Vit;
+use crate::weights::{PartsFile, WeightsFile};
 
 /// What a method is made from.
 pub(super) struct Models<'a> {
@@ -67,7 +71,13 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let settings = config.singer.clone();
     let layers = settings.resolve_layers(teacher.depth())?;
     let depth = student.depth();
-    let (model, bases) = Trainee::new(student, &teacher, &layers, &settings, config.seed)?;
+    let (model, bases) = match &config.adapters {
+        None => Trainee::new(student, &teacher, &layers, &settings, config.seed)?,
+        Some(path) => {
+            let adapters = trained(path, &layers, teacher.embed_dim(), training)?;
+            (Trainee::with_adapters(student, &teacher, adapters, config.seed), Vec::new())
+        }
+    };
     let mut distiller = Distiller::new(teacher, depth, settings, training)?;
     if config.precision == Precision::F16 {
         distiller = distiller.with_teacher_precision(FloatDType::F16);
@@ -76,6 +86,29 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
         distilled_norms(&method.distiller, model, &on.images, &on.settings, on.device)
     };
     Ok(Prepared { method: Singer { distiller }, model, bases, norms })
+}
+
+/// The adapters of another run for tokens of width `dim`.
+fn trained(path: &Path, layers: &[usize], dim: usize, device: &Device) -> Result<Vec<Adapter>> {
+    let file = PartsFile::new(WeightsFile::open(path)?);
+    let there = file.layers()?;
+    if let Some(layer) = layers.iter().find(|layer| !there.contains(layer)) {
+        return Err(Error::config(format!(
+            "{} has adapters for blocks {there:?} and none for block {layer}: choose the layers that it has",
+            path.display()
+        )));
+    }
+    let adapter = |&layer: &usize| {
+        let adapter = file.adapter(layer, device)?;
+        match adapter.down.dims()[0] {
+            width if width == dim => Ok(adapter),
+            width => Err(Error::config(format!(
+                "{} is of a teacher of width {width}; this one's is {dim}",
+                path.display()
+            ))),
+        }
+    };
+    layers.iter().map(adapter).collect()
 }
 
 pub(super) fn fitnet(mut models: Models<'_>) -> Result<Prepared<Fitnet>> {

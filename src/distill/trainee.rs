@@ -59,8 +59,14 @@ impl Trainee {
         seed: u64,
     ) -> Result<(Self, Vec<BasisReport>)> {
         let (adapters, reports) = adapters(teacher, layers, settings, seed, &student.device())?;
-        let projections = projections(layers.len(), &student, teacher, seed);
-        Ok((Self { student, adapters, projections }, reports))
+        Ok((Self::with_adapters(student, teacher, adapters, seed), reports))
+    }
+
+    /// Puts a student together with adapters that are there already, one for each
+    /// distilled layer, and new projection heads, on the student's device.
+    pub fn with_adapters(student: Vit, teacher: &Vit, adapters: Vec<Adapter>, seed: u64) -> Self {
+        let projections = projections(adapters.len(), &student, teacher, seed);
+        Self { student, adapters, projections }
     }
 }
 

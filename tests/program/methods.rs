@@ -129,6 +129,32 @@ fn labels_alone_need_no_teacher() {
 }
 
 #[test]
+fn a_run_starts_where_the_adapters_of_another_ended() {
+    let (folder, teacher) = teacher();
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    succeed(&mut command(&teacher, &first, "singer"));
+    let adapters = first.join("singer.safetensors");
+    let mut onwards = command(&teacher, &second, "singer");
+    // Its rank is the file's, whatever the setting says.
+    succeed(onwards.arg("--adapters").arg(&adapters).args(["--rank", "3"]));
+    let (before, after) = (run_file(&first), run_file(&second));
+    let (ended, began) = (&before["result"]["norms"], &after["result"]["norms_at_start"]);
+    assert!(ended.as_array().is_some_and(|layers| !layers.is_empty()));
+    assert_eq!(ended, began);
+    assert_ne!(ended, &after["result"]["norms"], "they are trained on");
+    assert_eq!(after["basis"], serde_json::json!([]), "no basis was computed");
+
+    let refused = folder.path().join("refused");
+    let mut other = command(&teacher, &refused, "fitnet");
+    fail_with(other.arg("--adapters").arg(&adapters), &["`adapters` are SiNGER's", "method"]);
+    let mut layers = command(&teacher, &refused, "singer");
+    layers.arg("--adapters").arg(&adapters).args(["--layers", "0"]);
+    fail_with(&mut layers, &["singer.safetensors", "none for block 0"]);
+    let mut missing = command(&teacher, &refused, "singer");
+    fail_with(missing.args(["--adapters", "nowhere.safetensors"]), &["nowhere.safetensors"]);
+}
+
+#[test]
 fn methods_and_settings_that_cannot_work_are_refused_with_the_mend() {
     let (folder, teacher) = teacher();
     let headless = folder.path().join("student");
