@@ -3,6 +3,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
 use super::export::ExportArgs;
+use super::fit::FitArgs;
 use super::inspect::InspectArgs;
 use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
@@ -31,6 +32,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Distil a student from a teacher's refined features, or by a baseline method
     Distill(DistillArgs),
+    /// Fit a teacher's adapters without a student, for `distill --adapters`
+    Fit(FitArgs),
     /// Train a plain ViT with labels (makes teachers and baselines)
     Pretrain(PretrainArgs),
     /// Measure a model: head accuracy, nearest neighbours, patch norms

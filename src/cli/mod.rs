@@ -11,6 +11,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod figure;
+mod fit;
 mod inspect;
 mod list_models;
 mod methods;
@@ -40,6 +41,7 @@ pub fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Distill(args) => distill::run(args),
+        Command::Fit(args) => fit::run(&args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
         Command::Export(args) => export::run(&args),

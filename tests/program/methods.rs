@@ -155,6 +155,34 @@ fn a_run_starts_where_the_adapters_of_another_ended() {
 }
 
 #[test]
+fn adapters_are_fitted_without_a_student_and_lower_the_outliers() {
+    let (folder, teacher) = teacher();
+    let file = folder.path().join("fitted.safetensors");
+    let fit = |out: &Path, steps: &str| {
+        let mut fit = singer();
+        fit.arg("fit").arg(&teacher).args(["--data", "scenes:64", "--layers", "1", "--rank", "4"]);
+        fit.args(["--quantile", "0.8", "--outlier-weight", "1", "--device", "cpu"]);
+        fit.args(["--steps", steps, "--out"]).arg(out);
+        fit
+    };
+    let loss = |said: &str| -> f64 {
+        let (_, rest) = said.split_once("outlier loss ").expect("it says the loss");
+        rest.split(',').next().unwrap().parse().unwrap()
+    };
+    let first = loss(&succeed(&mut fit(&file, "1")).stdout);
+    let said = succeed(&mut fit(&file, "60")).stdout;
+    assert!(loss(&said) < first, "from {first}: {said}");
+    assert!(said.contains("block 1: largest") && said.contains("block 2: largest"), "{said}");
+    let run = folder.path().join("run");
+    succeed(command(&teacher, &run, "singer").arg("--adapters").arg(&file));
+    let bad = folder.path().join("bad.safetensors");
+    fail_with(&mut fit(&bad, "0"), &["--steps must be at least 1"]);
+    fail_with(fit(&bad, "1").args(["--basis", "largest"]), &["largest", "use smallest"]);
+    fail_with(fit(&bad, "1").args(["--layers", "9"]), &["layer 9", "0 to 2"]);
+    assert!(!bad.exists());
+}
+
+#[test]
 fn methods_and_settings_that_cannot_work_are_refused_with_the_mend() {
     let (folder, teacher) = teacher();
     let headless = folder.path().join("student");

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use singer::Error;
 use singer::data::eval_crop;
 use singer::device::read_async;
-use singer::distill::{Distiller, Settings, Weights, adapters_async};
+use singer::distill::{Distiller, Settings, TeacherPass, Weights, adapters_async};
 use singer::refine::Adapter;
 use singer::train::{OptimizerSettings, ParamOptimizer, Schedule};
 
@@ -19,6 +19,9 @@ use crate::model::Model;
 const MOST_IMAGES: usize = 50;
 const BATCH: usize = 8;
 const MOST_STEPS: usize = 100_000;
+/// Bytes of the teacher's features that are kept for the next time that their images
+/// come round: they do not change.
+const MOST_KEPT: usize = 256 << 20;
 
 /// `FitSettings` of types.d.ts.
 #[derive(Debug, Clone, Deserialize)]
@@ -50,9 +53,19 @@ pub struct Fit {
     distiller: Distiller,
     adapters: Vec<Adapter>,
     optimizer: ParamOptimizer,
-    batches: Vec<Tensor<4>>,
+    batches: Vec<Batch>,
+    /// Whether the teacher's features of all images are kept.
+    keeps: bool,
     settings: FitSettings,
     step: usize,
+}
+
+/// Images of one step.
+struct Batch {
+    /// `[B, 3, S, S]`.
+    pixels: Tensor<4>,
+    /// What the teacher makes of them, once that is known and kept.
+    pass: Option<TeacherPass>,
 }
 
 impl Fit {
@@ -87,7 +100,10 @@ impl Fit {
         let grid = [side / patch; 2];
         let vit = vit.with_grid_async(teacher.config.grid(), grid).await?;
         let depth = vit.depth();
+        let tokens = vit.prefix_tokens() + grid[0] * grid[1];
+        let kept = 4 * images.len() * 2 * layers.len() * tokens * vit.embed_dim();
         Ok(Self {
+            keeps: kept <= MOST_KEPT,
             distiller: Distiller::new(vit, depth, method, &training)?,
             adapters,
             optimizer: ParamOptimizer::new(&OptimizerSettings::default()),
@@ -106,8 +122,15 @@ impl Fit {
         if self.step >= steps {
             return Err(Fault::new(format!("all {steps} steps are done")));
         }
-        let images = self.batches[self.step % self.batches.len()].clone();
-        let pass = self.distiller.teacher_pass(images);
+        let place = self.step % self.batches.len();
+        let Batch { pixels, pass } = &mut self.batches[place];
+        let pass = match pass.take() {
+            Some(pass) => pass,
+            None => self.distiller.teacher_pass(pixels.clone()),
+        };
+        if self.keeps {
+            self.batches[place].pass = Some(pass.clone());
+        }
         let zero = || Tensor::<1>::zeros([1], &self.adapters[0].down.device());
         let (mut outlier, mut info) = (zero(), zero());
         for losses in self.distiller.refinements(&self.adapters, pass) {
@@ -155,12 +178,13 @@ fn check(settings: &FitSettings, images: usize) -> Result<()> {
     Ok(())
 }
 
-/// `[B, 3, S, S]`, as the teacher's images are prepared.
-fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> Tensor<4> {
+/// As the teacher's images are prepared.
+fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> Batch {
     let transform = teacher.preprocess.transform([side; 2]);
     let mut pixels = Vec::with_capacity(images.len() * 3 * side * side);
     for image in images {
         teacher.preprocess.normalise.append(&eval_crop(image, &transform), &mut pixels);
     }
-    Tensor::from_data(TensorData::new(pixels, [images.len(), 3, side, side]), device)
+    let pixels = TensorData::new(pixels, [images.len(), 3, side, side]);
+    Batch { pixels: Tensor::from_data(pixels, device), pass: None }
 }

@@ -1,0 +1,159 @@
+//! `singer fit`: a teacher's adapters without a student, for `distill --adapters`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use burn::tensor::Tensor;
+use clap::Args as ClapArgs;
+use serde::de::DeserializeOwned;
+
+use super::config::DataConfig;
+use super::preprocessing::{PreprocessArgs, preprocess};
+use super::{models, session};
+use crate::data::Split;
+use crate::device;
+use crate::distill::{Settings, Weights};
+use crate::error::{Error, Result};
+use crate::recover::{FitSettings, fit_adapters};
+use crate::refine::{Adapter, NormStats, NormSummary, patch_norms};
+use crate::vit::Vit;
+use crate::weights::NamedTensors;
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct FitArgs {
+    /// The teacher's weights
+    teacher: PathBuf,
+    /// Images to fit them on
+    #[arg(long, value_name = "PATH")]
+    data: String,
+    /// Most images to take, evenly spread; all are held in memory
+    #[arg(long, value_name = "N", default_value_t = 1024)]
+    limit: usize,
+    /// The file to write
+    #[arg(short, long, value_name = "FILE", default_value = "singer.safetensors")]
+    out: PathBuf,
+    /// Intermediate teacher blocks, from 0; the last one is always added
+    #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
+    layers: Vec<usize>,
+    /// Rank of the adapters
+    #[arg(long, default_value_t = 64)]
+    rank: usize,
+    /// Quantile above which a norm is an outlier
+    #[arg(long, default_value_t = 0.97)]
+    quantile: f64,
+    /// smallest, threshold or random
+    #[arg(long, value_name = "KIND", default_value = "smallest")]
+    basis: String,
+    /// paper or reference
+    #[arg(long, value_name = "FORM", default_value = "paper")]
+    losses: String,
+    /// Steps, each on 32 of the images in turn
+    #[arg(long, value_name = "N", default_value_t = 300)]
+    steps: usize,
+    /// Highest learning rate of AdamW; a half cosine leads from it to zero
+    #[arg(long, default_value_t = 1e-2)]
+    lr: f64,
+    /// λ of the outlier loss
+    #[arg(long, value_name = "W", default_value_t = 0.01)]
+    outlier_weight: f64,
+    /// λ of the information loss
+    #[arg(long, value_name = "W", default_value_t = 1.0)]
+    info_weight: f64,
+    /// Seed of a random basis
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// The teacher's timm name, where the file leaves it open or is to be overruled
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+}
+
+pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
+    let shape = models::open(&args.teacher, args.arch.as_deref())?;
+    let opened = device::open(&args.device)?;
+    let settings = FitSettings {
+        method: Settings {
+            layers: args.layers.clone(),
+            rank: args.rank,
+            quantile: args.quantile,
+            basis: named("--basis", &args.basis, "smallest, threshold or random")?,
+            losses: named("--losses", &args.losses, "paper or reference")?,
+            weights: Weights { kd: 0.0, outlier: args.outlier_weight, info: args.info_weight },
+            ..Settings::default()
+        },
+        steps: args.steps,
+        lr: args.lr,
+        seed: args.seed,
+        parts: session::parts(None, &opened),
+    };
+    if args.steps == 0 || !(args.lr > 0.0 && args.lr.is_finite()) {
+        return Err(Error::config("--steps must be at least 1, and --lr a number above 0"));
+    }
+    settings.method.resolve_layers(shape.config.depth)?;
+    let teacher = models::build(&shape, 0, &opened.device)?;
+    let data = args.preprocess.over(DataConfig::default())?;
+    let preprocess = preprocess(&data, &shape)?;
+    let eval = session::eval_settings(&data, shape.config.img_size, &preprocess, 1, None);
+    let side = session::scene_side(&shape.config);
+    let images = session::images(&args.data, Split::Train, side)?;
+    let batches = session::batches(&images, args.limit, &eval, &opened.device)?;
+
+    let fitted = fit_adapters(&teacher, &batches, &settings)?;
+    let [outlier, info] = fitted.losses;
+    println!("after {} steps: outlier loss {outlier:.4}, information loss {info:.4}", args.steps);
+    for (layer, [raw, refined]) in norms(&teacher, &fitted.adapters, &batches)? {
+        println!(
+            "block {layer}: largest over median patch norm {:.2} raw, {:.2} refined",
+            raw.max_over_median, refined.max_over_median
+        );
+    }
+    save(&fitted.adapters, args)?;
+    println!("wrote {}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+fn named<T: DeserializeOwned>(flag: &str, name: &str, known: &str) -> Result<T> {
+    serde_json::from_value(name.into())
+        .map_err(|_| Error::config(format!("{flag} {name}: use {known}")))
+}
+
+/// Norms of each layer's patches, raw and refined, on the images that it was fitted to.
+fn norms(
+    teacher: &Vit,
+    adapters: &[(usize, Adapter)],
+    batches: &[Tensor<4>],
+) -> Result<Vec<(usize, [NormSummary; 2])>> {
+    let layers: Vec<usize> = adapters.iter().map(|(layer, _)| *layer).collect();
+    let prefix = teacher.prefix_tokens();
+    let mut stats = vec![[NormStats::default(), NormStats::default()]; layers.len()];
+    for batch in batches {
+        let tokens = teacher.intermediate(batch.clone(), &layers);
+        for ((tokens, (_, adapter)), [raw, refined]) in
+            tokens.into_iter().zip(adapters).zip(&mut stats)
+        {
+            raw.add(patch_norms(tokens.clone(), prefix))?;
+            refined.add(patch_norms(adapter.forward(tokens, prefix), prefix))?;
+        }
+    }
+    let summaries = layers.into_iter().zip(stats);
+    let summaries = summaries
+        .filter_map(|(layer, [raw, refined])| Some((layer, [raw.summary()?, refined.summary()?])));
+    Ok(summaries.collect())
+}
+
+/// As a run of `distill` writes them.
+fn save(adapters: &[(usize, Adapter)], args: &FitArgs) -> Result<()> {
+    let mut file = NamedTensors::default();
+    for (layer, adapter) in adapters {
+        file.tensors.insert(format!("adapter.{layer}.down"), adapter.down.val().into_data());
+        file.tensors.insert(format!("adapter.{layer}.up"), adapter.up.val().into_data());
+    }
+    let layers: Vec<usize> = adapters.iter().map(|(layer, _)| *layer).collect();
+    let layers = serde_json::to_string(&layers).unwrap_or_default();
+    file.metadata.insert("layers".into(), layers);
+    file.write(&args.out)
+}
