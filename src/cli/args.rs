@@ -146,8 +146,8 @@ pub(super) struct DistillArgs {
     /// smallest, threshold or random
     #[arg(long, value_name = "KIND")]
     pub(super) basis: Option<String>,
-    /// Start from the adapters of this file, `singer.safetensors` of another run of the
-    /// same teacher or saved in the browser, instead of the nullspace
+    /// Start from the adapters of this file instead of the nullspace: those of `singer fit`,
+    /// of another run of the same teacher, or saved in the browser
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
     /// f32, or f16 to run the teacher in half precision

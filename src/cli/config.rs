@@ -25,7 +25,7 @@ pub(super) struct DistillConfig {
     pub(super) data: DataConfig,
     pub(super) method: MethodName,
     pub(super) label_weight: f64,
-    /// `singer.safetensors` of a run: adapters to start from.
+    /// Adapters to start from: of `singer fit`, or `singer.safetensors` of a run.
     pub(super) adapters: Option<PathBuf>,
     pub(super) singer: Settings,
     pub(super) fitnet: FitnetSettings,

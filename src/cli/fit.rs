@@ -9,15 +9,16 @@ use serde::de::DeserializeOwned;
 
 use super::config::DataConfig;
 use super::preprocessing::{PreprocessArgs, preprocess};
+use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
 use crate::device;
 use crate::distill::{Settings, Weights};
 use crate::error::{Error, Result};
-use crate::recover::{FitSettings, fit_adapters};
+use crate::method::{FitSettings, fit_adapters};
 use crate::refine::{Adapter, NormStats, NormSummary, patch_norms};
 use crate::vit::Vit;
-use crate::weights::NamedTensors;
+use crate::weights::adapters_file;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FitArgs {
@@ -102,7 +103,10 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let images = session::images(&args.data, Split::Train, side)?;
     let batches = session::batches(&images, args.limit, &eval, &opened.device)?;
 
-    let fitted = fit_adapters(&teacher, &batches, &settings)?;
+    let shown = Shown::new(false);
+    let mut report = |progress| shown.adapters(progress);
+    let fitted = fit_adapters(&teacher, &batches, &settings, &mut report)?;
+    shown.finish();
     let [outlier, info] = fitted.losses;
     println!("after {} steps: outlier loss {outlier:.4}, information loss {info:.4}", args.steps);
     for (layer, [raw, refined]) in norms(&teacher, &fitted.adapters, &batches)? {
@@ -111,7 +115,10 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
             raw.max_over_median, refined.max_over_median
         );
     }
-    save(&fitted.adapters, args)?;
+    let halves =
+        |adapter: &Adapter| [&adapter.down, &adapter.up].map(|half| half.val().into_data());
+    adapters_file(fitted.adapters.iter().map(|(layer, adapter)| (*layer, halves(adapter))))
+        .write(&args.out)?;
     println!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -143,17 +150,4 @@ fn norms(
     let summaries = summaries
         .filter_map(|(layer, [raw, refined])| Some((layer, [raw.summary()?, refined.summary()?])));
     Ok(summaries.collect())
-}
-
-/// As a run of `distill` writes them.
-fn save(adapters: &[(usize, Adapter)], args: &FitArgs) -> Result<()> {
-    let mut file = NamedTensors::default();
-    for (layer, adapter) in adapters {
-        file.tensors.insert(format!("adapter.{layer}.down"), adapter.down.val().into_data());
-        file.tensors.insert(format!("adapter.{layer}.up"), adapter.up.val().into_data());
-    }
-    let layers: Vec<usize> = adapters.iter().map(|(layer, _)| *layer).collect();
-    let layers = serde_json::to_string(&layers).unwrap_or_default();
-    file.metadata.insert("layers".into(), layers);
-    file.write(&args.out)
 }

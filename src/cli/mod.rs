@@ -22,6 +22,7 @@ mod plant;
 mod preprocessing;
 mod pretrain;
 mod probe;
+mod progress;
 mod recover;
 mod run_folder;
 mod session;

@@ -6,6 +6,7 @@
 //! [`train`](crate::train::train), and can add labels to any of them.
 //! `examples/own_method.rs` shows one from outside this library.
 
+mod fit;
 mod fitnet;
 mod kd;
 mod labels_only;
@@ -13,6 +14,7 @@ mod singer;
 mod teacher;
 mod vitkd;
 
+pub use fit::{FitProgress, FitSettings, Fitted, fit_adapters};
 pub use fitnet::{Fitnet, FitnetModel, FitnetSettings};
 pub use kd::{Kd, KdSettings};
 pub use labels_only::LabelsOnly;

@@ -4,6 +4,7 @@ use super::{Lesson, Method, projection_parts};
 use crate::distill::{Distiller, Trainee};
 use crate::train::{Part, TaskLoss};
 use crate::vit::Vit;
+use crate::weights::adapter_part;
 
 /// SiNGER (Yu, Jeong et al., ICLR 2026, arXiv 2509.20986): the teacher's features
 /// are refined by adapters in the next block's left nullspace.
@@ -52,8 +53,8 @@ impl Method for Singer {
         let trained = layers.zip(&model.adapters).zip(&model.projections);
         let mut parts = Vec::new();
         for ((layer, adapter), projection) in trained {
-            parts.push((format!("adapter.{layer}.down"), adapter.down.val().into_data()));
-            parts.push((format!("adapter.{layer}.up"), adapter.up.val().into_data()));
+            parts.push((adapter_part(*layer, "down"), adapter.down.val().into_data()));
+            parts.push((adapter_part(*layer, "up"), adapter.up.val().into_data()));
             parts.extend(projection_parts("proj", *layer, projection));
         }
         parts

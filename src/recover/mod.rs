@@ -8,11 +8,9 @@
 //! artifact and for the others.
 
 mod distance;
-mod fit;
 mod treatment;
 
 pub use distance::Errors;
-pub use fit::{FitSettings, Fitted, fit_adapters};
 pub use treatment::{Treated, Treatment};
 
 use burn::tensor::Tensor;

@@ -34,7 +34,9 @@ pub use file::WeightsFile;
 pub use load::{load, stored_config, stored_note};
 pub(crate) use notes::CONFIG_KEY;
 pub use notes::PREPROCESS_KEY;
-pub use parts::PartsFile;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use parts::adapter_part;
+pub use parts::{PartsFile, adapters_file};
 pub use recognise::Recognised;
 #[cfg(not(target_family = "wasm"))]
 pub use recognise::recognise;

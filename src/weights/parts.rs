@@ -2,10 +2,29 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::WeightsFile;
 use super::file::fault;
+use super::{NamedTensors, WeightsFile};
 use crate::error::{Error, Result};
 use crate::refine::Adapter;
+
+/// Name of a layer's `down` or `up`.
+pub(crate) fn adapter_part(layer: usize, half: &str) -> String {
+    format!("adapter.{layer}.{half}")
+}
+
+/// A file of adapters alone, `[down, up]` by teacher layer, as [`PartsFile`] reads it.
+pub fn adapters_file(adapters: impl IntoIterator<Item = (usize, [TensorData; 2])>) -> NamedTensors {
+    let mut file = NamedTensors::default();
+    let mut layers = Vec::new();
+    for (layer, [down, up]) in adapters {
+        file.tensors.insert(adapter_part(layer, "down"), down);
+        file.tensors.insert(adapter_part(layer, "up"), up);
+        layers.push(layer);
+    }
+    let layers = serde_json::to_string(&layers).unwrap_or_default();
+    file.metadata.insert("layers".into(), layers);
+    file
+}
 
 /// What a distillation trained besides the student: SiNGER's adapters
 /// `adapter.L.down` `[D, r]` and `adapter.L.up` `[r, D]`, projections
@@ -74,7 +93,7 @@ impl PartsFile {
     }
 
     fn matrix(&self, layer: usize, half: &str) -> Result<TensorData> {
-        self.take(&format!("adapter.{layer}.{half}"), 2)
+        self.take(&adapter_part(layer, half), 2)
     }
 
     fn listed(&self, key: &str) -> Result<Vec<usize>> {

@@ -1,11 +1,10 @@
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use singer::Error;
 use singer::distill;
+use singer::method::{FitSettings, fit_adapters};
 use singer::nullspace::{Basis, BasisKind, Selection, linearise};
 use singer::plant::{Placement, PlantSettings, plant, silence};
-use singer::recover::{
-    Errors, FitSettings, Recovery, Settings, Treated, Treatment, fit_adapters, measure,
-};
+use singer::recover::{Errors, Recovery, Settings, Treated, Treatment, measure};
 use singer::refine::{Adapter, TrainingFree};
 use singer::vit::{Vit, VitConfig, init_weights};
 
@@ -49,7 +48,7 @@ fn fit(teacher: &Vit, steps: usize) -> Vec<(usize, Adapter)> {
         ..distill::Settings::default()
     };
     let settings = FitSettings { method, steps, lr: 0.01, seed: 0, parts: 1 };
-    fit_adapters(teacher, &images(), &settings).unwrap().adapters
+    fit_adapters(teacher, &images(), &settings, &mut |_| {}).unwrap().adapters
 }
 
 fn one(found: &[Recovery], treatment: Treatment, block: usize) -> [Errors; 2] {

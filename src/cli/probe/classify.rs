@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::args::{ClassifyArgs, OptimizerArg, TokenArg};
 use super::outcome::{Outcome, make_folder, percent};
-use super::progress::Shown;
 use super::subject::{Defaults, Subject, fit_settings};
+use crate::cli::progress::Shown;
 use crate::cli::session;
 use crate::data::{ClassifySet, SharedImages, Split, every_nth};
 use crate::error::{Error, Result};

@@ -1,8 +1,8 @@
 //! What the probes of pixels share: which images, at which size.
 
 use super::args::{DenseArgs, OptimizerArg};
-use super::progress::Shown;
 use super::subject::{Defaults, Subject};
+use crate::cli::progress::Shown;
 use crate::data::{DenseSet, every_nth};
 use crate::error::{Error, Result};
 use crate::probe::FeatureStore;

@@ -5,7 +5,6 @@ mod classify;
 mod dense;
 mod depth;
 mod outcome;
-mod progress;
 mod segment;
 mod sheet;
 mod subject;

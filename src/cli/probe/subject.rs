@@ -3,10 +3,10 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::args::{FitArgs, ModelArgs, OptimizerArg};
-use super::progress::Shown;
 use crate::cli::config::DataConfig;
 use crate::cli::models::{self, Resolved};
 use crate::cli::preprocessing::preprocess;
+use crate::cli::progress::Shown;
 use crate::data::{Preprocess, SharedImages};
 use crate::device::{self, OpenDevice};
 use crate::error::{Error, Result};

@@ -18,12 +18,14 @@ use super::figure::{plate, png};
 use super::inspect::Run;
 use super::parts_file;
 use super::preprocessing::preprocess;
+use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
 use crate::distill::Weights;
 use crate::error::{Error, Result};
+use crate::method::{FitSettings, fit_adapters};
 use crate::plant::{Placement, PlantSettings, Planted, plant, silence};
-use crate::recover::{FitSettings, Recovery, Settings, fit_adapters, measure};
+use crate::recover::{Recovery, Settings, measure};
 use crate::refine::Adapter;
 use crate::vit::Vit;
 use crate::weights::write_atomically;
@@ -178,7 +180,10 @@ impl Work<'_> {
         let (adapters, fit) = match adapters {
             Some(adapters) => (adapters, None),
             None => {
-                let fitted = fit_adapters(teacher, self.fitted_on, self.fit)?;
+                let shown = Shown::new(true);
+                let mut report = |progress| shown.adapters(progress);
+                let fitted = fit_adapters(teacher, self.fitted_on, self.fit, &mut report)?;
+                shown.finish();
                 (fitted.adapters, Some(fitted.losses))
             }
         };

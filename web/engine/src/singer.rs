@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::TensorData;
 use burn::tensor::wgpu::WgpuSetup;
+use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use singer::data::{check_size, render};
 use singer::device::{OpenDevice, open_webgpu, read_async};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
 use singer::refine::Adapter;
-use singer::weights::{NamedTensors, PartsFile, WeightsFile};
+use singer::weights::{PartsFile, WeightsFile, adapters_file};
 use wasm_bindgen::prelude::*;
 
 use crate::canvas::{Canvases, Map, draw_by_host};
@@ -412,18 +412,12 @@ impl Singer {
     /// The current adapters as a safetensors file, which `loadAdapters` and the
     /// program read.
     pub async fn adapters(&self) -> Result<Uint8Array> {
-        let mut file = NamedTensors::default();
-        for (layer, adapter) in &self.adapters {
-            for (half, tensor) in [("down", adapter.down.val()), ("up", adapter.up.val())] {
-                let shape = tensor.dims();
-                let data = TensorData::new(read_async(tensor).await?, shape);
-                file.tensors.insert(format!("adapter.{layer}.{half}"), data);
-            }
+        let mut adapters = Vec::new();
+        for (&layer, adapter) in &self.adapters {
+            let halves = [data(adapter.down.val()).await?, data(adapter.up.val()).await?];
+            adapters.push((layer, halves));
         }
-        let layers: Vec<usize> = self.adapters.keys().copied().collect();
-        let layers = serde_json::to_string(&layers).unwrap_or_default();
-        file.metadata.insert("layers".into(), layers);
-        let bytes = file.to_bytes().map_err(Fault::new)?;
+        let bytes = adapters_file(adapters).to_bytes().map_err(Fault::new)?;
         Ok(Uint8Array::from(bytes.as_slice()))
     }
 }
@@ -469,6 +463,11 @@ impl Singer {
 
 fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: JsValue) -> Result<T> {
     serde_wasm_bindgen::from_value(value).map_err(|error| Fault::new(format!("{what}: {error}")))
+}
+
+async fn data(matrix: Tensor<2>) -> Result<TensorData> {
+    let shape = matrix.dims();
+    Ok(TensorData::new(read_async(matrix).await?, shape))
 }
 
 fn no_teacher() -> Fault {

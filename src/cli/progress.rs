@@ -2,24 +2,25 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::method::FitProgress as AdapterProgress;
 use crate::probe::FitProgress;
 use crate::probe::features::FeatureProgress;
 
-/// Progress on a terminal's last line; off one, a line for each tenth, unless the
-/// output is JSON.
+/// Progress on a terminal's last line; off one, a line for each tenth, unless it is
+/// quiet, as where the output is JSON.
 pub(super) struct Shown {
     bar: Option<ProgressBar>,
     lines: bool,
 }
 
 impl Shown {
-    pub(super) fn new(json: bool) -> Self {
+    pub(super) fn new(quiet: bool) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let bar = terminal.then(|| {
             let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, lines: !terminal && !json }
+        Self { bar, lines: !terminal && !quiet }
     }
 
     pub(super) fn features(&self, what: &str, progress: FeatureProgress) {
@@ -29,6 +30,11 @@ impl Shown {
     pub(super) fn fit(&self, progress: FitProgress) {
         let FitProgress { step, steps, loss, rate, .. } = progress;
         self.show(step, steps, || format!("head | loss {loss:.4} | lr {rate:.2e}"));
+    }
+
+    pub(super) fn adapters(&self, progress: AdapterProgress) {
+        let AdapterProgress { step, steps, losses: [outlier, info] } = progress;
+        self.show(step, steps, || format!("adapters | outlier {outlier:.4}, info {info:.4}"));
     }
 
     pub(super) fn scored(&self, done: usize, total: usize) {

@@ -23,6 +23,17 @@ pub struct FitSettings {
     pub parts: usize,
 }
 
+/// Where a fit stands.
+#[derive(Debug, Clone, Copy)]
+pub struct FitProgress {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// The newest step's outlier and information loss, weighted.
+    pub losses: [f32; 2],
+}
+
 /// Adapters fitted without a student.
 #[derive(Debug)]
 pub struct Fitted {
@@ -67,7 +78,12 @@ impl Task for Refinement {
 ///
 /// # Errors
 /// As [`Distiller::new`]; [`Error::Svd`]; [`Error::NotFinite`].
-pub fn fit_adapters(teacher: &Vit, images: &[Tensor<4>], settings: &FitSettings) -> Result<Fitted> {
+pub fn fit_adapters(
+    teacher: &Vit,
+    images: &[Tensor<4>],
+    settings: &FitSettings,
+    report: &mut dyn FnMut(FitProgress),
+) -> Result<Fitted> {
     if images.is_empty() {
         return Err(Error::config("adapters cannot be fitted without images"));
     }
@@ -92,6 +108,7 @@ pub fn fit_adapters(teacher: &Vit, images: &[Tensor<4>], settings: &FitSettings)
                 return Err(Error::NotFinite { step, term, value });
             }
         }
+        report(FitProgress { step: step + 1, steps: settings.steps, losses: last });
         let share = step as f64 / settings.steps as f64;
         let lr = settings.lr * 0.5 * (1.0 + (std::f64::consts::PI * share).cos());
         model = optimizer.step(lr, model, grads, None);
