@@ -216,6 +216,26 @@ test("training in the page lowers the loss, and its adapters are saved and loade
     check();
 });
 
+test("panels fit a new width that comes while adapters are being fitted", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
+    await settled(page);
+    await page.click("summary");
+    await page.fill("#train-steps", "3");
+    await page.click("#train");
+    await page.setViewportSize({ width: 390, height: 800 });
+    assert.equal(await settled(page), null);
+    await page.waitForFunction(
+        () =>
+            [...document.querySelectorAll("figure[data-panel]")].every((figure) => {
+                const [frame, shown] = [".frame", ".over"].map((part) => figure.querySelector(part).clientWidth);
+                return frame > 0 && frame === shown;
+            }),
+        null,
+        { timeout: PATIENCE },
+    );
+    check();
+});
+
 test("weights in half precision give nearly the same norms and cannot be fitted", { timeout: 2 * PATIENCE }, async (t) => {
     const { page, check } = await open(t, browser);
     await settled(page);

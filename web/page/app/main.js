@@ -102,6 +102,13 @@ function side() {
     return Math.min(...models.teacher.size) * Number(byId("side").value);
 }
 
+/** Draws at the panels' new width, whatever was shown to the user before. */
+async function fit() {
+    if (complete() && state() !== "lost") {
+        await panels.fit(engine).then(draw).catch(showError);
+    }
+}
+
 /** Computes and draws what the controls ask for. */
 async function draw() {
     marked.patch = panels.setMark(marked.patch);
@@ -284,9 +291,9 @@ function connect() {
     byId("lost").querySelector("button").onclick = startAgain;
     let size = byId("panels").clientWidth;
     new ResizeObserver(([{ contentRect }]) => {
-        if (contentRect.width !== size && running === 0 && complete()) {
+        if (contentRect.width !== size) {
             size = contentRect.width;
-            panels.fit(engine).then(draw).catch(showError);
+            queue = queue.then(fit);
         }
     }).observe(byId("panels"));
     addEventListener("hashchange", () => {
