@@ -91,8 +91,10 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
         seed: args.seed,
         parts: session::parts(None, &opened),
     };
-    if args.steps == 0 || !(args.lr > 0.0 && args.lr.is_finite()) {
-        return Err(Error::config("--steps must be at least 1, and --lr a number above 0"));
+    if args.steps == 0 || args.limit == 0 || !(args.lr > 0.0 && args.lr.is_finite()) {
+        return Err(Error::config(
+            "--steps and --limit must be at least 1, and --lr a number above 0",
+        ));
     }
     settings.method.resolve_layers(shape.config.depth)?;
     let teacher = models::build(&shape, 0, &opened.device)?;
@@ -102,6 +104,9 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let side = session::scene_side(&shape.config);
     let images = session::images(&args.data, Split::Train, side)?;
     let batches = session::batches(&images, args.limit, &eval, &opened.device)?;
+    // Before the work, that it is not lost.
+    let folder = args.out.parent().unwrap_or(&args.out);
+    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
 
     let shown = Shown::new(false);
     let mut report = |progress| shown.adapters(progress);

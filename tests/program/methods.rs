@@ -176,7 +176,8 @@ fn adapters_are_fitted_without_a_student_and_lower_the_outliers() {
     let run = folder.path().join("run");
     succeed(command(&teacher, &run, "singer").arg("--adapters").arg(&file));
     let bad = folder.path().join("bad.safetensors");
-    fail_with(&mut fit(&bad, "0"), &["--steps must be at least 1"]);
+    fail_with(&mut fit(&bad, "0"), &["--steps and --limit must be at least 1"]);
+    fail_with(&mut fit(&teacher.join("in-a-file"), "1"), &[&teacher.display().to_string()]);
     fail_with(fit(&bad, "1").args(["--basis", "largest"]), &["largest", "use smallest"]);
     fail_with(fit(&bad, "1").args(["--layers", "9"]), &["layer 9", "0 to 2"]);
     assert!(!bad.exists());
