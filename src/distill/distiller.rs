@@ -29,6 +29,14 @@ pub struct TeacherPass {
     pub next: Vec<Option<Tensor<3>>>,
 }
 
+impl TeacherPass {
+    /// What its tokens take, f32.
+    pub fn bytes(&self) -> usize {
+        let next = self.next.iter().flatten();
+        self.features.iter().chain(next).map(|tokens| 4 * tokens.shape().num_elements()).sum()
+    }
+}
+
 /// What became of one layer in a forward pass; for reports and tests.
 #[derive(Debug, Clone)]
 pub struct LayerView {

@@ -3,6 +3,7 @@
 
 mod distiller;
 mod mapping;
+mod passes;
 mod precision;
 #[cfg(not(target_family = "wasm"))]
 mod projection;
@@ -13,6 +14,7 @@ mod trainee;
 pub(crate) use distiller::onto;
 pub use distiller::{Distiller, LayerView, Losses, RefinementLosses, TeacherPass};
 pub use mapping::{map_layers, with_last_layer};
+pub use passes::PassCache;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use precision::cast;
 #[cfg(not(target_family = "wasm"))]

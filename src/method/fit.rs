@@ -1,11 +1,15 @@
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
-use crate::distill::{self, Distiller, adapters};
+use crate::distill::{self, Distiller, PassCache, adapters};
 use crate::error::{Error, Result};
 use crate::refine::Adapter;
 use crate::train::{OptimizerSettings, ParamOptimizer, Part, Shards, Task, TaskLoss};
 use crate::vit::Vit;
+
+/// Bytes of the teacher's features that are kept for the next time that their images
+/// come round.
+const MOST_KEPT: usize = 2 << 30;
 
 /// How adapters are fitted without a student.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,6 +50,9 @@ pub struct Fitted {
 /// Outlier and information loss of a teacher's adapters alone.
 struct Refinement {
     distiller: Distiller,
+    /// Of the images of each batch, which come in turn.
+    passes: PassCache,
+    batches: usize,
 }
 
 impl Task for Refinement {
@@ -59,7 +66,8 @@ impl Task for Refinement {
         part: &Part<'_>,
     ) -> TaskLoss {
         let device = adapters[0].down.device();
-        let pass = self.distiller.teacher_pass(images);
+        let place = (part.step % self.batches, part.first);
+        let pass = self.passes.pass(place, || self.distiller.teacher_pass(images));
         let zero = || Tensor::<1>::zeros([1], &device);
         let (mut outlier, mut info) = (zero(), zero());
         for losses in self.distiller.refinements(adapters, pass) {
@@ -93,7 +101,7 @@ pub fn fit_adapters(
     let layers = method.resolve_layers(teacher.depth())?;
     let (mut model, _) = adapters(teacher, &layers, &method, settings.seed, &training)?;
     let distiller = Distiller::new(teacher.clone(), teacher.depth(), method, &training)?;
-    let task = Refinement { distiller };
+    let task = Refinement { distiller, passes: PassCache::new(MOST_KEPT), batches: images.len() };
     let shards = Shards::new(settings.parts)?;
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let mut last = [f32::NAN; 2];

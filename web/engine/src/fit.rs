@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use singer::Error;
 use singer::data::eval_crop;
 use singer::device::read_async;
-use singer::distill::{Distiller, Settings, TeacherPass, Weights, adapters_async};
+use singer::distill::{Distiller, PassCache, Settings, Weights, adapters_async};
 use singer::refine::Adapter;
 use singer::train::{OptimizerSettings, ParamOptimizer, Schedule};
 
@@ -20,7 +20,7 @@ const MOST_IMAGES: usize = 50;
 const BATCH: usize = 8;
 const MOST_STEPS: usize = 100_000;
 /// Bytes of the teacher's features that are kept for the next time that their images
-/// come round: they do not change.
+/// come round.
 const MOST_KEPT: usize = 256 << 20;
 
 /// `FitSettings` of types.d.ts.
@@ -53,19 +53,11 @@ pub struct Fit {
     distiller: Distiller,
     adapters: Vec<Adapter>,
     optimizer: ParamOptimizer,
-    batches: Vec<Batch>,
-    /// Whether the teacher's features of all images are kept.
-    keeps: bool,
+    /// Images of each step in turn, `[B, 3, S, S]`.
+    batches: Vec<Tensor<4>>,
+    passes: PassCache,
     settings: FitSettings,
     step: usize,
-}
-
-/// Images of one step.
-struct Batch {
-    /// `[B, 3, S, S]`.
-    pixels: Tensor<4>,
-    /// What the teacher makes of them, once that is known and kept.
-    pass: Option<TeacherPass>,
 }
 
 impl Fit {
@@ -100,10 +92,7 @@ impl Fit {
         let grid = [side / patch; 2];
         let vit = vit.with_grid_async(teacher.config.grid(), grid).await?;
         let depth = vit.depth();
-        let tokens = vit.prefix_tokens() + grid[0] * grid[1];
-        let kept = 4 * images.len() * 2 * layers.len() * tokens * vit.embed_dim();
         Ok(Self {
-            keeps: kept <= MOST_KEPT,
             distiller: Distiller::new(vit, depth, method, &training)?,
             adapters,
             optimizer: ParamOptimizer::new(&OptimizerSettings::default()),
@@ -111,6 +100,7 @@ impl Fit {
                 .chunks(BATCH)
                 .map(|images| batch(teacher, images, side, device))
                 .collect(),
+            passes: PassCache::new(MOST_KEPT),
             settings,
             step: 0,
         })
@@ -123,14 +113,8 @@ impl Fit {
             return Err(Fault::new(format!("all {steps} steps are done")));
         }
         let place = self.step % self.batches.len();
-        let Batch { pixels, pass } = &mut self.batches[place];
-        let pass = match pass.take() {
-            Some(pass) => pass,
-            None => self.distiller.teacher_pass(pixels.clone()),
-        };
-        if self.keeps {
-            self.batches[place].pass = Some(pass.clone());
-        }
+        let images = &self.batches[place];
+        let pass = self.passes.pass((place, 0), || self.distiller.teacher_pass(images.clone()));
         let zero = || Tensor::<1>::zeros([1], &self.adapters[0].down.device());
         let (mut outlier, mut info) = (zero(), zero());
         for losses in self.distiller.refinements(&self.adapters, pass) {
@@ -179,12 +163,11 @@ fn check(settings: &FitSettings, images: usize) -> Result<()> {
 }
 
 /// As the teacher's images are prepared.
-fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> Batch {
+fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> Tensor<4> {
     let transform = teacher.preprocess.transform([side; 2]);
     let mut pixels = Vec::with_capacity(images.len() * 3 * side * side);
     for image in images {
         teacher.preprocess.normalise.append(&eval_crop(image, &transform), &mut pixels);
     }
-    let pixels = TensorData::new(pixels, [images.len(), 3, side, side]);
-    Batch { pixels: Tensor::from_data(pixels, device), pass: None }
+    Tensor::from_data(TensorData::new(pixels, [images.len(), 3, side, side]), device)
 }
