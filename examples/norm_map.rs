@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, TensorData};
 use image::DynamicImage;
 use singer::data::{ImageSet, Normalise, Scenes};
 use singer::maps::{Colouring, FeatureMaps};
-use singer::{device, weights};
+use singer::{device, readback, weights};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let opened = device::open(&std::env::args().nth(1).unwrap_or_else(|| "auto".into()))?;
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let tokens = teacher.intermediate(image, &[last]).remove(0);
     let norms = maps.norms(tokens, teacher.prefix_tokens())?;
     let outliers = maps.outliers(norms.clone(), 0.97)?;
-    let count = device::read(outliers.count)?[0];
+    let count = readback::read(outliers.count)?[0];
 
     let size = [height * 8, width * 8];
     let enlarged = DynamicImage::from(scene).resize_exact(

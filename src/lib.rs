@@ -29,6 +29,7 @@
 //! - [`recover`]: how much of the clean features comes back from planted artifacts.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
+//! - [`readback`]: tensors' values on the host.
 //!
 //! Training needs an autodiff device for what is trained
 //! (`device.clone().autodiff()`), and the plain one for the teacher and the
@@ -61,6 +62,7 @@ pub mod nullspace;
 pub mod plant;
 #[cfg(not(target_family = "wasm"))]
 pub mod probe;
+pub mod readback;
 #[cfg(not(target_family = "wasm"))]
 pub mod recover;
 pub mod refine;

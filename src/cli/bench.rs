@@ -125,7 +125,7 @@ fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> 
 
 /// Waits until the device has computed a tensor.
 fn wait(device: &Device, tensor: Option<Tensor<3>>) -> Result<()> {
-    tensor.map(|tensor| device::read(tensor.sum())).transpose()?;
+    tensor.map(|tensor| crate::readback::read(tensor.sum())).transpose()?;
     device.sync().map_err(|error| Error::gpu("waiting", &error.to_string()))
 }
 

@@ -1,8 +1,8 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Features;
-use crate::device::read;
 use crate::error::Result;
+use crate::readback::read;
 
 /// Neighbours that vote.
 const NEIGHBOURS: usize = 20;

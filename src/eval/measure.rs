@@ -3,9 +3,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{EvalSettings, for_each_batch};
 use crate::data::SharedImages;
-use crate::device::read;
 use crate::distill::{Distiller, Trainee};
 use crate::error::Result;
+use crate::readback::read;
 use crate::refine::{NormStats, NormSummary, patch_norms};
 use crate::vit::Vit;
 

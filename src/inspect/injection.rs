@@ -2,9 +2,9 @@ use burn::tensor::Tensor;
 use burn::tensor::activation::log_softmax;
 
 use super::{BlockDrift, Injection, LogitDrift};
-use crate::device::read;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
+use crate::readback::read;
 use crate::vit::Vit;
 
 /// How far a teacher's outcome moved when the features of one layer were

@@ -7,9 +7,9 @@ use super::norms::NormTable;
 use super::statistics::{largest, quantile, sorted, summary};
 use super::subjects::Subject;
 use super::{ImageFindings, LayerFindings, Map, MapKind, Settings, Subjects};
-use crate::device::read;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
+use crate::readback::read;
 use crate::refine::TrainingFree;
 use crate::vit::Vit;
 

@@ -6,9 +6,7 @@ mod colouring;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use image::RgbaImage;
 
-#[cfg(not(target_family = "wasm"))]
-use crate::device::read;
-use crate::device::{OpenDevice, read_async};
+use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
@@ -16,6 +14,9 @@ use crate::gpu::{
 };
 use crate::lending::{Lent, lend, output, run};
 use crate::loss::{gram, quantile};
+#[cfg(not(target_family = "wasm"))]
+use crate::readback::read;
+use crate::readback::read_async;
 use crate::refine::{low_rank_refine, patch_norms};
 
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};

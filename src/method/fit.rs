@@ -110,7 +110,7 @@ pub fn fit_adapters(
         let labels = vec![0; batch.dims()[0]];
         let (loss, grads) = shards.backward(&task, &model, &training, batch, &labels, step);
         for (slot, (term, value)) in last.iter_mut().zip(loss.terms) {
-            *slot = crate::device::read(value)?[0];
+            *slot = crate::readback::read(value)?[0];
             if !slot.is_finite() {
                 let (step, term, value) = (step + 1, term.to_owned(), *slot);
                 return Err(Error::NotFinite { step, term, value });

@@ -1,8 +1,8 @@
 use burn::tensor::Tensor;
 use faer::Mat;
 
-use crate::device::read_async;
 use crate::error::Result;
+use crate::readback::read_async;
 use crate::vit::Block;
 
 /// The block that reads the tokens leaving block `layer`: the next one, and for

@@ -121,7 +121,7 @@ pub fn fit(
             let step = epoch * per_epoch + position;
             let rate = settings.rate(step, steps);
             let inputs = trainer.head.tensor(rows.gather(batch));
-            let answers = crate::device::read(trainer.head.forward(inputs.clone()))?;
+            let answers = crate::readback::read(trainer.head.forward(inputs.clone()))?;
             let mut loss = 0.0;
             if let Some(gradients) = task.gradients(batch, answers)? {
                 loss = gradients.loss;

@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, Normal};
 
-use crate::device::read;
 use crate::error::Result;
+use crate::readback::read;
 use crate::train::{OptimizerSettings, Rule};
 
 /// Deviation of a new head's weights.

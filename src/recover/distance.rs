@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::{Recovery, Treatment};
-use crate::device::read;
 use crate::error::Result;
+use crate::readback::read;
 
 /// How far tokens `x̂` are from the clean ones `x`, means over patches.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]

@@ -16,9 +16,9 @@ pub use treatment::{Treated, Treatment};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::device::read;
 use crate::error::{Error, Result};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
+use crate::readback::read;
 use crate::refine::{Adapter, TrainingFree, patch_norms};
 use crate::vit::Vit;
 use distance::Tally;

@@ -2,9 +2,9 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 #[cfg(not(target_family = "wasm"))]
-use crate::device::read;
-#[cfg(not(target_family = "wasm"))]
 use crate::error::Result;
+#[cfg(not(target_family = "wasm"))]
+use crate::readback::read;
 
 /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
 /// tokens (class, registers) are left out.

@@ -9,8 +9,8 @@ use super::{
     Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Part, Record, Schedule, Shards,
 };
 use crate::data::{Loader, LoaderSettings, Normalise, SharedImages, Transform};
-use crate::device::read;
 use crate::error::{Error, Result};
+use crate::readback::read;
 
 /// What is trained and how its loss comes about.
 pub trait Task {

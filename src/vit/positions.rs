@@ -1,8 +1,8 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::Vit;
-use crate::device::read_async;
 use crate::error::{Error, Result};
+use crate::readback::read_async;
 
 /// Resamples a learned position embedding `[rows, D]` (row-major) from one patch
 /// grid to another, as timm's `resample_abs_pos_embed`: bicubic with

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{FloatDType, Tensor};
-use singer::device::{OpenDevice, open, read};
+use singer::device::{OpenDevice, open};
 use singer::frozen::FrozenVit;
+use singer::readback::read;
 use singer::vit::{Vit, VitConfig};
 use singer::weights::{WeightsFile, stored_config};
 

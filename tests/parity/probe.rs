@@ -113,7 +113,8 @@ fn twenty_steps_of_a_head_equal_pytorch(device: &Device) {
             let indices: Vec<usize> =
                 (0..batch).map(|i| (step * batch + i) % labels.len()).collect();
             let inputs = trainer.head.tensor(rows.gather(&indices));
-            let mut gradient = singer::device::read(trainer.head.forward(inputs.clone())).unwrap();
+            let mut gradient =
+                singer::readback::read(trainer.head.forward(inputs.clone())).unwrap();
             let targets = indices.iter().map(|&index| Some(labels[index] as usize));
             cross_entropy(&mut gradient, 5, targets);
             gradient.iter_mut().for_each(|value| *value /= batch as f32);

@@ -8,8 +8,8 @@ use super::folder::{Writer, whole};
 use super::key::{Key, ModelKey};
 use super::store::FeatureStore;
 use crate::data::{Loader, LoaderSettings, Order, Preprocess, SharedImages, Transform};
-use crate::device::read;
 use crate::error::{Error, Result};
+use crate::readback::read;
 use crate::vit::{Vit, VitConfig};
 use crate::weights::NamedTensors;
 

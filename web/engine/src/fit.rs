@@ -7,8 +7,8 @@ use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use singer::Error;
 use singer::data::eval_crop;
-use singer::device::read_async;
 use singer::distill::{Distiller, PassCache, Settings, Weights, adapters_async};
+use singer::readback::read_async;
 use singer::refine::Adapter;
 use singer::train::{OptimizerSettings, ParamOptimizer, Schedule};
 

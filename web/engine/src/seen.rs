@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
-use singer::device::{OpenDevice, read_async};
+use singer::device::OpenDevice;
 use singer::distill::map_layers;
 use singer::maps::FeatureMaps;
+use singer::readback::read_async;
 use singer::refine::Adapter;
 
 use crate::error::{Fault, Result};
