@@ -19,6 +19,16 @@ pub enum Error {
     /// A setting has a value that cannot work.
     #[error("{0}")]
     Config(String),
+    /// A setting has a value outside its range.
+    #[error("{setting} is {value}; {expected}")]
+    Setting {
+        /// The field of the settings.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be, as a clause: "it must lie between 0 and 1".
+        expected: String,
+    },
     /// A file of weights is damaged or of another kind.
     #[error("{path}: not a readable file of weights ({reason}); download or export it again", path = path.display())]
     Checkpoint {
@@ -133,7 +143,16 @@ impl Error {
         Self::Gpu { doing: doing.into(), reason }
     }
 
-    /// An error about a setting.
+    /// A value of a setting that is outside its range; `expected` is a clause.
+    pub fn setting(
+        setting: &'static str,
+        value: impl std::fmt::Display,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self::Setting { setting, value: value.to_string(), expected: expected.into() }
+    }
+
+    /// An error about settings that do not go together.
     pub fn config(message: impl Into<String>) -> Self {
         Self::Config(message.into())
     }

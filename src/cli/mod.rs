@@ -12,6 +12,7 @@ mod evaluate;
 mod export;
 mod figure;
 mod fit;
+mod hints;
 mod inspect;
 mod list_models;
 mod methods;
@@ -60,7 +61,10 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("singer: {error}");
+            match hints::hint(&error) {
+                Some(hint) => eprintln!("singer: {error}; {hint}"),
+                None => eprintln!("singer: {error}"),
+            }
             ExitCode::FAILURE
         }
     }

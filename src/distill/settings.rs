@@ -79,10 +79,7 @@ impl Settings {
     /// finite, and the reference form without an intermediate layer.
     pub fn resolve_layers(&self, teacher_depth: usize) -> Result<Vec<usize>> {
         if !(0.0..=1.0).contains(&self.quantile) {
-            return Err(Error::config(format!(
-                "singer.quantile is {}; it must lie between 0 and 1",
-                self.quantile
-            )));
+            return Err(Error::setting("quantile", self.quantile, "it must lie between 0 and 1"));
         }
         let Weights { kd, outlier, info } = self.weights;
         for (name, value) in [("kd", kd), ("outlier", outlier), ("info", info)] {

@@ -63,9 +63,11 @@ impl Basis {
         let dim = linearised.nrows();
         let Selection { kind, rank, threshold, seed } = *selection;
         if rank == 0 || rank > dim {
-            return Err(Error::config(format!(
-                "singer.rank is {rank}; it must lie between 1 and the teacher's width {dim}"
-            )));
+            return Err(Error::setting(
+                "rank",
+                rank,
+                format!("it must lie between 1 and the teacher's width {dim}"),
+            ));
         }
         let (left, spectrum) = left_singular(linearised).ok_or(Error::Svd(block))?;
         let columns = match kind {
