@@ -3,13 +3,12 @@
 //! `cargo run --release --example distill_by_hand [STEPS]`
 
 use std::path::Path;
-use std::sync::Arc;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use singer::data::{
-    Loader, LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform, Transform,
+    ImageSet, Loader, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform,
 };
 use singer::distill::{Distiller, Settings, Trainee};
 use singer::train::{OptimizerSettings, ParamOptimizer};
@@ -39,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let distiller = Distiller::new(teacher, config.depth, settings, &training)?;
 
-    let images: SharedImages = Arc::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
+    let images = ImageSet::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
     let transform = Transform::Train(TrainTransform {
         size: shape.img_size,
         scale: [0.6, 1.0],

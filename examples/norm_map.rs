@@ -5,7 +5,7 @@
 
 use burn::tensor::{Tensor, TensorData};
 use image::DynamicImage;
-use singer::data::{ImageSet, Normalise, Scenes};
+use singer::data::{ImageSource, Normalise, Scenes};
 use singer::maps::{Colouring, FeatureMaps};
 use singer::{device, readback, weights};
 

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use burn::tensor::{Device, Tensor, TensorData};
-use singer::data::{ImageSet, Normalise, Scenes};
+use singer::data::{ImageSource, Normalise, Scenes};
 use singer::refine::{NormStats, patch_norms};
 use singer::weights::{self, Recognised};
 

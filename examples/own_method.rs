@@ -8,13 +8,10 @@
 //! `cargo run --release --example own_method [STEPS]`
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
-use singer::data::{
-    LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform, Transform,
-};
+use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
 use singer::distill::map_layers;
 use singer::loss::gram_mse;
 use singer::method::{Distillation, Lesson, Method, Teacher};
@@ -72,7 +69,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let teacher = Teacher::new(teacher, FloatDType::F32);
     let task = Distillation::new(Relational { teacher, layers, student_layers });
 
-    let images: SharedImages = Arc::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
+    let images = ImageSet::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
     let transform = Transform::Train(TrainTransform {
         size: shape.img_size,
         scale: [0.6, 1.0],

@@ -64,6 +64,30 @@ pub enum Error {
         /// What is wrong with it, and the mend.
         reason: String,
     },
+    /// An image has no pixels, or more than are decoded safely.
+    #[error(
+        "{width}x{height} pixels are {}",
+        if *width == 0 || *height == 0 { "none".to_owned() }
+        else { format!("more than the limit of {limit}; scale it down") }
+    )]
+    ImageSize {
+        /// In pixels.
+        width: u64,
+        /// In pixels.
+        height: u64,
+        /// The most pixels that an image may have.
+        limit: u64,
+    },
+    /// An image could not be resized.
+    #[error("an image of {}x{} pixels cannot be resized to {}x{}: {reason}", from[1], from[0], to[1], to[0])]
+    Resize {
+        /// Height and width of the image.
+        from: [usize; 2],
+        /// Height and width that were wanted.
+        to: [usize; 2],
+        /// What the resizer said.
+        reason: String,
+    },
     /// A loss became NaN or infinite.
     #[error(
         "step {step}: the {term} loss is {value}; training stopped and the last good checkpoint was kept. \

@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use crate::data::{CropMode, Interpolation};
 use crate::distill::Settings;
 use crate::error::{Error, Result};
 use crate::method::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::train::{OptimizerSettings, Schedule};
-use crate::vit::{CropMode, Interpolation};
 
 /// `singer distill`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

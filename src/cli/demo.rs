@@ -13,7 +13,7 @@ use super::models;
 use super::parts_file;
 use super::preprocessing::preprocess;
 use super::session;
-use crate::data::{Normalise, SharedImages, Split};
+use crate::data::{ImageSet, Normalise, Split};
 use crate::device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
@@ -174,7 +174,7 @@ fn sheet<'a>(
 /// The scenes in which the teacher's largest patch norm is largest.
 fn most_affected(
     teacher: &Vit,
-    images: &SharedImages,
+    images: &ImageSet,
     normalise: Normalise,
     device: &Device,
 ) -> Result<Vec<image::RgbImage>> {

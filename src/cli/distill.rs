@@ -13,7 +13,7 @@ use super::models::{self, Resolved};
 use super::preprocessing::{self, preprocess};
 use super::run_folder::RunFolder;
 use super::{parts_file, session, shapes};
-use crate::data::{Normalise, SharedImages, Split};
+use crate::data::{ImageSet, Normalise, Split};
 use crate::distill::{BasisReport, with_last_layer};
 use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, accuracy, last_block_norms};
@@ -207,7 +207,7 @@ impl Run<'_> {
         let notes = [preprocessing::note(&preprocess)];
         let Resolved { arch, config: shape, .. } = &student_shape;
         weights::save_with_notes(student, arch, shape, &notes, &file)?;
-        let knows = |set: &&SharedImages| set.classes().len() <= student_shape.config.num_classes;
+        let knows = |set: &&ImageSet| set.classes().len() <= student_shape.config.num_classes;
         let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
         let (first, last) = ends.unzip();
         let report = Report {

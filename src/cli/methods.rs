@@ -5,7 +5,7 @@ use std::path::Path;
 use burn::tensor::{Device, FloatDType};
 
 use super::config::{DistillConfig, Precision};
-use crate::data::SharedImages;
+use crate::data::ImageSet;
 use crate::distill::{BasisReport, Distiller, Trainee};
 use crate::error::{Error, Result};
 use crate::eval::{EvalSettings, LayerNorms, distilled_norms};
@@ -42,7 +42,7 @@ impl Models<'_> {
 
 /// On which images patch norms are measured.
 pub(super) struct Measure<'a> {
-    pub(super) images: SharedImages,
+    pub(super) images: ImageSet,
     pub(super) settings: EvalSettings,
     pub(super) device: &'a Device,
 }

@@ -9,7 +9,7 @@ use super::config::DataConfig;
 use super::models::Resolved;
 use crate::data::{Framing, Normalise, Preprocess};
 use crate::error::{Error, Result};
-use crate::vit::{CropMode, Interpolation, preset};
+use crate::vit::{Preset, preset};
 use crate::weights::{self, PREPROCESS_KEY};
 
 /// Everything about the preparation of images.
@@ -75,16 +75,16 @@ impl PixelArgs {
 /// How images are prepared for a model: the settings, else what its weights file
 /// says, what lies beside it, its preset, the default.
 pub(super) fn preprocess(data: &DataConfig, model: &Resolved) -> Result<Preprocess> {
+    let usual = preset(&model.arch).map(Preset::preprocess).unwrap_or_default();
     let own = match &model.weights {
         Some(path) => match stored(path)? {
             Some(stored) => Some(stored),
-            None => Preprocess::beside(path, &model.arch)?,
+            None => Preprocess::beside(path, &model.arch, &usual)?,
         },
         None => None,
     };
     let own = own.unwrap_or_else(|| {
         let (mean, std) = model.mean_std;
-        let usual = preset(&model.arch).map(Preprocess::of).unwrap_or_default();
         Preprocess { normalise: Normalise { mean, std }, ..usual }
     });
     overridden(data, own)

@@ -1,6 +1,5 @@
 //! What both training commands set up: images, transforms, device, Ctrl-C.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,8 +9,8 @@ use super::args::TrainArgs;
 use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
-    ClassifySet, Loader, LoaderSettings, Normalise, Order, PictureSet, Preprocess, SharedImages,
-    Split, TrainTransform, Transform, eval_crop, scenes,
+    ClassifySet, ImageSet, Loader, LoaderSettings, Normalise, Order, Preprocess, Split,
+    TrainTransform, Transform, eval_crop,
 };
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
@@ -42,23 +41,17 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
 
 /// Opens a part of a data set: a path, a layout with one (`imagenet:PATH`),
 /// `scenes:N` or `scenes:A-B`.
-pub(super) fn images(place: &str, split: Split, side: usize) -> Result<SharedImages> {
-    ClassifySet::open(place, split, side).map(|set| set.images())
+pub(super) fn images(place: &str, split: Split, side: usize) -> Result<ImageSet> {
+    Ok(ClassifySet::open(place, split)?.images().with_scene_side(side))
 }
 
 /// Opens images that need no classes: a file too, or a folder of any layout.
-pub(super) fn pictures(place: &str, side: usize) -> Result<SharedImages> {
-    if ClassifySet::is_layout(place) {
-        return images(place, Split::Test, side);
-    }
-    match scenes(place, Split::Train, side)? {
-        Some(scenes) => Ok(Arc::new(scenes)),
-        None => Ok(Arc::new(PictureSet::open(Path::new(place))?)),
-    }
+pub(super) fn pictures(place: &str, side: usize) -> Result<ImageSet> {
+    Ok(ImageSet::open_all(place)?.with_scene_side(side))
 }
 
 /// The set that a config names, or an error that says how to name one.
-pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<SharedImages> {
+pub(super) fn training_images(data: &DataConfig, side: usize) -> Result<ImageSet> {
     let place = data.path.as_deref().ok_or_else(|| {
         Error::config("no training images: set data.path or --data (a folder of class folders, a zip of one, or scenes:N)")
     })?;
@@ -107,7 +100,7 @@ pub(super) fn eval_settings(
 
 /// Evenly spread images of a set, in batches of 32.
 pub(super) fn batches(
-    images: &SharedImages,
+    images: &ImageSet,
     count: usize,
     eval: &EvalSettings,
     device: &Device,
@@ -118,7 +111,8 @@ pub(super) fn batches(
     let batch = |indices: &[usize]| -> Result<Tensor<4>> {
         let mut pixels = Vec::new();
         for &index in indices {
-            eval.normalise.append(&eval_crop(&images.read(index)?, &eval.transform), &mut pixels);
+            let image = eval_crop(&images.read(index)?, &eval.transform)?;
+            eval.normalise.append(&image, &mut pixels);
         }
         Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
     };
@@ -217,7 +211,7 @@ pub(super) fn train_shown<T: Task + Sync>(
     task: &T,
     model: T::Model,
     device: &Device,
-    (images, transform, normalise): (SharedImages, Transform, Normalise),
+    (images, transform, normalise): (ImageSet, Transform, Normalise),
     settings: &RunSettings,
     stop: &AtomicBool,
 ) -> Result<Trained<T::Model>>

@@ -1,3 +1,5 @@
+//! Image files to pixels.
+
 use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -6,8 +8,9 @@ use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
 };
+use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::{check_size, jpeg};
+use super::resample::check_size;
 use crate::error::{Error, Result};
 
 /// What metadata before the pixels may unpack to, in bytes.
@@ -31,7 +34,7 @@ const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP or GIF";
 pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
     let decoded = match image::guess_format(bytes) {
         _ if bytes.is_empty() => Err("the file is empty".to_owned()),
-        Ok(ImageFormat::Jpeg) => jpeg::decode(bytes),
+        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
         Ok(format) => guarded(|| decode_as(format, bytes)),
         Err(_) => Err(UNKNOWN.to_owned()),
     };
@@ -39,7 +42,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
 }
 
 /// A decoder's panic is a damaged file, like its errors.
-pub(super) fn guarded<T>(
+fn guarded<T>(
     work: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe,
 ) -> Result<T, String> {
     catch_unwind(work).unwrap_or_else(|payload| {
@@ -54,7 +57,7 @@ pub(super) fn guarded<T>(
 /// [`Error::Data`] where its header is damaged or of another format.
 pub(super) fn dimensions(bytes: &[u8], path: &Path) -> Result<[usize; 2]> {
     let found = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg::dimensions(bytes),
+        Ok(ImageFormat::Jpeg) => jpeg_dimensions(bytes),
         Ok(format) => guarded(|| {
             let mut decoder = opened(format, bytes)?;
             let (width, height) = decoder.dimensions();
@@ -67,7 +70,7 @@ pub(super) fn dimensions(bytes: &[u8], path: &Path) -> Result<[usize; 2]> {
 }
 
 /// Height and width after an orientation is applied.
-pub(super) fn upright([height, width]: [usize; 2], orientation: Orientation) -> [usize; 2] {
+fn upright([height, width]: [usize; 2], orientation: Orientation) -> [usize; 2] {
     match orientation {
         Orientation::Rotate90
         | Orientation::Rotate270
@@ -95,7 +98,7 @@ fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<RgbImage, String> {
     let reason = |error: image::ImageError| error.to_string();
     let mut decoder = opened(format, bytes)?;
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into())?;
+    check_size(width.into(), height.into()).map_err(|error| error.to_string())?;
     decoder.set_limits(limits(decoder.total_bytes())).map_err(reason)?;
     let orientation = decoder.orientation().map_err(reason)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(reason)?;
@@ -118,4 +121,70 @@ fn high_bytes<P: Pixel<Subpixel = u16>>(image: &ImageBuffer<P, Vec<u16>>) -> Rgb
         };
         Rgb(colour.map(|value| (value >> 8) as u8))
     })
+}
+
+/// Decodes a JPEG as libjpeg-turbo does, so that it equals Pillow's bit for bit,
+/// and turns it upright. The error is the reason.
+fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
+    if is_truncated_jpeg(bytes) {
+        return Err("the JPEG data ends early".into());
+    }
+    // libjpeg's errors unwind.
+    guarded(|| read_jpeg(bytes))
+}
+
+fn read_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
+    let reason = |error: std::io::Error| error.to_string();
+    let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes).map_err(reason)?;
+    let (width, height) = jpeg.size();
+    check_size(width as u64, height as u64).map_err(|error| error.to_string())?;
+    let orientation = jpeg_orientation(&jpeg);
+    let has_black = [ColorSpace::JCS_CMYK, ColorSpace::JCS_YCCK].contains(&jpeg.color_space());
+    let space = if has_black { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
+    let mut rows = jpeg.to_colorspace(space).map_err(reason)?;
+    let pixels: Vec<[u8; 3]> = if has_black {
+        rows.read_scanlines::<[u8; 4]>().map_err(reason)?.into_iter().map(cmyk_to_rgb).collect()
+    } else {
+        rows.read_scanlines().map_err(reason)?
+    };
+    rows.finish().map_err(reason)?;
+    let image = RgbImage::from_raw(width as u32, height as u32, pixels.into_flattened());
+    let mut image = DynamicImage::ImageRgb8(image.ok_or("some of its rows are missing")?);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
+}
+
+/// Height and width as they are upright, from the header.
+fn jpeg_dimensions(bytes: &[u8]) -> Result<[usize; 2], String> {
+    guarded(|| {
+        let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes);
+        let jpeg = jpeg.map_err(|error| error.to_string())?;
+        let (width, height) = jpeg.size();
+        Ok(upright([height, width], jpeg_orientation(&jpeg)))
+    })
+}
+
+fn jpeg_orientation(jpeg: &Decompress<&[u8]>) -> Orientation {
+    let exif = jpeg.markers().filter_map(|marker| marker.data.strip_prefix(b"Exif\0\0"));
+    exif.filter_map(Orientation::from_exif_chunk).next().unwrap_or(Orientation::NoTransforms)
+}
+
+/// Pillow's conversion of CMYK, which it takes as Adobe writes it: inverted.
+fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
+    let light = u32::from(black);
+    [cyan, magenta, yellow].map(|ink| {
+        let product = u32::from(255 - ink) * light + 128;
+        // Division by 255, rounded.
+        (light - ((product + (product >> 8)) >> 8)) as u8
+    })
+}
+
+/// Whether no end marker follows the last scan's start. libjpeg only warns of
+/// that and makes up the rest in grey.
+fn is_truncated_jpeg(bytes: &[u8]) -> bool {
+    let last_marker = |kind: u8| bytes.windows(2).rposition(|pair| pair == [0xff, kind]);
+    match (last_marker(0xda), last_marker(0xd9)) {
+        (Some(scan), Some(end)) => end < scan,
+        _ => true,
+    }
 }

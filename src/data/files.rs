@@ -1,126 +1,265 @@
-use std::collections::BTreeMap;
+//! Files in a folder or in a zip file: listed once, read by name.
+
+use std::fs;
+use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use image::RgbImage;
+use zip::ZipArchive;
+use zip::read::ZipFile;
 
-use super::decode::dimensions;
-use super::store::Store;
-use super::tree::Tree;
-use super::{ImageSet, decode};
+use super::Split;
 use crate::error::{Error, Result};
 
-/// Labelled image files: a folder for each class, or a zip file of one.
+/// All files below a folder or in a zip file, sorted, by their names from there.
 #[derive(Debug)]
-pub struct FileSet {
+pub(super) struct Tree {
     root: PathBuf,
     store: Arc<Store>,
-    classes: Vec<String>,
-    files: Vec<(String, usize)>,
+    names: Vec<String>,
 }
 
-impl FileSet {
-    /// Opens a tree. A path may lead into a zip file
-    /// (`cifar10.zip/cifar10/train`). Folders that hold nothing but one other
-    /// folder are stepped into.
+impl Tree {
+    /// Lists a folder, a zip file or a folder inside one.
     ///
     /// # Errors
-    /// [`Error::Io`] where the path cannot be read; [`Error::Data`] where there
-    /// are no images or fewer than two classes.
-    pub fn open(path: &Path) -> Result<Self> {
-        let (store, images) = Store::open(path)?;
-        let skipped = shared_folders(&images);
-        let root = path.join(&skipped);
-        if images.is_empty() {
+    /// [`Error::Io`] and [`Error::Data`] where it cannot be read.
+    pub(super) fn open(root: &Path) -> Result<Self> {
+        let (store, mut names) = Store::list(root)?;
+        names.sort_unstable();
+        Ok(Self { root: root.to_owned(), store: Arc::new(store), names })
+    }
+
+    /// Steps into the outermost folder that holds one of `marks`: a file, or, with a
+    /// slash at its end, a folder. `wanted` says in a message what was looked for.
+    pub(super) fn inside(&self, marks: &[&str], wanted: &str) -> Result<Self> {
+        let depth = |name: &str, mark: &str| -> Option<usize> {
+            let fits = |at: usize| {
+                let rest = &name[at..];
+                rest == mark || (mark.ends_with('/') && rest.starts_with(mark))
+            };
+            let starts = name.match_indices('/').map(|(at, _)| at + 1);
+            std::iter::once(0).chain(starts).find(|&at| fits(at))
+        };
+        let places = self.names.iter().flat_map(|name| {
+            marks.iter().filter_map(move |mark| depth(name, mark).map(|at| &name[..at]))
+        });
+        let Some(place) = places.min_by_key(|place| place.len()).map(str::to_owned) else {
             return Err(Error::data(
-                path,
-                "holds no .jpg, .png, .webp, .bmp or .gif file; give a folder with one folder of images for each class",
+                &self.root,
+                format!("holds no {}; give the folder of {wanted}", marks.join(" and no ")),
             ));
+        };
+        let inner = self.names.iter().filter_map(|name| name.strip_prefix(&place));
+        Ok(Self {
+            root: if place.is_empty() { self.root.clone() } else { self.root.join(&place) },
+            store: Arc::clone(&self.store),
+            names: inner.map(str::to_owned).collect(),
+        })
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
+    }
+
+    /// The pictures below a folder that ends in a slash, or all for none.
+    pub(super) fn images<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
+        let first = self.names.partition_point(|name| name.as_str() < folder);
+        let below = self.names[first..].iter().take_while(move |name| name.starts_with(folder));
+        below.map(String::as_str).filter(|name| is_image(name))
+    }
+
+    /// The folders of a split below `above` (ends in a slash, or is empty), each
+    /// with a slash at its end. Empty where there are none of such names.
+    pub(super) fn split_folders(&self, above: &str, split: Split) -> Vec<String> {
+        let names = split.folders().iter().filter_map(|names| {
+            let folders = names.iter().map(|name| format!("{above}{name}/"));
+            folders.into_iter().find(|folder| self.images(folder).next().is_some())
+        });
+        names.collect()
+    }
+
+    pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>> {
+        if !self.has(name) {
+            return Err(Error::data(self.path(name), "is missing"));
         }
-        let mut by_class: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for name in images {
-            let name = name[skipped.len()..].trim_start_matches('/').to_owned();
-            if let Some((class, _)) = name.split_once('/') {
-                by_class.entry(class.to_owned()).or_default().push(name);
+        self.store.bytes(&self.path(name))
+    }
+
+    /// A text file's lines that are not empty, trimmed, with their numbers from 1.
+    pub(super) fn lines(&self, name: &str) -> Result<Vec<(usize, String)>> {
+        let bytes = self.bytes(name)?;
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| Error::data(self.path(name), "is no text file"))?;
+        let numbered = text.lines().enumerate().map(|(i, line)| (i + 1, line.trim().to_owned()));
+        Ok(numbered.filter(|(_, line)| !line.is_empty()).collect())
+    }
+
+    /// An error where a file that `list` names is not there.
+    pub(super) fn require(&self, name: &str, list: &str) -> Result<()> {
+        if self.has(name) {
+            return Ok(());
+        }
+        Err(Error::data(
+            self.path(name),
+            format!("is missing, but {list} lists it; unpack the set again"),
+        ))
+    }
+}
+
+/// What holds files: a folder or a zip file.
+#[derive(Debug)]
+pub(super) enum Store {
+    Folder,
+    /// Open archives, one for each thread that reads at the same time.
+    Zip {
+        archive: PathBuf,
+        open: Mutex<Vec<ZipArchive<fs::File>>>,
+    },
+}
+
+impl Store {
+    /// The store that holds `path`, and the names of all files below it, in no order.
+    /// A path may lead into a zip file (`cifar10.zip/cifar10/train`).
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Data`] where the path cannot be read.
+    fn list(path: &Path) -> Result<(Self, Vec<String>)> {
+        Ok(match split_zip(path) {
+            Some((archive, inner)) => {
+                let zip = open_zip(&archive)?;
+                let prefix = if inner.is_empty() { inner } else { format!("{inner}/") };
+                let names: Vec<String> = zip
+                    .file_names()
+                    .flatten()
+                    .filter_map(|name| name.strip_prefix(prefix.as_str()).map(str::to_owned))
+                    .collect();
+                (Self::Zip { archive, open: Mutex::new(vec![zip]) }, names)
             }
+            None => {
+                let mut names = Vec::new();
+                walk(path, String::new(), &mut names)?;
+                (Self::Folder, names)
+            }
+        })
+    }
+
+    /// The store that holds one file, whatever its ending; none where `path` is
+    /// no file.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(super) fn of_file(path: &Path) -> Result<Option<Self>> {
+        let Some((archive, inner)) = split_zip(path) else {
+            return Ok(path.is_file().then_some(Self::Folder));
+        };
+        let zip = open_zip(&archive)?;
+        let holds = zip.file_names().flatten().any(|name| name == inner);
+        Ok(holds.then(|| Self::Zip { archive, open: Mutex::new(vec![zip]) }))
+    }
+
+    /// The bytes of a file.
+    pub(super) fn bytes(&self, path: &Path) -> Result<Vec<u8>> {
+        let Self::Zip { archive, open } = self else {
+            return fs::read(path).map_err(|error| Error::io(path, error));
+        };
+        in_zip(archive, open, path, |file| {
+            let mut bytes = Cursor::new(Vec::new());
+            std::io::copy(&mut file.take(MAX_FILE), &mut bytes)?;
+            Ok(bytes.into_inner())
+        })
+    }
+
+    /// The size of a file in bytes, unpacked.
+    pub(super) fn size(&self, path: &Path) -> Result<u64> {
+        match self {
+            Self::Folder => {
+                fs::metadata(path).map(|file| file.len()).map_err(|error| Error::io(path, error))
+            }
+            Self::Zip { archive, open } => in_zip(archive, open, path, |file| Ok(file.size())),
         }
-        if by_class.len() < 2 {
-            return Err(Error::data(
-                &root,
-                format!(
-                    "holds {} class folder(s); at least two are needed, each with the images of one class",
-                    by_class.len()
-                ),
-            ));
-        }
-        let classes: Vec<String> = by_class.keys().cloned().collect();
-        let files = by_class
-            .into_values()
-            .enumerate()
-            .flat_map(|(class, names)| names.into_iter().map(move |name| (name, class)))
-            .collect();
-        Ok(Self { root, store: Arc::new(store), classes, files })
-    }
-
-    /// Files of a tree with their labels.
-    pub(super) fn listed(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
-        Self { root: tree.root().to_owned(), store: Arc::clone(tree.store()), classes, files }
-    }
-
-    /// Files of a tree without labels: all are of one class.
-    pub(super) fn unlabelled(tree: &Tree, files: Vec<String>) -> Self {
-        let files = files.into_iter().map(|name| (name, 0)).collect();
-        Self::listed(tree, files, vec!["unlabelled".into()])
-    }
-
-    /// Height and width of image `index`, upright, from its header.
-    pub(super) fn size(&self, index: usize) -> Result<[usize; 2]> {
-        let path = self.root.join(&self.files[index].0);
-        dimensions(&self.store.bytes(&path)?, &path)
     }
 }
 
-impl ImageSet for FileSet {
-    fn len(&self) -> usize {
-        self.files.len()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn label(&self, index: usize) -> usize {
-        self.files[index].1
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.root.join(&self.files[index].0).display().to_string()
-    }
-
-    fn file_size(&self, index: usize) -> Result<Option<u64>> {
-        self.store.size(&self.root.join(&self.files[index].0)).map(Some)
-    }
-
-    fn read(&self, index: usize) -> Result<RgbImage> {
-        let path = self.root.join(&self.files[index].0);
-        decode(&self.store.bytes(&path)?, &path)
-    }
+/// What `look` finds in the file at `path`, which leads into `archive`.
+fn in_zip<T>(
+    archive: &Path,
+    open: &Mutex<Vec<ZipArchive<fs::File>>>,
+    path: &Path,
+    look: impl FnOnce(&mut ZipFile<'_, fs::File>) -> std::io::Result<T>,
+) -> Result<T> {
+    let inner = path.strip_prefix(archive).unwrap_or(path).to_string_lossy().replace('\\', "/");
+    let free = open.lock().unwrap_or_else(|poison| poison.into_inner()).pop();
+    let mut zip = match free {
+        Some(zip) => zip,
+        None => open_zip(archive)?,
+    };
+    let damaged = |reason: String| Error::data(path, format!("unreadable image ({reason})"));
+    let found = zip
+        .by_name(&inner)
+        .map_err(|error| damaged(error.to_string()))
+        .and_then(|mut file| look(&mut file).map_err(|error| damaged(error.to_string())));
+    open.lock().unwrap_or_else(|poison| poison.into_inner()).push(zip);
+    found
 }
 
-/// The folders that every image shares, where each has no sibling.
-fn shared_folders(images: &[String]) -> String {
-    let (Some(first), Some(last)) = (images.first(), images.last()) else {
-        return String::new();
-    };
-    // The names are sorted, so what the first and last share, all share.
-    let folders = |name: &'_ str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-    let (Some(first), Some(last)) = (folders(first), folders(last)) else {
-        return String::new();
-    };
-    let shared: Vec<&str> =
-        first.split('/').zip(last.split('/')).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
-    let all = shared.len() == first.split('/').count() && first == last;
-    // One class only: its folder is a class, not a step on the way.
-    let keep = if all { shared.len().saturating_sub(1) } else { shared.len() };
-    shared[..keep].join("/")
+/// What the names of images end in.
+const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
+
+/// No single file is larger; stops a zip bomb.
+const MAX_FILE: u64 = 256 << 20;
+
+/// Whether a file of this name is a visible image.
+fn is_image(name: &str) -> bool {
+    let hidden = name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX");
+    let extension = Path::new(name).extension().unwrap_or_default().to_ascii_lowercase();
+    !hidden && ENDINGS.iter().any(|known| extension == *known)
+}
+
+/// The path of a zip file and the path inside it.
+fn split_zip(path: &Path) -> Option<(PathBuf, String)> {
+    path.ancestors()
+        .find(|part| {
+            part.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) && part.is_file()
+        })
+        .map(|archive| {
+            let inner = path.strip_prefix(archive).unwrap_or(Path::new(""));
+            (archive.to_owned(), inner.to_string_lossy().replace('\\', "/"))
+        })
+}
+
+fn open_zip(path: &Path) -> Result<ZipArchive<fs::File>> {
+    let file = fs::File::open(path).map_err(|error| Error::io(path, error))?;
+    ZipArchive::new(file)
+        .map_err(|error| Error::data(path, format!("not a readable zip file ({error})")))
+}
+
+fn walk(folder: &Path, prefix: String, names: &mut Vec<String>) -> Result<()> {
+    let io = |error| Error::io(folder, error);
+    for entry in fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            walk(&entry.path(), format!("{name}/"), names)?;
+        } else {
+            names.push(name);
+        }
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{Normalise, SharedImages, Transform};
+use super::{ImageSet, Normalise, Transform};
 use crate::error::{Error, Result};
 
 /// The order in which images are drawn.
@@ -40,7 +40,7 @@ pub struct LoaderSettings {
 pub struct Batch {
     /// Normalised pixels, `[B, 3, H, W]` in row-major order.
     pub pixels: Vec<f32>,
-    /// Class of each image.
+    /// Class of each image; 0 where the set has no labels.
     pub labels: Vec<usize>,
 }
 
@@ -65,7 +65,7 @@ impl Loader {
     /// # Errors
     /// [`Error::Config`] where the set is smaller than one batch.
     pub fn start(
-        images: SharedImages,
+        images: ImageSet,
         transform: Transform,
         normalise: Normalise,
         settings: LoaderSettings,
@@ -139,7 +139,7 @@ impl Drop for Loader {
 }
 
 struct Worker {
-    images: SharedImages,
+    images: ImageSet,
     transform: Transform,
     normalise: Normalise,
     settings: LoaderSettings,
@@ -176,12 +176,17 @@ impl Worker {
             let mut shift = 0;
             loop {
                 let image = self.order(epoch)[(slot + shift) % total];
-                match self.images.read(image) {
+                let mut rng = sample_rng(self.settings.seed, epoch, slot);
+                let read = self.images.read(image);
+                let pixels = read.and_then(|pixels| {
+                    let transformed = self.transform.apply(&pixels, &mut rng);
+                    transformed
+                        .map_err(|error| Error::data(self.images.name(image), error.to_string()))
+                });
+                match pixels {
                     Ok(pixels) => {
-                        let mut rng = sample_rng(self.settings.seed, epoch, slot);
-                        let pixels = self.transform.apply(&pixels, &mut rng);
                         self.normalise.append(&pixels, &mut batch.pixels);
-                        batch.labels.push(self.images.label(image));
+                        batch.labels.push(self.images.label(image).unwrap_or(0));
                         break;
                     }
                     Err(error) => self.note_unreadable(image, error)?,

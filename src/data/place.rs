@@ -1,12 +1,85 @@
+//! How a user names images: a path, a published layout (`imagenet:PATH`), procedural
+//! scenes (`scenes:N`), and the split of them.
+
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
+use std::str::FromStr;
 
-use super::{Scenes, Split};
+use super::Scenes;
 use crate::error::{Error, Result};
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Split {
+    /// To learn from.
+    Train,
+    /// To choose settings by. Sets without such a part give [`Test`](Self::Test).
+    Val,
+    /// [`Train`](Self::Train) and [`Val`](Self::Val); sets without the latter give
+    /// the former.
+    TrainVal,
+    /// To measure on. Sets that keep its labels to themselves give
+    /// [`Val`](Self::Val).
+    Test,
+}
+
+impl Split {
+    /// All parts.
+    pub const ALL: [Self; 4] = [Self::Train, Self::Val, Self::TrainVal, Self::Test];
+
+    /// The name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Val => "val",
+            Self::TrainVal => "trainval",
+            Self::Test => "test",
+        }
+    }
+
+    /// What folders of the part are called, the likeliest first; several where the
+    /// part is made of others.
+    pub(super) fn folders(self) -> &'static [&'static [&'static str]] {
+        const TRAIN: &[&str] = &["train", "training"];
+        const VAL: &[&str] = &["val", "valid", "validation", "test", "testing"];
+        const TEST: &[&str] = &["test", "testing", "val", "valid", "validation"];
+        const ONLY_VAL: &[&str] = &["val", "valid", "validation"];
+        match self {
+            Self::Train => &[TRAIN],
+            Self::Val => &[VAL],
+            Self::Test => &[TEST],
+            Self::TrainVal => &[TRAIN, ONLY_VAL],
+        }
+    }
+
+    /// Whether folders of a part are called so.
+    pub(super) fn is_folder(name: &str) -> bool {
+        let lists = Self::ALL.iter().flat_map(|split| split.folders());
+        lists.into_iter().any(|names| names.contains(&name))
+    }
+}
+
+impl fmt::Display for Split {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromStr for Split {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|split| split.name() == text);
+        known.ok_or_else(|| format!("use {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
 
 /// Seed of the procedural scenes, the same for everybody.
 const SCENES_SEED: u64 = 2026;
-/// Scenes between the beginnings of two splits, and most of one.
+/// The side of a scene in pixels unless another is set.
+const SCENE_SIDE: u32 = 224;
+/// Scenes between the first ones of two splits, and the most that one split has.
 const SPLIT_STEP: usize = 1_000_000;
 
 /// Takes a place apart: `imagenet:/path` into `imagenet` and `/path`, where
@@ -17,13 +90,14 @@ pub(super) fn kind<'a>(place: &'a str, known: &[&str]) -> Option<(&'a str, &'a P
 }
 
 /// The scenes that `scenes:N` or `scenes:A-B` names; none for any other place.
-/// `scenes:N` are N scenes of the split, no two splits sharing any: for training
-/// those from 0, for validation from a million, for the test from two. Those from
-/// A to below B are what they are, whatever the split.
+///
+/// `scenes:N` are N scenes of the split: training counts from 0, validation from a
+/// million, the test from two million, so no two splits share a scene. `scenes:A-B` are
+/// the scenes from A to below B, whatever the split.
 ///
 /// # Errors
-/// [`Error::Config`] for other numbers.
-pub fn scenes(place: &str, split: Split, side: usize) -> Result<Option<Scenes>> {
+/// [`Error::Data`] for other numbers.
+pub(super) fn scenes(place: &str, split: Split) -> Result<Option<Scenes>> {
     let Some(numbers) = place.strip_prefix("scenes:") else { return Ok(None) };
     let range: Option<Range<usize>> = match numbers.split_once('-') {
         Some((from, to)) => from.parse().ok().zip(to.parse().ok()).map(|(from, to)| from..to),
@@ -38,9 +112,12 @@ pub fn scenes(place: &str, split: Split, side: usize) -> Result<Option<Scenes>> 
         }
     };
     match range {
-        Some(range) if !range.is_empty() => Ok(Some(Scenes::new(SCENES_SEED, range, side as u32))),
-        _ => Err(Error::config(format!(
-            "{place}: write scenes:N for N procedural scenes, at most {SPLIT_STEP}, or scenes:A-B for those from A to below B"
-        ))),
+        Some(range) if !range.is_empty() => Ok(Some(Scenes::new(SCENES_SEED, range, SCENE_SIDE))),
+        _ => Err(Error::data(
+            place,
+            format!(
+                "write scenes:N for N procedural scenes, at most {SPLIT_STEP}, or scenes:A-B for those from A to below B"
+            ),
+        )),
     }
 }

@@ -1,9 +1,80 @@
+//! Resampling with Pillow's filters, and the limit on an image's size.
+
+use std::fmt;
+use std::str::FromStr;
+
 use fast_image_resize::images::{Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
+use serde::{Deserialize, Serialize};
 
-use super::MAX_PIXELS;
-use crate::vit::Interpolation;
+use crate::error::{Error, Result};
+
+/// The most pixels that an image may have to be decoded: where Pillow, too, suspects a
+/// decompression bomb. A quarter of a gibibyte as 8-bit RGB.
+pub const MAX_PIXELS: u64 = 89_478_485;
+
+/// Rejects an image without pixels or with more than [`MAX_PIXELS`].
+///
+/// # Errors
+/// [`Error::ImageSize`].
+pub fn check_size(width: u64, height: u64) -> Result<()> {
+    match width.checked_mul(height) {
+        Some(1..=MAX_PIXELS) => Ok(()),
+        _ => Err(Error::ImageSize { width, height, limit: MAX_PIXELS }),
+    }
+}
+
+/// A resampling filter under Pillow's name; all but `Nearest` antialias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// The nearest pixel.
+    Nearest,
+    /// The mean of the covered pixels.
+    Box,
+    /// Linear.
+    Bilinear,
+    /// Hamming window.
+    Hamming,
+    /// Cubic, a = -0.5.
+    Bicubic,
+    /// Lanczos, three lobes.
+    Lanczos,
+}
+
+impl Interpolation {
+    /// All filters.
+    pub const ALL: [Self; 6] =
+        [Self::Nearest, Self::Box, Self::Bilinear, Self::Hamming, Self::Bicubic, Self::Lanczos];
+
+    /// The name, as configurations write it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Box => "box",
+            Self::Bilinear => "bilinear",
+            Self::Hamming => "hamming",
+            Self::Bicubic => "bicubic",
+            Self::Lanczos => "lanczos",
+        }
+    }
+}
+
+impl fmt::Display for Interpolation {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromStr for Interpolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|filter| filter.name() == text);
+        known.ok_or_else(|| format!("use {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
 
 /// Resizes a window (left, top, width, height) to `[h, w]` with Pillow's
 /// antialiased filters on 8-bit values.
@@ -15,16 +86,16 @@ pub(super) fn resample(
     [left, top, width, height]: [u32; 4],
     [h, w]: [usize; 2],
     interpolation: Interpolation,
-) -> RgbImage {
+) -> Result<RgbImage> {
     let crop = image::imageops::crop_imm(image, left, top, width, height).to_image();
     // A very tall image would be enormous between the two.
     let rows_first = (w as u64).saturating_mul(height.into()) <= MAX_PIXELS;
     let (halfway_w, halfway_h) = if rows_first { (w as u32, height) } else { (width, h as u32) };
-    let halfway = resize_to(&crop, halfway_w, halfway_h, interpolation);
+    let halfway = resize_to(&crop, halfway_w, halfway_h, interpolation)?;
     resize_to(&halfway, w as u32, h as u32, interpolation)
 }
 
-fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -> RgbImage {
+fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -> Result<RgbImage> {
     let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
     let mut target = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(match filter {
@@ -35,9 +106,19 @@ fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     });
-    let done =
-        source.is_ok_and(|source| Resizer::new().resize(&source, &mut target, &options).is_ok());
-    debug_assert!(done, "source and target are RGB images of their stated sizes");
-    RgbImage::from_raw(width, height, target.into_vec())
-        .unwrap_or_else(|| RgbImage::new(width, height))
+    source
+        .map_err(|error| error.to_string())
+        .and_then(|source| {
+            let resized = Resizer::new().resize(&source, &mut target, &options);
+            resized.map_err(|error| error.to_string())
+        })
+        .and_then(|()| {
+            RgbImage::from_raw(width, height, target.into_vec())
+                .ok_or_else(|| "its pixels are too few".into())
+        })
+        .map_err(|reason| Error::Resize {
+            from: [image.height() as usize, image.width() as usize],
+            to: [height as usize, width as usize],
+            reason,
+        })
 }

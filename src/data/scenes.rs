@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::ImageSet;
+use super::{ImageSet, ImageSource};
 use crate::error::Result;
 
 /// The shapes, which are the classes.
@@ -44,6 +44,11 @@ impl Scenes {
         Self { seed, range, side, classes: SHAPES.map(str::to_owned).to_vec() }
     }
 
+    /// The same scenes at `side` times `side` pixels.
+    pub fn with_side(&self, side: usize) -> Self {
+        Self { side: side as u32, ..self.clone() }
+    }
+
     /// Height and width in pixels.
     pub fn side(&self) -> usize {
         self.side as usize
@@ -55,7 +60,7 @@ impl Scenes {
     }
 }
 
-impl ImageSet for Scenes {
+impl ImageSource for Scenes {
     fn len(&self) -> usize {
         self.range.len()
     }
@@ -64,8 +69,8 @@ impl ImageSet for Scenes {
         &self.classes
     }
 
-    fn label(&self, index: usize) -> usize {
-        (self.range.start + index) % SHAPES.len()
+    fn label(&self, index: usize) -> Option<usize> {
+        Some((self.range.start + index) % SHAPES.len())
     }
 
     fn name(&self, index: usize) -> String {
@@ -74,6 +79,10 @@ impl ImageSet for Scenes {
 
     fn read(&self, index: usize) -> Result<RgbImage> {
         Ok(self.scene(index).image)
+    }
+
+    fn drawn_at(&self, side: usize) -> Option<ImageSet> {
+        Some(ImageSet::new(self.with_side(side)))
     }
 }
 

@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
 use super::{EvalSettings, for_each_batch};
-use crate::data::SharedImages;
+use crate::data::ImageSet;
 use crate::distill::{Distiller, Trainee};
 use crate::error::Result;
 use crate::readback::read;
@@ -15,7 +15,7 @@ use crate::vit::Vit;
 /// Errors of the data and of the device.
 pub fn accuracy(
     model: &Vit,
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
 ) -> Result<f64> {
@@ -50,7 +50,7 @@ pub struct Features {
 /// Errors of the data and of the device.
 pub fn class_features(
     model: &Vit,
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
 ) -> Result<Features> {
@@ -76,7 +76,7 @@ pub fn class_features(
 /// Errors of the data and of the device.
 pub fn last_block_norms(
     model: &Vit,
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
 ) -> Result<Option<NormSummary>> {
@@ -107,7 +107,7 @@ pub struct LayerNorms {
 pub fn distilled_norms(
     distiller: &Distiller,
     trainee: &Trainee,
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
 ) -> Result<Vec<LayerNorms>> {

@@ -11,9 +11,7 @@ pub use measure::{
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::data::{
-    EvalTransform, Loader, LoaderSettings, Normalise, Order, SharedImages, Transform, every_nth,
-};
+use crate::data::{EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, Transform};
 use crate::error::Result;
 
 /// How images reach a model that is measured.
@@ -33,7 +31,7 @@ pub struct EvalSettings {
 
 /// Calls `each` with batches `[B, 3, H, W]` and their labels.
 fn for_each_batch(
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
     mut each: impl FnMut(Tensor<4>, &[usize]) -> Result<()>,
@@ -46,7 +44,7 @@ fn for_each_batch(
         max_unreadable: 0.01,
     };
     let images = match settings.limit {
-        Some(limit) => every_nth(images.clone(), limit),
+        Some(limit) => images.sample(limit),
         None => images.clone(),
     };
     let transform = Transform::Eval(settings.transform);

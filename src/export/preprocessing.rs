@@ -1,5 +1,5 @@
+use crate::data::{CropMode, Interpolation};
 use crate::data::{Edges, Framing, Preprocess, Steps};
-use crate::vit::{CropMode, Interpolation};
 
 /// How images must reach an exported model, in timm's terms, which all forms can
 /// express.

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use super::{
     Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Part, Record, Schedule, Shards,
 };
-use crate::data::{Loader, LoaderSettings, Normalise, SharedImages, Transform};
+use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
 use crate::error::{Error, Result};
 use crate::readback::read;
 
@@ -129,7 +129,7 @@ pub fn train<T: Task + Sync>(
     task: &T,
     mut model: T::Model,
     device: &Device,
-    images: SharedImages,
+    images: ImageSet,
     transform: Transform,
     normalise: Normalise,
     settings: &RunSettings,

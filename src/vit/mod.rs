@@ -17,7 +17,6 @@ mod pooling;
 mod positions;
 mod preset_table;
 mod presets;
-mod published;
 mod rope;
 mod swiglu;
 
@@ -33,5 +32,4 @@ pub use pooling::Pooling;
 pub use positions::resample_positions;
 pub(crate) use presets::Statistics;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
-pub use published::{CropMode, Interpolation};
 pub use rope::{Rope, rotary_tables};

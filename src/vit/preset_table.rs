@@ -1,5 +1,6 @@
+use super::MlpKind;
 use super::presets::{Family, Preset, Statistics};
-use super::{CropMode, Interpolation, MlpKind};
+use crate::data::{CropMode, Interpolation};
 
 macro_rules! presets {
     ($($family:ident $mlp:ident $name:literal $img:literal $patch:literal $dim:literal $depth:literal

@@ -1,7 +1,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::preset_table::PRESETS;
-use super::{CropMode, Interpolation, MlpKind, Pooling, Positions, QkvBias, VitConfig};
+use super::{MlpKind, Pooling, Positions, QkvBias, VitConfig};
+use crate::data::{CropMode, Framing, Interpolation, Normalise, Preprocess};
 
 /// A published model under its timm name.
 #[derive(Debug, Clone, Copy)]
@@ -165,6 +166,16 @@ impl Preset {
     /// Channel mean and deviation that the published weights were trained with.
     pub fn mean_std(&self) -> ([f32; 3], [f32; 3]) {
         self.statistics.mean_std()
+    }
+
+    /// How images are prepared where the published weights are evaluated.
+    pub fn preprocess(&self) -> Preprocess {
+        let (mean, std) = self.mean_std();
+        Preprocess {
+            normalise: Normalise { mean, std },
+            interpolation: self.interpolation,
+            framing: Framing::Timm { crop_mode: self.crop_mode, crop_pct: self.crop_pct },
+        }
     }
 }
 

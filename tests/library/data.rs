@@ -1,16 +1,13 @@
-use std::sync::Arc;
-
 use image::RgbImage;
 use singer::data::{
-    EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, PictureSet, Resize, Scenes,
-    SharedImages, TrainTransform, Transform, eval_crop, render, whole_patches,
+    EvalTransform, ImageSet, ImageSource, Interpolation, Loader, LoaderSettings, Normalise, Order,
+    Resize, Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
 };
-use singer::vit::Interpolation;
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
 
 fn loader(order: Order, workers: usize, first: usize) -> Loader {
-    let images: SharedImages = Arc::new(Scenes::new(4, 0..19, 12));
+    let images = ImageSet::new(Scenes::new(4, 0..19, 12));
     let settings = LoaderSettings { batch: 4, seed: 8, workers, order, max_unreadable: 0.0 };
     let transform = Transform::Train(TrainTransform {
         size: [8, 10],
@@ -48,7 +45,7 @@ fn every_size_and_shape_of_image_gives_the_wanted_crop() {
     for (width, height) in [(1, 1), (3, 200), (200, 3), (31, 17), (64, 64)] {
         let image = RgbImage::from_pixel(width, height, image::Rgb([10, 200, 30]));
         for size in [[16, 16], [8, 24]] {
-            let crop = eval_crop(&image, &EvalTransform::centre(size, 24));
+            let crop = eval_crop(&image, &EvalTransform::centre(size, 24)).unwrap();
             assert_eq!((crop.height() as usize, crop.width() as usize), (size[0], size[1]));
             assert_eq!(crop.get_pixel(4, 4).0, [10, 200, 30], "{width}x{height}");
         }
@@ -99,7 +96,8 @@ fn crops_are_the_largest_of_whole_patches() {
     // As large as it is: the centre, pixel by pixel.
     let image = RgbImage::from_fn(50, 33, |x, y| image::Rgb([x as u8, y as u8, 7]));
     let crop =
-        eval_crop(&image, &whole_patches([33, 50], None, 16, Interpolation::Bicubic).unwrap());
+        eval_crop(&image, &whole_patches([33, 50], None, 16, Interpolation::Bicubic).unwrap())
+            .unwrap();
     assert_eq!(crop.get_pixel(0, 0).0, [1, 0, 7]);
     assert_eq!(crop.get_pixel(47, 31).0, [48, 31, 7]);
 }
@@ -122,7 +120,7 @@ fn pictures_are_found_in_files_folders_and_zips_of_any_nesting() {
     std::fs::copy(root.join("0.png"), root.join("unnamed")).unwrap();
 
     let read = |path: &std::path::Path| -> Vec<RgbImage> {
-        let set = PictureSet::open(path).unwrap();
+        let set = ImageSet::open_all(path).unwrap();
         (0..set.len()).map(|index| set.read(index).unwrap()).collect()
     };
     let all = read(&root);
@@ -133,6 +131,6 @@ fn pictures_are_found_in_files_folders_and_zips_of_any_nesting() {
     assert_eq!(all[..1], read(&zip_path.join("in/0.png")));
     assert_eq!(all[..1], read(&root.join("0.png")));
     assert_eq!(all[..1], read(&root.join("unnamed")), "a file that is named is taken as it is");
-    assert!(PictureSet::open(&folder.path().join("none")).is_err());
-    assert!(PictureSet::open(&zip_path.join("in/none")).is_err());
+    assert!(ImageSet::open_all(&folder.path().join("none")).is_err());
+    assert!(ImageSet::open_all(&zip_path.join("in/none")).is_err());
 }

@@ -3,9 +3,7 @@ use std::sync::{Arc, Mutex};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use singer::data::{
-    LoaderSettings, Normalise, Order, Scenes, SharedImages, TrainTransform, Transform,
-};
+use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
 use singer::distill::{Distiller, Settings, Trainee};
 use singer::loss::{cross_entropy, hit_rate, soft_target_kl};
 use singer::method::{
@@ -113,7 +111,7 @@ fn values<M: Module>(model: &M) -> Vec<f32> {
 fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex().autodiff();
-    let images: SharedImages = Arc::new(Scenes::new(3, 0..24, 16));
+    let images = ImageSet::new(Scenes::new(3, 0..24, 16));
     let settings = RunSettings {
         out: folder.path().to_owned(),
         steps: 3,

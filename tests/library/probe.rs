@@ -7,8 +7,8 @@ use image::RgbImage;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use singer::data::{
-    DenseSet, EvalTransform, Framing, ImageSet, LabelMap, Normalise, Preprocess, Scenes,
-    SegmentationSet, SharedImages, Truth, VOID, eval_crop,
+    CropMode, DenseSet, EvalTransform, Framing, ImageSet, ImageSource, Interpolation, LabelMap,
+    Normalise, Preprocess, Scenes, SegmentationSet, Truth, VOID, eval_crop,
 };
 use singer::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
@@ -18,7 +18,7 @@ use singer::probe::{
     score_segments, sweep,
 };
 use singer::train::OptimizerSettings;
-use singer::vit::{CropMode, Interpolation, Pooling, Vit, VitConfig, init_weights};
+use singer::vit::{Pooling, Vit, VitConfig, init_weights};
 
 fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -265,8 +265,8 @@ struct Halves;
 impl DenseSet for Halves {
     type Truth = LabelMap;
 
-    fn images(&self) -> SharedImages {
-        Arc::new(Scenes::new(1, 0..12, 8))
+    fn images(&self) -> ImageSet {
+        ImageSet::new(Scenes::new(1, 0..12, 8))
     }
 
     fn image_size(&self, _index: usize) -> singer::Result<[usize; 2]> {
@@ -318,7 +318,7 @@ struct Counted {
     size: u64,
 }
 
-impl ImageSet for Counted {
+impl ImageSource for Counted {
     fn len(&self) -> usize {
         self.scenes.len()
     }
@@ -327,7 +327,7 @@ impl ImageSet for Counted {
         self.scenes.classes()
     }
 
-    fn label(&self, index: usize) -> usize {
+    fn label(&self, index: usize) -> Option<usize> {
         self.scenes.label(index)
     }
 
@@ -388,7 +388,7 @@ fn compute(
     cache: Option<&Path>,
 ) -> (FeatureStore, bool) {
     let key = ModelKey::new(model, config).unwrap();
-    let shared: SharedImages = images.clone();
+    let shared: ImageSet = images.clone().into();
     features((model, config, &key), &shared, settings, cache, &Device::flex(), &mut |_| {}).unwrap()
 }
 
@@ -411,7 +411,7 @@ fn kept_features_are_those_of_the_model_and_are_computed_once() {
     let mut pixels = Vec::new();
     for index in 0..11 {
         let crop = EvalTransform::centre([16, 16], 16);
-        NORMALISE.append(&eval_crop(&images.read(index).unwrap(), &crop), &mut pixels);
+        NORMALISE.append(&eval_crop(&images.read(index).unwrap(), &crop).unwrap(), &mut pixels);
     }
     let pixels = Tensor::from_data(TensorData::new(pixels, [11, 3, 16, 16]), &Device::flex());
     let tokens = model.0.intermediate(pixels, &[1]).remove(0);
@@ -534,7 +534,7 @@ fn other_grids_and_models_without_class_token_have_features_too() {
 
     let key = ModelKey::new(&model.0, &model.1).unwrap();
     let odd = FeatureSettings { size: [10, 16], ..settings() };
-    let images: SharedImages = counted(1);
+    let images: ImageSet = counted(1).into();
     let subject = (&model.0, &model.1, &key);
     let error = features(subject, &images, &odd, None, &Device::flex(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("10x16 pixels are not whole patches of 4; 8x16 are"));

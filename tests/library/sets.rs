@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use image::{GrayImage, Luma, Rgb, RgbImage};
 use singer::data::{
-    ClassifySet, DenseSet, DepthSet, SegmentSet, SegmentationSet, Split, VOID, render,
+    ClassifySet, DenseSet, DepthSet, ImageSet, SegmentSet, SegmentationSet, Split, VOID, render,
 };
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ fn pictures(names: &[&'static str]) -> Vec<(&'static str, &'static str)> {
 }
 
 fn open(kind: &str, root: &Path, split: Split) -> ClassifySet {
-    ClassifySet::open(&format!("{kind}:{}", root.display()), split, 8).unwrap()
+    ClassifySet::open(&format!("{kind}:{}", root.display()), split).unwrap()
 }
 
 /// File names and labels, in the order of the set; each is read.
@@ -45,7 +45,7 @@ fn listing(set: &ClassifySet) -> Vec<(String, usize)> {
     let item = |index: usize| {
         assert_eq!(images.read(index).unwrap().width(), 6);
         let name = PathBuf::from(images.name(index));
-        (name.file_name().unwrap().to_string_lossy().into_owned(), images.label(index))
+        (name.file_name().unwrap().to_string_lossy().into_owned(), images.label(index).unwrap())
     };
     (0..images.len()).map(item).collect()
 }
@@ -55,7 +55,7 @@ fn pairs(wanted: &[(&str, usize)]) -> Vec<(String, usize)> {
 }
 
 fn refused(place: String, split: Split, parts: &[&str]) {
-    let error = ClassifySet::open(&place, split, 8).err().expect("it is refused").to_string();
+    let error = ClassifySet::open(&place, split).err().expect("it is refused").to_string();
     assert_eq!(error.lines().count(), 1, "{error}");
     for part in parts {
         assert!(error.contains(part), "{error:?} lacks {part:?}");
@@ -238,7 +238,7 @@ fn flowers_are_read_from_matlabs_files() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0xff;
         fs::write(&labels, damaged).unwrap();
-        let _ = ClassifySet::open(&place, Split::Train, 8);
+        let _ = ClassifySet::open(&place, Split::Train);
     }
 }
 
@@ -252,7 +252,7 @@ fn folders_of_classes_may_lie_below_folders_of_parts() {
     ]));
     for kind in ["cifar10:", "folders:", ""] {
         let place = format!("{kind}{}", root.path().display());
-        let names = |split| listing(&ClassifySet::open(&place, split, 8).unwrap());
+        let names = |split| listing(&ClassifySet::open(&place, split).unwrap());
         assert_eq!(names(Split::Train), pairs(&[("1.png", 0), ("2.png", 1)]), "{kind}");
         assert_eq!(names(Split::Test), pairs(&[("3.png", 0), ("4.png", 1)]), "{kind}");
         assert_eq!(names(Split::Val), names(Split::Test), "{kind}");
@@ -270,7 +270,7 @@ fn folders_of_classes_may_lie_below_folders_of_parts() {
     assert_eq!(listing(&zipped), pairs(&[("3.png", 0), ("4.png", 1)]));
     // Without parts, or with a class that is called like one, it is what it was.
     let plain = folder(&pictures(&["train/1.png", "car/2.png"]));
-    let set = ClassifySet::open(plain.path().to_str().unwrap(), Split::Test, 8).unwrap();
+    let set = ClassifySet::open(plain.path().to_str().unwrap(), Split::Test).unwrap();
     assert_eq!(set.images().classes(), ["car", "train"]);
     refused("folders:/nowhere/at/all".into(), Split::Train, &["/nowhere/at/all"]);
 }
@@ -292,14 +292,14 @@ fn ade20k_counts_its_classes_from_one_and_leaves_zero_out() {
     labels(&truth("validation/b.png"), 6, 4, |_, y| if y == 3 { 150 } else { 0 });
     labels(&truth("validation/c.png"), 6, 4, |_, _| 151);
     let place = format!("ade20k:{}", root.path().display());
-    let train = SegmentSet::open(&place, Split::Train, 8).unwrap();
+    let train = SegmentSet::open(&place, Split::Train).unwrap();
     assert_eq!((train.images().len(), train.classes().len()), (1, 150));
     let map = train.truth(0).unwrap();
     assert_eq!((map.size, &map.labels[..6]), ([4, 6], &[VOID, 0, 1, 2, 3, 4][..]));
     assert_eq!(train.image_size(0).unwrap(), [4, 6]);
     train.check().unwrap();
 
-    let val = SegmentSet::open(&place, Split::Val, 8).unwrap();
+    let val = SegmentSet::open(&place, Split::Val).unwrap();
     assert_eq!(val.images().len(), 2);
     assert_eq!(val.truth(0).unwrap().labels[17..19], [VOID, 149]);
     let error = val.check().unwrap_err().to_string();
@@ -307,14 +307,13 @@ fn ade20k_counts_its_classes_from_one_and_leaves_zero_out() {
 
     // A map that is not there is found when the set is opened, of another shape by the check.
     labels(&truth("training/a.png"), 5, 5, |_, _| 1);
-    let error = SegmentSet::open(&place, Split::Train, 8).unwrap().check().unwrap_err().to_string();
+    let error = SegmentSet::open(&place, Split::Train).unwrap().check().unwrap_err().to_string();
     assert!(error.contains("a.png") && error.contains("5x5"), "{error}");
     fs::write(truth("training/a.png"), "no picture").unwrap();
-    let error =
-        SegmentSet::open(&place, Split::Train, 8).unwrap().truth(0).unwrap_err().to_string();
+    let error = SegmentSet::open(&place, Split::Train).unwrap().truth(0).unwrap_err().to_string();
     assert!(error.contains("a.png") && error.contains("unreadable"), "{error}");
     fs::remove_file(truth("training/a.png")).unwrap();
-    let error = SegmentSet::open(&place, Split::Train, 8).unwrap_err().to_string();
+    let error = SegmentSet::open(&place, Split::Train).unwrap_err().to_string();
     assert!(error.contains("a.png") && error.contains("is missing"), "{error}");
 }
 
@@ -327,7 +326,7 @@ fn camvid_is_read_with_its_void_labels() {
     }
     for split in [Split::Train, Split::Test] {
         let place = format!("camvid:{}", root.path().display());
-        let set = SegmentSet::open(&place, split, 8).unwrap();
+        let set = SegmentSet::open(&place, split).unwrap();
         assert_eq!(set.truth(0).unwrap().labels[..2], [VOID, 10]);
         assert_eq!(set.classes()[10], "bicyclist");
     }
@@ -335,12 +334,12 @@ fn camvid_is_read_with_its_void_labels() {
     labels(&segnet.path().join("CamVid/trainannot/a.png"), 6, 4, |_, _| 3);
     labels(&segnet.path().join("CamVid/testannot/b.png"), 6, 4, |_, _| 12);
     let place = format!("camvid:{}", segnet.path().display());
-    SegmentSet::open(&place, Split::Train, 8).unwrap().check().unwrap();
-    let error = SegmentSet::open(&place, Split::Test, 8).unwrap().check().unwrap_err().to_string();
+    SegmentSet::open(&place, Split::Train).unwrap().check().unwrap();
+    let error = SegmentSet::open(&place, Split::Test).unwrap().check().unwrap_err().to_string();
     assert!(error.contains("b.png") && error.contains("label 12"), "{error}");
 
     let place = segnet.path().to_str().unwrap();
-    let error = SegmentSet::open(place, Split::Train, 8).unwrap_err().to_string();
+    let error = SegmentSet::open(place, Split::Train).unwrap_err().to_string();
     assert!(error.contains("none of ade20k:, camvid: and scenes:"), "{error}");
 }
 
@@ -350,7 +349,7 @@ fn nyu_is_read_from_matlabs_file_with_its_columns_turned() {
     let file = root.path().join("nyu_depth_v2_labeled.mat");
     fs::copy(Path::new(MATLAB).join("nyu_depth_v2_labeled.mat"), &file).unwrap();
     let place = format!("nyu:{}", root.path().display());
-    let train = DepthSet::open(&place, Split::Train, 8).unwrap();
+    let train = DepthSet::open(&place, Split::Train).unwrap();
     let images = train.images();
     assert_eq!(images.len(), 3);
     for (index, number) in [0u32, 3, 4].into_iter().enumerate() {
@@ -369,11 +368,11 @@ fn nyu_is_read_from_matlabs_file_with_its_columns_turned() {
         }
     }
     train.check().unwrap();
-    let test = DepthSet::open(&format!("nyu:{}", file.display()), Split::Test, 8).unwrap();
+    let test = DepthSet::open(&format!("nyu:{}", file.display()), Split::Test).unwrap();
     assert_eq!(test.images().len(), 2);
 
     let refused = |part: &str| {
-        let error = DepthSet::open(&place, Split::Train, 8).unwrap_err().to_string();
+        let error = DepthSet::open(&place, Split::Train).unwrap_err().to_string();
         assert!(error.contains(part) && error.lines().count() == 1, "{error}");
     };
     fs::copy(Path::new(MATLAB).join("setid.mat"), root.path().join("splits.mat")).unwrap();
@@ -399,7 +398,7 @@ fn no_damaged_byte_makes_the_reader_of_nyu_panic() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0xff;
         fs::write(&file, damaged).unwrap();
-        if let Ok(set) = DepthSet::open(&place, Split::Train, 8) {
+        if let Ok(set) = DepthSet::open(&place, Split::Train) {
             let _ = set.images().read(0);
             let _ = set.truth(1);
         }
@@ -419,7 +418,7 @@ fn a_rotated_photograph_has_its_upright_size_before_it_is_decoded() {
         labels(&root.path().join(format!("annotations/{stem}.png")), 19, 29, |_, _| 1);
     }
     let place = format!("camvid:{}", root.path().display());
-    let set = SegmentSet::open(&place, Split::Train, 8).unwrap();
+    let set = SegmentSet::open(&place, Split::Train).unwrap();
     for index in 0..names.len() {
         let image = set.images().read(index).unwrap();
         let size = [image.height() as usize, image.width() as usize];
@@ -433,16 +432,16 @@ fn a_rotated_photograph_has_its_upright_size_before_it_is_decoded() {
 
 #[test]
 fn a_layout_that_is_none_is_refused_by_name() {
-    let error = DepthSet::open("photographs", Split::Train, 8).unwrap_err().to_string();
+    let error = DepthSet::open("photographs", Split::Train).unwrap_err().to_string();
     assert!(error.contains("photographs: begins with neither nyu: nor scenes:"), "{error}");
 }
 
 #[test]
 fn scenes_are_a_set_of_every_task_and_their_parts_share_none() {
-    let labels = ClassifySet::open("scenes:16", Split::Train, 24).unwrap();
+    let labels = ClassifySet::open("scenes:16", Split::Train).unwrap();
     assert_eq!((labels.images().len(), labels.images().classes().len()), (16, 8));
-    let masks = SegmentSet::open("scenes:16", Split::Train, 24).unwrap();
-    let depths = DepthSet::open("scenes:16", Split::Train, 24).unwrap();
+    let masks = SegmentSet::open("scenes:16", Split::Train).unwrap().with_scene_side(24);
+    let depths = DepthSet::open("scenes:16", Split::Train).unwrap().with_scene_side(24);
     assert_eq!(masks.classes().len(), 9);
     for index in [0, 7, 15] {
         let scene = render(2026, index, 24);
@@ -452,13 +451,73 @@ fn scenes_are_a_set_of_every_task_and_their_parts_share_none() {
         assert_eq!(depths.truth(index).unwrap().metres, scene.depth);
     }
     masks.check().unwrap();
-    let first = |split| ClassifySet::open("scenes:16", split, 24).unwrap().images().name(0);
+    let first = |split| ClassifySet::open("scenes:16", split).unwrap().images().name(0);
     assert_eq!(first(Split::Train), "scene 0");
     assert_eq!(first(Split::Val), "scene 1000000");
     assert_eq!(first(Split::Test), "scene 2000000");
-    let range = ClassifySet::open("scenes:5-9", Split::Test, 24).unwrap();
+    let range = ClassifySet::open("scenes:5-9", Split::Test).unwrap();
     assert_eq!((range.images().name(0), range.images().len()), ("scene 5".into(), 4));
     for wrong in ["scenes:0", "scenes:9-5", "scenes:x", "scenes:2000000"] {
         refused(wrong.into(), Split::Train, &["scenes:N"]);
     }
+}
+
+/// The images of a set by the last part of their names.
+fn names(images: &ImageSet) -> Vec<String> {
+    (0..images.len())
+        .map(|index| images.name(index).rsplit('/').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn a_place_opens_with_labels_where_it_has_them_and_without_where_not() {
+    let folder = folder(&pictures(&[
+        "flat/b.png",
+        "flat/a.png",
+        "classes/cat/1.png",
+        "classes/dog/2.png",
+        "mixed/stray.png",
+        "mixed/cat/1.png",
+        "mixed/dog/2.png",
+        "nested/x/y/1.png",
+        "parts/train/1.png",
+        "parts/train/2.png",
+        "parts/val/3.png",
+    ]));
+    let root = folder.path();
+    let open = |place: &str| ImageSet::open(root.join(place)).unwrap();
+
+    let classes = open("classes");
+    assert_eq!(classes.classes(), ["cat", "dog"]);
+    assert_eq!((classes.label(0), classes.label(1)), (Some(0), Some(1)));
+    for (place, expected) in [
+        ("flat", &["a.png", "b.png"][..]),
+        // No image is dropped for the sake of labels.
+        ("mixed", &["1.png", "2.png", "stray.png"]),
+        ("nested", &["1.png"]),
+        ("flat/b.png", &["b.png"]),
+        ("parts", &["1.png", "2.png"]),
+    ] {
+        let images = open(place);
+        assert_eq!(names(&images), expected, "{place}");
+        assert!(!images.has_labels() && images.label(0).is_none(), "{place}");
+        images.read(0).unwrap();
+    }
+    let test = ImageSet::open_split(root.join("parts"), Split::Test).unwrap();
+    assert_eq!(names(&test), ["3.png"]);
+    assert_eq!(ImageSet::open_all(root.join("parts")).unwrap().len(), 3);
+    std::fs::create_dir(root.join("empty")).unwrap();
+    let error = ImageSet::open(root.join("empty")).unwrap_err().to_string();
+    assert!(error.contains("holds no .jpg"), "{error}");
+}
+
+#[test]
+fn scenes_are_drawn_at_the_side_that_is_asked_for_also_in_a_sample() {
+    let scenes = ImageSet::open("scenes:10").unwrap();
+    assert_eq!(scenes.read(0).unwrap().dimensions(), (224, 224));
+    let sample = scenes.sample(4);
+    assert_eq!(names(&sample), ["scene 0", "scene 2", "scene 5", "scene 7"]);
+    let small = sample.with_scene_side(24);
+    assert_eq!(small.read(1).unwrap(), render(2026, 2, 24).image);
+    assert_eq!((small.len(), small.label(1)), (4, Some(2)));
 }

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use singer::data::{EvalTransform, Preprocess, decode, eval_crop};
+use singer::vit::{Preset, preset};
 
 use crate::golden::{folder, json};
 
@@ -29,7 +30,8 @@ fn crops_of_jpegs_equal_pillow_to_one_grey_level() {
         let number = |field: &str, index: usize| image[field][index].as_u64().unwrap() as usize;
         let size = [number("crop", 3), number("crop", 2)];
         let resize = number("resized", 0).min(number("resized", 1));
-        let ours = eval_crop(&read(&folder.join(name)), &EvalTransform::centre(size, resize));
+        let ours =
+            eval_crop(&read(&folder.join(name)), &EvalTransform::centre(size, resize)).unwrap();
 
         let stem = name.rsplit_once('.').map_or(name, |(stem, _)| stem);
         let tensor = expected.tensor(name).or_else(|_| expected.tensor(stem)).unwrap();
@@ -72,12 +74,14 @@ fn models_see_what_timm_and_transformers_make_of_a_picture_by_the_same_file() {
         let file = arch.map_or("preprocessor_config.json", |_| "config.json");
         std::fs::write(place.join(file), config.to_string()).unwrap();
         let weights = place.join("model.safetensors");
-        let preprocess = Preprocess::beside(&weights, arch.unwrap_or_default()).unwrap().unwrap();
+        let usual = arch.and_then(preset).map(Preset::preprocess).unwrap_or_default();
+        let found = Preprocess::beside(&weights, arch.unwrap_or_default(), &usual).unwrap();
+        let preprocess = found.unwrap();
 
         let size = [0, 1].map(|i| case["size"][i].as_u64().unwrap() as usize);
         let image = read(&above.join(case["file"].as_str().unwrap()));
         let mut ours = Vec::new();
-        let crop = eval_crop(&image, &preprocess.transform(size));
+        let crop = eval_crop(&image, &preprocess.transform(size)).unwrap();
         preprocess.normalise.append(&crop, &mut ours);
         let theirs = expected.tensor(name).unwrap();
         let theirs =

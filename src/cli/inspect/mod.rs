@@ -28,7 +28,7 @@ use crate::distill;
 use crate::error::{Error, Result};
 use crate::inspect::{Findings, Settings, inspect};
 use crate::maps::FeatureMaps;
-use crate::vit::{Interpolation, VitConfig};
+use crate::vit::VitConfig;
 pub(super) use args::InspectArgs;
 use args::Size;
 use pictures::Framing;

@@ -3,10 +3,9 @@ use std::path::Path;
 
 use super::args::Size;
 use crate::cli::session;
-use crate::data::{SharedImages, eval_crop, whole_patches};
+use crate::data::{ImageSet, Interpolation, eval_crop, whole_patches};
 use crate::error::{Error, Result};
 use crate::inspect::{MOST_PATCHES, Picture};
-use crate::vit::Interpolation;
 
 /// How images become pictures.
 #[derive(Debug, Clone, Copy)]
@@ -30,8 +29,8 @@ pub(super) fn read(
         return Err(Error::config("--limit must be at least 1"));
     }
     let sets = places.iter().map(|place| session::pictures(place, framing.scene_side));
-    let sets = sets.collect::<Result<Vec<SharedImages>>>()?;
-    let all: Vec<(&SharedImages, usize)> =
+    let sets = sets.collect::<Result<Vec<ImageSet>>>()?;
+    let all: Vec<(&ImageSet, usize)> =
         sets.iter().flat_map(|set| (0..set.len()).map(move |index| (set, index))).collect();
     let count = limit.min(all.len());
     let chosen = (0..count).map(|i| all[i * all.len() / count]);
@@ -59,7 +58,7 @@ pub(super) fn read(
     Ok((pictures.collect(), notes))
 }
 
-fn frame(set: &SharedImages, index: usize, framing: Framing) -> Result<image::RgbImage> {
+fn frame(set: &ImageSet, index: usize, framing: Framing) -> Result<image::RgbImage> {
     let image = set.read(index)?;
     let unusable = |reason: String| Error::data(set.name(index), reason);
     let short = match framing.size {
@@ -80,7 +79,7 @@ fn frame(set: &SharedImages, index: usize, framing: Framing) -> Result<image::Rg
             "it would have {patches} patches, more than {MOST_PATCHES}; give a smaller --size"
         )));
     }
-    Ok(eval_crop(&image, &transform))
+    eval_crop(&image, &transform).map_err(|error| unusable(error.to_string()))
 }
 
 /// File names; those that several paths share, with as many of their folders as

@@ -7,7 +7,7 @@ use super::outcome::{Outcome, make_folder, percent};
 use super::subject::{Defaults, Subject, fit_settings};
 use crate::cli::progress::Shown;
 use crate::cli::session;
-use crate::data::{ClassifySet, SharedImages, Split, every_nth};
+use crate::data::{ClassifySet, ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::probe::features::View;
 use crate::probe::{
@@ -21,7 +21,7 @@ const DEFAULTS: Defaults = Defaults { batch: 256, epochs: 100, optimizer: Optimi
 struct Labelled {
     /// As the user named it.
     place: String,
-    images: SharedImages,
+    images: ImageSet,
     labels: Vec<usize>,
     /// The head's classes that the set has, ascending.
     among: Vec<usize>,
@@ -35,15 +35,16 @@ impl Labelled {
         limit: Option<usize>,
         head: Option<&[String]>,
     ) -> Result<Self> {
-        let set = ClassifySet::open(place, split, side)?;
-        let images = set.images();
+        let set = ClassifySet::open(place, split)?;
+        let images = set.images().with_scene_side(side);
         let map = match head {
             Some(head) => class_map(head, images.classes())
                 .map_err(|error| Error::config(format!("{place}: {error}")))?,
             None => (0..images.classes().len()).collect(),
         };
-        let images = limit.map_or(images.clone(), |limit| every_nth(images, limit));
-        let labels = (0..images.len()).map(|index| map[images.label(index)]).collect();
+        let images = limit.map_or(images.clone(), |limit| images.sample(limit));
+        let labels =
+            (0..images.len()).filter_map(|index| Some(map[images.label(index)?])).collect();
         let mut among = match set.subset() {
             Some(subset) => subset.iter().map(|&class| map[class]).collect(),
             None => map,

@@ -3,7 +3,7 @@
 use super::args::{DenseArgs, OptimizerArg};
 use super::subject::{Defaults, Subject};
 use crate::cli::progress::Shown;
-use crate::data::{DenseSet, every_nth};
+use crate::data::DenseSet;
 use crate::error::{Error, Result};
 use crate::probe::FeatureStore;
 use crate::probe::features::View;
@@ -51,8 +51,8 @@ pub(super) fn features<S: DenseSet + ?Sized>(
 ) -> Result<DenseFeatures> {
     let all = set.images();
     let total = all.len();
-    let images = limit.map_or(all.clone(), |limit| every_nth(all, limit));
-    // As `every_nth` spreads them.
+    let images = limit.map_or(all.clone(), |limit| all.sample(limit));
+    // As `sample` spreads them.
     let places = (0..images.len()).map(|index| index * total / images.len()).collect();
     let store = subject.features(what, &images, (size, View::Stretch), true, shown)?;
     let grid = size.map(|side| side / subject.model.config.patch_size);

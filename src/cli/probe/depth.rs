@@ -28,7 +28,7 @@ fn set(
     if !DepthSet::is_layout(place) {
         return Ok(Box::new(DepthPairs::open(Path::new(place), unit)?));
     }
-    let set = DepthSet::open(place, split, side)?;
+    let set = DepthSet::open(place, split)?.with_scene_side(side);
     set.check()?;
     Ok(Box::new(set))
 }

@@ -89,8 +89,8 @@ fn sets(args: &SegmentArgs, side: usize) -> Result<[Box<dyn SegmentationSet>; 2]
             sets.into_iter().map(|set| Box::new(set) as Box<dyn SegmentationSet>).collect();
         return sets.try_into().map_err(|_| Error::config("two sets are needed"));
     }
-    let train = SegmentSet::open(places[0], Split::Train, side)?;
-    let test = SegmentSet::open(places[1], Split::Test, side)?;
+    let train = SegmentSet::open(places[0], Split::Train)?.with_scene_side(side);
+    let test = SegmentSet::open(places[1], Split::Test)?.with_scene_side(side);
     if train.classes() != test.classes() {
         return Err(Error::config(format!(
             "{} and {} have other classes; measure on the set that the head learnt from",

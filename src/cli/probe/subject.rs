@@ -7,7 +7,7 @@ use crate::cli::config::DataConfig;
 use crate::cli::models::{self, Resolved};
 use crate::cli::preprocessing::preprocess;
 use crate::cli::progress::Shown;
-use crate::data::{Preprocess, SharedImages};
+use crate::data::{ImageSet, Preprocess};
 use crate::device::{self, OpenDevice};
 use crate::error::{Error, Result};
 use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
@@ -67,7 +67,7 @@ impl Subject {
     pub(super) fn features(
         &self,
         what: &str,
-        images: &SharedImages,
+        images: &ImageSet,
         (size, view): ([usize; 2], View),
         patches: bool,
         shown: &Shown,

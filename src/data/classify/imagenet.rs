@@ -1,9 +1,10 @@
 use std::collections::BTreeMap;
 
 use super::finish;
+use crate::data::Split;
+use crate::data::file_set::FileSet;
+use crate::data::files::Tree;
 use crate::data::mat::{self, Value};
-use crate::data::tree::Tree;
-use crate::data::{FileSet, Split};
 use crate::error::{Error, Result};
 
 /// The WordNet IDs of the 1000 classes, in the order of their indices.

@@ -1,22 +1,21 @@
 //! Labelled images in the layouts that common data sets are published in.
 
 mod imagenet;
-mod inaturalist;
 mod lists;
 
-use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use super::file_set::FileSet;
+use super::files::Tree;
 use super::place::{kind, scenes};
-use super::tree::Tree;
-use super::{FileSet, SharedImages, Split};
+use super::{ImageSet, ImageSource, Split};
 use crate::error::{Error, Result};
 
-/// Labelled images and, for some sets, which of the classes they are of.
-#[derive(Clone)]
+/// Labelled images and, for some sets, which of the classes they have.
+#[derive(Debug, Clone)]
 pub struct ClassifySet {
-    images: SharedImages,
+    images: ImageSet,
     subset: Option<Vec<usize>>,
 }
 
@@ -27,17 +26,17 @@ const LAYOUTS: [(&str, Reader); 10] = [
     ("imagenet", imagenet::open),
     ("imagenet-r", imagenet::open_renditions),
     ("imagenet-v2", imagenet::open_v2),
-    ("inat2019", inaturalist::open),
+    ("inat2019", lists::inaturalist),
     ("aircraft", lists::aircraft),
     ("pets", lists::pets),
     ("food101", lists::food101),
     ("flowers102", lists::flowers102),
-    ("cifar10", split_folders),
-    ("folders", split_folders),
+    ("cifar10", open_split_folders),
+    ("folders", open_split_folders),
 ];
 
 impl ClassifySet {
-    /// Opens a part of a set and checks that every listed image is there:
+    /// Opens a split of a set and checks that every listed image is there:
     ///
     /// - `imagenet:PATH`, ImageNet-1k: `train/` and `val/` as folders for each class,
     ///   or `val/` flat with `val.txt`, the development kit or the files of the
@@ -45,28 +44,29 @@ impl ClassifySet {
     /// - `imagenet-r:PATH` and `imagenet-v2:PATH`, labelled by ImageNet's 1000 classes;
     /// - `inat2019:PATH` (`train2019.json`, …), `aircraft:PATH` (FGVC-Aircraft, variants),
     ///   `pets:PATH` (Oxford-IIIT Pet, 37 breeds), `food101:PATH`, `flowers102:PATH`;
-    /// - `scenes:N` or `scenes:A-B`, procedural scenes of `side` pixels;
+    /// - `scenes:N` or `scenes:A-B`, procedural scenes;
     /// - a plain path, `cifar10:PATH` or `folders:PATH`: a folder for each class, below
-    ///   folders called `train`, `val` or `test` where there are such.
+    ///   folders called `train`, `val` or `test` where there are such. A folder that
+    ///   holds nothing but one other folder is stepped into.
     ///
     /// A path may be a zip file or lead into one; the set may lie deeper below it.
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Data`] with the file's name where something is missing,
-    /// damaged or out of range, and [`Error::Config`] for scenes that cannot be.
-    pub fn open(place: &str, split: Split, side: usize) -> Result<Self> {
-        if let Some(scenes) = scenes(place, split, side)? {
-            return Ok(Self { images: Arc::new(scenes), subset: None });
+    /// [`Error::Io`]; [`Error::Data`] with the file's name where something is missing,
+    /// damaged or out of range, and for scenes that cannot be.
+    pub fn open(place: &str, split: Split) -> Result<Self> {
+        if let Some(scenes) = scenes(place, split)? {
+            return Ok(Self { images: ImageSet::new(scenes), subset: None });
         }
         let found = LAYOUTS
             .iter()
             .find_map(|(name, read)| kind(place, &[name]).map(|(_, path)| (read, path)));
         let set = match found {
             Some((read, path)) => read(Tree::open(path)?, split)?,
-            None => plain(Path::new(place), split)?,
+            None => ClassFolders::find(Path::new(place), split)?.labelled()?,
         };
         let subset = subset(&set);
-        Ok(Self { images: Arc::new(set), subset })
+        Ok(Self { images: ImageSet::new(set), subset })
     }
 
     /// Whether a place is not a plain path but begins with a layout's name.
@@ -75,59 +75,161 @@ impl ClassifySet {
     }
 
     /// The images with their labels.
-    pub fn images(&self) -> SharedImages {
+    pub fn images(&self) -> ImageSet {
         self.images.clone()
     }
 
-    /// The classes that occur, in order, where some do not: what a head's answers
-    /// should be restricted to, as for ImageNet-R.
+    /// The classes that occur, in order, where some do not: a head's predictions
+    /// should be restricted to them, as for ImageNet-R.
     pub fn subset(&self) -> Option<&[usize]> {
         self.subset.as_deref()
     }
 }
 
+/// Opens images at a plain path: with labels where every image lies in one of two or
+/// more class folders, else without.
+pub(super) fn open_any(path: &Path, split: Split) -> Result<FileSet> {
+    let folders = ClassFolders::find(path, split)?;
+    if folders.unclassified.is_empty() && folders.classes().len() >= 2 {
+        return folders.labelled();
+    }
+    folders.unlabelled()
+}
+
 fn subset(set: &FileSet) -> Option<Vec<usize>> {
-    use super::ImageSet;
-    let used: BTreeSet<usize> = (0..set.len()).map(|index| set.label(index)).collect();
+    let used: BTreeSet<usize> = (0..set.len()).filter_map(|index| set.label(index)).collect();
     (used.len() < set.classes().len()).then(|| used.into_iter().collect())
 }
 
-/// A path without a layout's name: class folders, or folders of splits.
-fn plain(path: &Path, split: Split) -> Result<FileSet> {
-    let tree = Tree::open(path)?;
-    let folders: BTreeSet<&str> = tree.images("").filter_map(outermost).collect();
-    let inner: BTreeSet<&str> = match folders.len() {
-        1 => tree.images("").filter_map(|name| outermost(name.split_once('/')?.1)).collect(),
-        _ => BTreeSet::new(),
-    };
-    // Among other classes, `train` is one of them.
-    let are_splits = |names: &BTreeSet<&str>| {
-        names.contains("train") && names.iter().all(|name| Split::is_folder(name))
-    };
-    if are_splits(&folders) || are_splits(&inner) {
-        return split_folders(tree, split);
+/// Images of a plain path by the folders they lie in.
+struct ClassFolders {
+    tree: Tree,
+    /// Where the class folders are.
+    root: PathBuf,
+    /// Names with the class folder of each.
+    files: Vec<(String, String)>,
+    /// Names of images that lie in no class folder.
+    unclassified: Vec<String>,
+    /// Of folders that are called so.
+    split: Option<Split>,
+}
+
+impl ClassFolders {
+    /// Lists the class folders at a path, or below its folders of splits.
+    fn find(path: &Path, split: Split) -> Result<Self> {
+        let tree = Tree::open(path)?;
+        let folders: BTreeSet<&str> = tree.images("").filter_map(outermost).collect();
+        let inner: BTreeSet<&str> = match folders.len() {
+            1 => tree.images("").filter_map(|name| outermost(name.split_once('/')?.1)).collect(),
+            _ => BTreeSet::new(),
+        };
+        // Among other classes, `train` is one of them.
+        let are_splits = |names: &BTreeSet<&str>| {
+            names.contains("train") && names.iter().all(|name| Split::is_folder(name))
+        };
+        if are_splits(&folders) || are_splits(&inner) {
+            return Self::of_split(&tree, split);
+        }
+        let shared = shared_folders(&tree);
+        let prefix = if shared.is_empty() { String::new() } else { format!("{shared}/") };
+        let root = path.join(&shared);
+        let mut found = Self::below(tree, &[prefix], root, None);
+        // By class, also where a name sorts between a class and its images.
+        found.files.sort_by(|(_, a), (_, b)| a.cmp(b));
+        Ok(found)
     }
-    FileSet::open(path)
+
+    /// The class folders below the folders of a split.
+    fn of_split(tree: &Tree, split: Split) -> Result<Self> {
+        let marks: Vec<String> =
+            split.folders()[0].iter().map(|folder| format!("{folder}/")).collect();
+        let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
+        let tree = tree.inside(&marks, "the set, with a folder for each split")?;
+        let folders = tree.split_folders("", split);
+        let root = tree.root().to_owned();
+        Ok(Self::below(tree, &folders, root, Some(split)))
+    }
+
+    fn below(tree: Tree, folders: &[String], root: PathBuf, split: Option<Split>) -> Self {
+        let (mut files, mut unclassified) = (Vec::new(), Vec::new());
+        for folder in folders {
+            for name in tree.images(folder) {
+                match name[folder.len()..].split_once('/') {
+                    Some((class, _)) => files.push((name.to_owned(), class.to_owned())),
+                    None => unclassified.push(name.to_owned()),
+                }
+            }
+        }
+        Self { tree, root, files, unclassified, split }
+    }
+
+    fn classes(&self) -> BTreeSet<&str> {
+        self.files.iter().map(|(_, class)| class.as_str()).collect()
+    }
+
+    /// The images in class folders, with their labels.
+    fn labelled(self) -> Result<FileSet> {
+        if let Some(split) = self.split {
+            return named(self.tree, self.files, None, split);
+        }
+        if self.files.is_empty() && self.unclassified.is_empty() {
+            return Err(Error::data(
+                self.tree.root(),
+                "holds no .jpg, .png, .webp, .bmp or .gif file; give a folder with one folder of images for each class",
+            ));
+        }
+        let count = self.classes().len();
+        if count < 2 {
+            return Err(Error::data(
+                self.root,
+                format!(
+                    "holds {count} class folder(s); at least two are needed, each with the images of one class"
+                ),
+            ));
+        }
+        named(self.tree, self.files, None, Split::Train)
+    }
+
+    /// All images, without labels.
+    fn unlabelled(self) -> Result<FileSet> {
+        let mut names = self.unclassified;
+        names.extend(self.files.into_iter().map(|(name, _)| name));
+        if names.is_empty() {
+            return Err(Error::data(
+                self.tree.root(),
+                "holds no .jpg, .png, .webp, .bmp or .gif file",
+            ));
+        }
+        names.sort_unstable();
+        Ok(FileSet::unlabelled(&self.tree, names))
+    }
+}
+
+fn open_split_folders(tree: Tree, split: Split) -> Result<FileSet> {
+    ClassFolders::of_split(&tree, split)?.labelled()
 }
 
 fn outermost(name: &str) -> Option<&str> {
     name.split_once('/').map(|(folder, _)| folder)
 }
 
-/// Class folders below the folders of the split.
-fn split_folders(tree: Tree, split: Split) -> Result<FileSet> {
-    let marks: Vec<String> = split.folders()[0].iter().map(|folder| format!("{folder}/")).collect();
-    let marks: Vec<&str> = marks.iter().map(String::as_str).collect();
-    let tree = tree.inside(&marks, "the set, with a folder for each part")?;
-    let mut files = Vec::new();
-    for folder in tree.split_folders("", split) {
-        for name in tree.images(&folder) {
-            if let Some((class, _)) = name[folder.len()..].split_once('/') {
-                files.push((name.to_owned(), class.to_owned()));
-            }
-        }
-    }
-    named(tree, files, None, split)
+/// The folders that every image shares, where each has no sibling.
+fn shared_folders(tree: &Tree) -> String {
+    let images: Vec<&str> = tree.images("").collect();
+    let (Some(first), Some(last)) = (images.first(), images.last()) else {
+        return String::new();
+    };
+    // The names are sorted, so what the first and last share, all share.
+    let folders = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+    let (Some(first), Some(last)) = (folders(first), folders(last)) else {
+        return String::new();
+    };
+    let shared: Vec<&str> =
+        first.split('/').zip(last.split('/')).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
+    let all = shared.len() == first.split('/').count() && first == last;
+    // One class only: its folder is a class, not a step on the way.
+    let keep = if all { shared.len().saturating_sub(1) } else { shared.len() };
+    shared[..keep].join("/")
 }
 
 /// Images by the name of their class; the classes are `classes` in that order, or
@@ -142,7 +244,7 @@ fn named(
         let all: BTreeSet<&String> = files.iter().map(|(_, class)| class).collect();
         all.into_iter().cloned().collect()
     });
-    let places: std::collections::BTreeMap<&str, usize> =
+    let places: BTreeMap<&str, usize> =
         classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
     let labelled = files.into_iter().map(|(file, class)| match places.get(class.as_str()) {
         Some(&label) => Ok((file, label)),
@@ -163,7 +265,7 @@ fn finish(
     split: Split,
 ) -> Result<FileSet> {
     if files.is_empty() {
-        return Err(Error::data(tree.root(), format!("has no images for the {split} part")));
+        return Err(Error::data(tree.root(), format!("has no images in the {split} split")));
     }
     if classes.len() < 2 {
         return Err(Error::data(
@@ -171,5 +273,5 @@ fn finish(
             format!("has {} class(es); two are needed", classes.len()),
         ));
     }
-    Ok(FileSet::listed(&tree, files, classes))
+    Ok(FileSet::labelled(&tree, files, classes))
 }

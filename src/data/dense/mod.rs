@@ -1,21 +1,16 @@
 //! Images with something to know at every pixel: labels or depths.
 
-mod depth_map;
-mod depth_set;
-mod label_map;
+mod depth;
 mod nyu;
 mod pairs;
-mod png;
-mod segment_set;
+mod segments;
 
-pub use depth_map::{DepthMap, DepthPairs};
-pub use depth_set::DepthSet;
-pub use label_map::{LabelMap, LabelPairs, LabelRule, VOID};
-pub use segment_set::SegmentSet;
+pub use depth::{DepthMap, DepthPairs, DepthSet};
+pub use segments::{LabelMap, LabelPairs, LabelRule, SegmentSet, VOID};
 
 use rayon::prelude::*;
 
-use super::SharedImages;
+use super::ImageSet;
 use crate::error::{Error, Result};
 
 /// A set of images with a map each that says the truth at every pixel.
@@ -23,8 +18,8 @@ pub trait DenseSet: Send + Sync {
     /// What the map holds.
     type Truth: Truth;
 
-    /// The images; their classes mean nothing.
-    fn images(&self) -> SharedImages;
+    /// The images; their labels, where they have any, are not the truth.
+    fn images(&self) -> ImageSet;
 
     /// Height and width of image `index`, found without decoding it.
     ///

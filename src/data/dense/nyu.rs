@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 
 use super::DepthMap;
 use crate::data::mat::{self, Value};
-use crate::data::{ImageSet, Split};
+use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 
 /// The name under which the labelled images are published.
@@ -23,7 +23,6 @@ pub(super) struct Nyu {
     /// Of this part, from 0.
     indices: Vec<usize>,
     size: [usize; 2],
-    classes: [String; 1],
 }
 
 impl Nyu {
@@ -38,8 +37,7 @@ impl Nyu {
         let file = Hdf5File::open_with_options(&path, options).map_err(|error| {
             Error::data(&path, format!("not readable as a file of MATLAB 7.3 ({error})"))
         })?;
-        let mut nyu =
-            Self { path, file, indices: Vec::new(), size: [0; 2], classes: ["unlabelled".into()] };
+        let mut nyu = Self { path, file, indices: Vec::new(), size: [0; 2] };
         let (images, depths) = (nyu.dataset("images")?, nyu.dataset("depths")?);
         // MATLAB's columns come first: [N, 3, W, H] and [N, W, H].
         let (&[count, 3, width, height], depths) = (images.shape(), depths.shape()) else {
@@ -134,18 +132,9 @@ impl fmt::Debug for Nyu {
     }
 }
 
-impl ImageSet for Nyu {
+impl ImageSource for Nyu {
     fn len(&self) -> usize {
         self.indices.len()
-    }
-
-    /// One, for all.
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn label(&self, _index: usize) -> usize {
-        0
     }
 
     fn name(&self, index: usize) -> String {

@@ -9,10 +9,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use processor::{Edges, Steps};
+pub use timm::CropMode;
 
-use super::{EvalTransform, Normalise, Offset};
+use super::{EvalTransform, Interpolation, Normalise, Offset};
 use crate::error::{Error, Result};
-use crate::vit::{CropMode, Interpolation, Preset};
 
 /// How images are prepared for a model, at whatever size it takes them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -54,28 +54,18 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// What a published model was measured with.
-    pub fn of(preset: &Preset) -> Self {
-        let (mean, std) = preset.mean_std();
-        Self {
-            normalise: Normalise { mean, std },
-            interpolation: preset.interpolation,
-            framing: Framing::Timm { crop_mode: preset.crop_mode, crop_pct: preset.crop_pct },
-        }
-    }
-
     /// What the files beside weights say, as [`of_configs`](Self::of_configs).
     ///
     /// # Errors
     /// [`Error::Data`] where one is damaged or asks for a step that is not known;
     /// [`Error::Io`] where it cannot be read.
     #[cfg(not(target_family = "wasm"))]
-    pub fn beside(weights: &Path, arch: &str) -> Result<Option<Self>> {
+    pub fn beside(weights: &Path, arch: &str, base: &Self) -> Result<Option<Self>> {
         let folder = match weights.is_dir() {
             true => weights,
             false => weights.parent().unwrap_or(Path::new("")),
         };
-        Self::of_configs(arch, |name| {
+        Self::of_configs(arch, base, |name| {
             let path = folder.join(name);
             if !path.is_file() {
                 return Ok(None);
@@ -90,19 +80,20 @@ impl Preprocess {
 
     /// What config files say, of which `text` gives the content by name:
     /// transformers' `preprocessor_config.json` or `processor_config.json`, else
-    /// timm's `config.json` where it is about the architecture `arch`. None where
-    /// there is no such file.
+    /// timm's `config.json` where it is about the architecture `arch`; what timm's file
+    /// leaves open is as in `base`. None where there is no such file.
     ///
     /// # Errors
     /// [`Error::Data`] with the file's name where one is damaged or asks for a step
     /// that is not known; what `text` gives.
     pub fn of_configs(
         arch: &str,
+        base: &Self,
         text: impl Fn(&str) -> Result<Option<String>>,
     ) -> Result<Option<Self>> {
         let files: [(&str, Reader); 3] = [
-            ("preprocessor_config.json", |json, _| processor::read(json).map(Some)),
-            ("processor_config.json", |json, _| {
+            ("preprocessor_config.json", |json, _, _| processor::read(json).map(Some)),
+            ("processor_config.json", |json, _, _| {
                 json.get("image_processor").map(processor::read).transpose()
             }),
             ("config.json", timm::read),
@@ -111,7 +102,7 @@ impl Preprocess {
             let Some(text) = text(name)? else { continue };
             let found = serde_json::from_str(&text)
                 .map_err(|error| format!("not readable as JSON ({error})"))
-                .and_then(|json| read(&json, arch))
+                .and_then(|json| read(&json, arch, base))
                 .map_err(|reason| Error::data(name, reason))?;
             if found.is_some() {
                 return Ok(found);
@@ -149,7 +140,8 @@ impl Preprocess {
 
 /// Reads one kind of file; none where it is about something else. The error is the
 /// reason.
-type Reader = fn(&serde_json::Value, &str) -> std::result::Result<Option<Preprocess>, String>;
+type Reader =
+    fn(&serde_json::Value, &str, &Preprocess) -> std::result::Result<Option<Preprocess>, String>;
 
 /// Three finite numbers, for the channels; one number stands for all.
 fn channels(json: &serde_json::Value, key: &str) -> std::result::Result<[f64; 3], String> {

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{Framing, Preprocess, channels, statistics};
-use crate::data::Resize;
-use crate::vit::Interpolation;
+use crate::data::{Interpolation, Resize};
 
 /// What a transformers image processor does with an image's shape, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -1,14 +1,62 @@
 //! timm's `pretrained_cfg`.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Framing, Preprocess, channels, statistics};
 use crate::data::{EvalTransform, Offset, Resize};
-use crate::vit::{CropMode, preset};
 
-/// From timm's `config.json`; none where it is another program's, or about
-/// another architecture than `arch`.
-pub(super) fn read(json: &Value, arch: &str) -> Result<Option<Preprocess>, String> {
+/// How timm fits an image of another shape, as its `crop_mode` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CropMode {
+    /// The shorter side is scaled and the centre kept.
+    Center,
+    /// Both sides are scaled, whatever the aspect ratio.
+    Squash,
+    /// The longer side is scaled and the rest filled with the mean colour.
+    Border,
+}
+
+impl CropMode {
+    /// All modes.
+    pub const ALL: [Self; 3] = [Self::Center, Self::Squash, Self::Border];
+
+    /// The name, as timm writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Center => "center",
+            Self::Squash => "squash",
+            Self::Border => "border",
+        }
+    }
+}
+
+impl fmt::Display for CropMode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromStr for CropMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|mode| mode.name() == text);
+        known.ok_or_else(|| format!("use {}", Self::ALL.map(Self::name).join(", ")))
+    }
+}
+
+/// From timm's `config.json`, with what it does not say as in `base`; none where it is
+/// another program's, or about another architecture than `arch`.
+pub(super) fn read(
+    json: &Value,
+    arch: &str,
+    base: &Preprocess,
+) -> Result<Option<Preprocess>, String> {
     let bare = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
     let (Some(named), Some(config)) =
         (json["architecture"].as_str(), json.get("pretrained_cfg").filter(|cfg| cfg.is_object()))
@@ -18,7 +66,6 @@ pub(super) fn read(json: &Value, arch: &str) -> Result<Option<Preprocess>, Strin
     if bare(named) != bare(arch) {
         return Ok(None);
     }
-    let base = preset(arch).map(Preprocess::of).unwrap_or_default();
     let given = |key: &str| config.get(key).filter(|value| !value.is_null());
     let of_channels = |key: &str, base: [f32; 3]| match given(key) {
         Some(value) => channels(value, key),

@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
+use crate::data::{CropMode, Interpolation};
 use crate::error::{Error, Result};
 use crate::export::{Subject, decimal};
-use crate::vit::{CropMode, Interpolation};
 
 /// `preprocessor_config.json`: resize, centre crop of the model's size, values in
 /// 0..1, normalised.

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::folder::{Writer, whole};
 use super::key::{Key, ModelKey};
 use super::store::FeatureStore;
-use crate::data::{Loader, LoaderSettings, Order, Preprocess, SharedImages, Transform};
+use crate::data::{ImageSet, Loader, LoaderSettings, Order, Preprocess, Transform};
 use crate::error::{Error, Result};
 use crate::readback::read;
 use crate::vit::{Vit, VitConfig};
@@ -79,7 +79,7 @@ pub struct FeatureProgress {
 /// [`Error::Io`] and [`Error::Gpu`].
 pub fn features(
     (model, config, model_key): (&Vit, &VitConfig, &ModelKey),
-    images: &SharedImages,
+    images: &ImageSet,
     settings: &FeatureSettings,
     cache: Option<&Path>,
     device: &Device,

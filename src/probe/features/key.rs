@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::FeatureSettings;
-use crate::data::SharedImages;
+use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
@@ -60,7 +60,7 @@ pub(super) struct Key {
 impl Key {
     pub(super) fn new(
         model: &ModelKey,
-        images: &SharedImages,
+        images: &ImageSet,
         settings: &FeatureSettings,
     ) -> Result<Self> {
         let mut files = Sha256::new();

@@ -3,10 +3,9 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use burn::tensor::wgpu::WgpuSetup;
 use image::RgbImage;
-use singer::data::{EvalTransform, Resize, eval_crop};
+use singer::data::{EvalTransform, Interpolation, Resize, eval_crop};
 use singer::gpu::Slice;
 use singer::maps::{Colouring, FeatureMaps};
-use singer::vit::Interpolation;
 use wasm_bindgen::{Clamped, JsCast, JsValue};
 use web_sys::{
     CanvasRenderingContext2d, HtmlCanvasElement, ImageData, OffscreenCanvas,
@@ -87,7 +86,7 @@ impl Canvases {
     ) -> Result<()> {
         let size = Canvas::of(canvas)?.size();
         let stride = size[1].next_multiple_of(ROW);
-        let under = under(map, size, colouring);
+        let under = under(map, size, colouring)?;
         let tensor = map.tensor.clone().reshape(map.grid);
         let pixels = maps.picture_on_gpu(tensor, size, stride, colouring, under.as_ref())?;
         let pixels = pixels.ok_or_else(|| Fault::new("the maps are not on the GPU"))?;
@@ -174,7 +173,7 @@ pub async fn draw_by_host(
 ) -> Result<()> {
     let canvas = Canvas::of(canvas)?;
     let [height, width] = canvas.size();
-    let under = under(map, [height, width], colouring);
+    let under = under(map, [height, width], colouring)?;
     let tensor = map.tensor.clone().reshape(map.grid);
     let picture = maps.picture_async(tensor, [height, width], colouring, under.as_ref()).await?;
     let refused = |_: JsValue| Fault::new("the canvas cannot be drawn on");
@@ -202,15 +201,15 @@ pub async fn draw_by_host(
 }
 
 /// The image at the canvas' size, where it shows through.
-fn under(map: &Map, size: [usize; 2], colouring: &Colouring) -> Option<image::RgbaImage> {
+fn under(map: &Map, size: [usize; 2], colouring: &Colouring) -> Result<Option<image::RgbaImage>> {
     if colouring.opacity >= 1.0 || size.contains(&0) {
-        return None;
+        return Ok(None);
     }
     let transform = EvalTransform {
         resize: Resize::Exact(size),
         interpolation: Interpolation::Bicubic,
         ..EvalTransform::centre(size, 1)
     };
-    let scaled = eval_crop(map.picture, &transform);
-    image::RgbaImage::from_raw(size[1] as u32, size[0] as u32, opaque(&scaled))
+    let scaled = eval_crop(map.picture, &transform)?;
+    Ok(image::RgbaImage::from_raw(size[1] as u32, size[0] as u32, opaque(&scaled)))
 }

@@ -167,7 +167,7 @@ fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> 
     let transform = teacher.preprocess.transform([side; 2]);
     let mut pixels = Vec::with_capacity(images.len() * 3 * side * side);
     for image in images {
-        teacher.preprocess.normalise.append(&eval_crop(image, &transform), &mut pixels);
+        teacher.preprocess.normalise.append(&eval_crop(image, &transform)?, &mut pixels);
     }
     Tensor::from_data(TensorData::new(pixels, [images.len(), 3, side, side]), device)
 }

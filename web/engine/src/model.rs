@@ -5,7 +5,7 @@ use serde::Serialize;
 use singer::data::{Normalise, Preprocess};
 use singer::device::OpenDevice;
 use singer::frozen::FrozenVit;
-use singer::vit::{VitConfig, preset};
+use singer::vit::{Preset, VitConfig, preset};
 use singer::weights::{PREPROCESS_KEY, WeightsFile};
 
 use crate::error::{Fault, Result};
@@ -89,14 +89,16 @@ impl Model {
         }
         let stored: Option<Preprocess> =
             file.metadata().get(PREPROCESS_KEY).and_then(|text| serde_json::from_str(text).ok());
+        let usual = preset(&found.arch).map(Preset::preprocess).unwrap_or_default();
         let preprocess = match stored {
             Some(stored) => stored,
-            None => Preprocess::of_configs(&found.arch, |name| Ok(configs.get(name).cloned()))?
-                .unwrap_or_else(|| {
+            None => {
+                let text = |name: &str| Ok(configs.get(name).cloned());
+                Preprocess::of_configs(&found.arch, &usual, text)?.unwrap_or_else(|| {
                     let (mean, std) = found.mean_std;
-                    let usual = preset(&found.arch).map(Preprocess::of).unwrap_or_default();
                     Preprocess { normalise: Normalise { mean, std }, ..usual }
-                }),
+                })
+            }
         };
         let vit = match half {
             true => file.load_half(&found.arch, &config, opened)?,

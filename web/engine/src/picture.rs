@@ -1,7 +1,6 @@
 use image::RgbImage;
 use js_sys::{Object, Reflect, Uint8ClampedArray};
-use singer::data::{check_size, eval_crop, whole_patches};
-use singer::vit::Interpolation;
+use singer::data::{Interpolation, check_size, eval_crop, whole_patches};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::error::{Fault, Result};
@@ -16,7 +15,7 @@ pub fn from_js(image: &JsValue) -> Result<RgbImage> {
         return Err(Fault::new("an image has data, width and height"));
     };
     let (width, height) = (width as u32, height as u32);
-    check_size(width.into(), height.into()).map_err(Fault::new)?;
+    check_size(width.into(), height.into())?;
     let data = Reflect::get(image, &"data".into()).ok().and_then(|data| {
         let data: Option<Uint8ClampedArray> = data.dyn_into().ok();
         data.filter(|data| u64::from(data.length()) == 4 * u64::from(width) * u64::from(height))
@@ -71,5 +70,5 @@ pub fn framed(
             "the image would have {patches} patches, more than {MOST_PATCHES}: choose a smaller input"
         )));
     }
-    Ok(eval_crop(image, &transform))
+    Ok(eval_crop(image, &transform)?)
 }

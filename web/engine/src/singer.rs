@@ -148,7 +148,7 @@ impl Singer {
                 false => "the file is no image that is known here",
             }));
         };
-        check_size(size.width as u64, size.height as u64).map_err(Fault::new)?;
+        check_size(size.width as u64, size.height as u64)?;
         let object = Object::new();
         set(&object, "width", size.width as u32)?;
         set(&object, "height", size.height as u32)?;

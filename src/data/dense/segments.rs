@@ -1,10 +1,175 @@
+//! Images with a class for each pixel.
+
+use std::path::Path;
 use std::sync::Arc;
 
-use super::{DenseSet, LabelMap, SegmentationSet, VOID, check_pairs, png};
+use super::pairs::{Pairs, PngNumbers, png_numbers};
+use super::{DenseSet, SegmentationSet, Truth, check_pairs};
+use crate::data::file_set::FileSet;
+use crate::data::files::Tree;
 use crate::data::place::{kind, scenes};
-use crate::data::tree::Tree;
-use crate::data::{FileSet, ImageSet, Scenes, SharedImages, Split};
+use crate::data::{ImageSet, ImageSource, Scenes, Split};
 use crate::error::{Error, Result};
+
+/// The label of a pixel that belongs to no class and does not count.
+pub const VOID: u16 = u16::MAX;
+
+/// The folder of label maps beside `images`.
+const FOLDER: &str = "annotations";
+
+/// A class for each pixel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelMap {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// Row-major; a class, or [`VOID`].
+    pub labels: Vec<u16>,
+}
+
+impl Truth for LabelMap {
+    fn size(&self) -> [usize; 2] {
+        self.size
+    }
+}
+
+/// How the numbers in label files become classes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LabelRule {
+    /// Numbers of pixels that do not count. The numbers above one move down by
+    /// one, so that classes count from 0: with 0 ignored, number 1 is class 0.
+    pub ignore: Vec<u16>,
+    /// Names of the classes, in the order of their numbers; none to find out how
+    /// many there are and name them by their numbers.
+    pub names: Option<Vec<String>>,
+}
+
+impl LabelRule {
+    /// A rule with `count` classes, named by their numbers.
+    pub fn numbered(ignore: Vec<u16>, count: usize) -> Self {
+        let mut rule = Self { ignore, names: None };
+        rule.ignore.sort_unstable();
+        rule.ignore.dedup();
+        rule.names = Some((0..count).map(|class| rule.number(class).to_string()).collect());
+        rule
+    }
+
+    /// The class of a number in a file.
+    fn class(&self, number: u16) -> u16 {
+        if self.ignore.contains(&number) {
+            return VOID;
+        }
+        number - self.ignore.iter().filter(|&&ignored| ignored < number).count() as u16
+    }
+
+    /// The number of a class; the ignored ones must be in order.
+    fn number(&self, class: usize) -> usize {
+        let mut number = class;
+        for &ignored in &self.ignore {
+            number += usize::from(usize::from(ignored) <= number);
+        }
+        number
+    }
+}
+
+/// Images with label maps: `images/NAME.jpg` (or `.png`) and the greyscale or
+/// palette PNG file `annotations/NAME.png`, in a folder or a zip file, in any
+/// nesting that both share.
+#[derive(Debug)]
+pub struct LabelPairs {
+    pairs: Pairs,
+    rule: LabelRule,
+    classes: Vec<String>,
+}
+
+impl LabelPairs {
+    /// Opens several sets of the same classes, `set`, `set/images/train`, …, and
+    /// reads all their label maps once.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Data`], with the file's name, where an image has no
+    /// label map, one has not its image's shape, or holds a number that is
+    /// neither a class nor ignored.
+    pub fn open(paths: &[&Path], rule: &LabelRule) -> Result<Vec<Self>> {
+        let mut rule = rule.clone();
+        rule.ignore.sort_unstable();
+        rule.ignore.dedup();
+        let pairs =
+            paths.iter().map(|path| Pairs::open(path, FOLDER)).collect::<Result<Vec<_>>>()?;
+        let mut sets: Vec<Self> = pairs
+            .into_iter()
+            .map(|pairs| Self { pairs, rule: rule.clone(), classes: Vec::new() })
+            .collect();
+        if let Some(names) = &rule.names {
+            sets.iter_mut().for_each(|set| set.classes.clone_from(names));
+        }
+        let mut most = 0;
+        for set in &sets {
+            let all: Vec<usize> = (0..set.pairs.images.len()).collect();
+            let largest = |_, map: LabelMap| {
+                let labels = map.labels.iter().filter(|&&label| label != VOID);
+                Ok(labels.max().map_or(0, |&label| usize::from(label) + 1))
+            };
+            most = check_pairs(set, &all, largest)?.into_iter().fold(most, usize::max);
+        }
+        if rule.names.is_none() {
+            let names: Vec<String> =
+                (0..most).map(|class| rule.number(class).to_string()).collect();
+            sets.iter_mut().for_each(|set| set.classes.clone_from(&names));
+        }
+        if sets.iter().any(|set| set.classes.len() < 2) {
+            return Err(Error::data(
+                paths.first().unwrap_or(&Path::new("")),
+                format!("has {most} class(es) of pixels; at least two are needed"),
+            ));
+        }
+        Ok(sets)
+    }
+}
+
+impl DenseSet for LabelPairs {
+    type Truth = LabelMap;
+
+    fn images(&self) -> ImageSet {
+        Arc::clone(&self.pairs.images).into()
+    }
+
+    fn image_size(&self, index: usize) -> Result<[usize; 2]> {
+        self.pairs.image_size(index)
+    }
+
+    fn truth_name(&self, index: usize) -> String {
+        self.pairs.truth_path(index).display().to_string()
+    }
+
+    fn truth(&self, index: usize) -> Result<LabelMap> {
+        let path = self.pairs.truth_path(index);
+        let wanted = "label maps are greyscale or palette PNG files";
+        let PngNumbers { size, mut values, .. } =
+            png_numbers(&self.pairs.truth_bytes(index)?, path, wanted)?;
+        for number in &mut values {
+            let class = self.rule.class(*number);
+            let known =
+                self.rule.names.as_ref().is_none_or(|names| usize::from(class) < names.len());
+            if class != VOID && !known {
+                return Err(Error::data(
+                    path,
+                    format!(
+                        "holds the label {number}, but there are {} classes; ignore it, or give more classes",
+                        self.classes.len()
+                    ),
+                ));
+            }
+            *number = class;
+        }
+        Ok(LabelMap { size, labels: values })
+    }
+}
+
+impl SegmentationSet for LabelPairs {
+    fn classes(&self) -> &[String] {
+        &self.classes
+    }
+}
 
 /// SegNet's classes of CamVid, <https://arxiv.org/abs/1511.00561>.
 const CAMVID: [&str; 11] = [
@@ -58,31 +223,29 @@ impl Numbering {
 }
 
 impl SegmentSet {
-    /// Opens a part of a set and checks that every image has its label map:
+    /// Opens a split of a set and checks that every image has its label map:
     ///
     /// - `ade20k:PATH`, the scene parsing benchmark: `images/` and `annotations/` with
     ///   `training/` and `validation/`; 0 does not count, the 150 classes are from 1;
     /// - `camvid:PATH`, SegNet's eleven classes: `images/` and `annotations/`, or
     ///   `train/` and `trainannot/`; 11 and 255 do not count;
-    /// - `scenes:N` or `scenes:A-B`, procedural scenes of `side` pixels.
+    /// - `scenes:N` or `scenes:A-B`, procedural scenes.
     ///
     /// A path may be a zip file or lead into one; the set may lie deeper below it.
     /// Label maps are looked into when they are read, or all by [`check`](Self::check).
     /// Plain folders are read by [`LabelPairs`](super::LabelPairs).
     ///
     /// # Errors
-    /// [`Error::Io`], [`Error::Data`] with the file's name, and [`Error::Config`] for
-    /// another layout and scenes that cannot be.
-    pub fn open(place: &str, split: Split, side: usize) -> Result<Self> {
-        if let Some(scenes) = scenes(place, split, side)? {
+    /// [`Error::Io`]; [`Error::Data`] with the file's name, and for another layout or
+    /// scenes that cannot be.
+    pub fn open(place: &str, split: Split) -> Result<Self> {
+        if let Some(scenes) = scenes(place, split)? {
             let background = std::iter::once("background".to_owned());
             let classes = background.chain(scenes.classes().iter().cloned()).collect();
             return Ok(Self { source: Source::Scenes(Arc::new(scenes)), classes });
         }
         let Some((kind, path)) = kind(place, &LAYOUTS) else {
-            return Err(Error::config(format!(
-                "{place}: begins with none of ade20k:, camvid: and scenes:"
-            )));
+            return Err(Error::data(place, "begins with none of ade20k:, camvid: and scenes:"));
         };
         let tree = Tree::open(path)?;
         if kind == "ade20k" {
@@ -93,6 +256,15 @@ impl SegmentSet {
         let tree = tree.inside(&["annotations/", "trainannot/"], "CamVid")?;
         let classes = CAMVID.map(str::to_owned).to_vec();
         Self::paired(tree, split, classes, Numbering::FromZero(&[11, 255]))
+    }
+
+    /// The same set with procedural scenes drawn at `side` times `side` pixels; 224
+    /// unless set. Images of files keep their own size.
+    pub fn with_scene_side(mut self, side: usize) -> Self {
+        if let Source::Scenes(scenes) = &mut self.source {
+            *scenes = Arc::new(scenes.with_side(side));
+        }
+        self
     }
 
     /// Whether a place is not a plain path but begins with a layout's name.
@@ -164,7 +336,7 @@ fn pairs(tree: &Tree, split: Split) -> Result<(Vec<String>, Vec<String>)> {
         }
     }
     if images.is_empty() {
-        return Err(Error::data(tree.root(), format!("has no images for the {split} part")));
+        return Err(Error::data(tree.root(), format!("has no images in the {split} split")));
     }
     Ok((images, truths))
 }
@@ -193,10 +365,10 @@ fn ade20k_classes(tree: &Tree) -> Result<Vec<String>> {
 impl DenseSet for SegmentSet {
     type Truth = LabelMap;
 
-    fn images(&self) -> SharedImages {
+    fn images(&self) -> ImageSet {
         match &self.source {
-            Source::Files { images, .. } => Arc::clone(images) as SharedImages,
-            Source::Scenes(scenes) => Arc::clone(scenes) as SharedImages,
+            Source::Files { images, .. } => Arc::clone(images).into(),
+            Source::Scenes(scenes) => Arc::clone(scenes).into(),
         }
     }
 
@@ -224,8 +396,7 @@ impl DenseSet for SegmentSet {
         };
         let path = tree.path(truth);
         let wanted = "label maps are greyscale or palette PNG files";
-        let png::Numbers { size, mut values, .. } =
-            png::numbers(&tree.bytes(truth)?, &path, wanted)?;
+        let PngNumbers { size, mut values, .. } = png_numbers(&tree.bytes(truth)?, &path, wanted)?;
         for number in &mut values {
             let class = numbering.class(*number);
             if class != VOID && usize::from(class) >= self.classes.len() {
