@@ -60,9 +60,9 @@ pub fn class_features(
         let embedded = model.embed(batch);
         let tokens = model.forward_blocks(embedded, 0..model.depth());
         stats.add(patch_norms(tokens.clone(), model.prefix_tokens()))?;
-        let summary = model.summary(tokens);
-        let norm = summary.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
-        features.rows.extend(read(summary / norm)?);
+        let feature = model.global_feature(tokens);
+        let norm = feature.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
+        features.rows.extend(read(feature / norm)?);
         features.labels.extend_from_slice(labels);
         Ok(())
     })?;

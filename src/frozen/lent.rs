@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor};
 use crate::error::Result;
 use crate::gpu::{Activation, Gpu, LayerNorm, Linear, Slice};
 use crate::lending::{Lent, lend, lend_as_stored};
-use crate::vit::{Block, MlpKind, Vit};
+use crate::vit::{self, Block, Vit};
 
 /// A model's weights as the shaders take them: burn's own memory.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct LentBlock {
     pub(super) fc1: Matrix,
     pub(super) fc2: Matrix,
     pub(super) mlp_gain: Option<Lent>,
-    pub(super) mlp: MlpKind,
+    pub(super) mlp: vit::Activation,
     pub(super) heads: usize,
 }
 
@@ -104,7 +104,7 @@ impl LentVit {
 
 impl LentBlock {
     fn new(block: &Block, epsilon: f32) -> Result<Self> {
-        let qkv = match block.attn.bias_apart() {
+        let qkv = match block.attn.separate_bias() {
             Some(bias) => Matrix::new(block.attn.qkv.weight.val(), bias)?,
             None => Matrix::of(&block.attn.qkv)?,
         };
@@ -117,7 +117,7 @@ impl LentBlock {
             fc1: Matrix::of(&block.mlp.fc1)?,
             fc2: Matrix::of(&block.mlp.fc2)?,
             mlp_gain: block.mlp_gain().map(lend).transpose()?,
-            mlp: block.mlp.kind(),
+            mlp: block.mlp.activation(),
             heads: block.attn.heads(),
         })
     }
@@ -125,10 +125,10 @@ impl LentBlock {
     /// What follows `fc1` in its own shader; a SwiGLU has one of its own.
     pub(super) fn activation(&self) -> Activation {
         match self.mlp {
-            MlpKind::Gelu => Activation::Gelu,
-            MlpKind::GeluTanh => Activation::GeluTanh,
-            MlpKind::QuickGelu => Activation::QuickGelu,
-            MlpKind::Swiglu => Activation::None,
+            vit::Activation::Gelu => Activation::Gelu,
+            vit::Activation::GeluTanh => Activation::GeluTanh,
+            vit::Activation::QuickGelu => Activation::QuickGelu,
+            vit::Activation::Swiglu => Activation::None,
         }
     }
 }

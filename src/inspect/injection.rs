@@ -50,7 +50,8 @@ pub fn inject(
             }
         }
         for (drift, tokens) in drifts.iter_mut().zip(&replaced) {
-            let summaries = [&unchanged, tokens].map(|tokens| teacher.summary(tokens.clone()));
+            let summaries =
+                [&unchanged, tokens].map(|tokens| teacher.global_feature(tokens.clone()));
             let cosines = cosines(maps, summaries, &unchanged, tokens, prefix)?;
             let change = relative_change(&unchanged, tokens, prefix);
             drift.blocks.push(sums(Tensor::cat(vec![cosines, change], 1))?);

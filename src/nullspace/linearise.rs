@@ -42,9 +42,9 @@ pub async fn linearise_async(block: &Block) -> Result<Mat<f64>> {
 /// burn stores `[in, out]`, the transpose of the formula's matrices.
 fn factors(block: &Block) -> [Tensor<2>; 2] {
     let fc1 = block.mlp.fc1.weight.val();
-    let values = match block.mlp.kind().is_plain() {
-        true => fc1,
-        false => {
+    let values = match block.mlp.activation().is_gated() {
+        false => fc1,
+        true => {
             let half = fc1.dims()[1] / 2;
             fc1.narrow(1, half, half)
         }

@@ -79,7 +79,7 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
             model.depth() - 1
         )));
     }
-    if !model.blocks[index].mlp.kind().is_plain() {
+    if model.blocks[index].mlp.activation().is_gated() {
         return Err(Error::config(format!(
             "block {index} has a gated MLP, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
         )));

@@ -1,24 +1,12 @@
+//! Multi-head self-attention.
+
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Device, Tensor, module::attention};
-use serde::{Deserialize, Serialize};
 
-use super::rope::Rope;
-use super::{Positions, VitConfig};
-
-/// Which of queries, keys and values have a bias.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum QkvBias {
-    /// All three.
-    #[default]
-    All,
-    /// None (DINOv3).
-    None,
-    /// Queries and values, as tensors of their own (DINOv3 `qkvb`).
-    QueryValue,
-}
+use super::config::{Positions, QkvBias, VitConfig};
+use super::positions::Rope;
 
 /// Multi-head self-attention with one fused projection, as in timm.
 #[derive(Module, Debug)]
@@ -32,7 +20,7 @@ pub struct Attention {
     /// `D -> D`.
     pub proj: Linear,
     num_heads: usize,
-    /// Where positions are rotary.
+    /// The rotary embedding, where positions are rotary.
     #[module(skip)]
     pub(super) rope: Option<Rope>,
 }
@@ -40,15 +28,15 @@ pub struct Attention {
 impl Attention {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
-        let apart = || {
+        let separate = || {
             (config.qkv_bias == QkvBias::QueryValue).then(|| Initializer::Zeros.init([dim], device))
         };
         Self {
             qkv: LinearConfig::new(dim, 3 * dim)
                 .with_bias(config.qkv_bias == QkvBias::All)
                 .init(device),
-            q_bias: apart(),
-            v_bias: apart(),
+            q_bias: separate(),
+            v_bias: separate(),
             proj: LinearConfig::new(dim, dim).init(device),
             num_heads: config.num_heads,
             rope: match config.positions {
@@ -65,14 +53,14 @@ impl Attention {
         self.num_heads
     }
 
-    /// Where positions are rotary.
+    /// The rotary embedding, where positions are rotary.
     pub fn rope(&self) -> Option<&Rope> {
         self.rope.as_ref()
     }
 
-    /// The bias of queries, keys and values that stand as tensors of their own,
-    /// `[3 D]`.
-    pub(crate) fn bias_apart(&self) -> Option<Tensor<1>> {
+    /// The bias of queries, keys (zero) and values as one tensor, `[3 D]`, where they
+    /// are separate tensors.
+    pub(crate) fn separate_bias(&self) -> Option<Tensor<1>> {
         let (query, value) = (self.q_bias.as_ref()?.val(), self.v_bias.as_ref()?.val());
         Some(Tensor::cat(vec![query.clone(), query.zeros_like(), value], 0))
     }
@@ -81,7 +69,7 @@ impl Attention {
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, dim] = x.dims();
         let mut qkv = self.qkv.forward(x);
-        if let Some(bias) = self.bias_apart() {
+        if let Some(bias) = self.separate_bias() {
             qkv = qkv + bias.unsqueeze();
         }
         let qkv = qkv
@@ -90,7 +78,7 @@ impl Attention {
         let [mut query, mut key, value] =
             [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
         if let Some(rope) = &self.rope {
-            (query, key) = (rope.turn(query), rope.turn(key));
+            (query, key) = (rope.rotate(query), rope.rotate(key));
         }
         let options = AttentionModuleOptions::default();
         let mixed = attention(query, key, value, None, None, options);

@@ -1,8 +1,12 @@
+//! The transformer block.
+
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 
-use super::{Attention, Mlp, Positions, VitConfig};
+use super::attention::Attention;
+use super::config::{Positions, VitConfig};
+use super::mlp::Mlp;
 
 /// A learned gain for each channel of a residual branch.
 #[derive(Module, Debug)]

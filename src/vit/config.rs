@@ -1,24 +1,8 @@
-use burn::module::Module;
-use burn::tensor::Device;
+//! The shape of a Vision Transformer.
+
 use serde::{Deserialize, Serialize};
 
-use super::{MlpKind, Pooling, QkvBias, Vit};
 use crate::error::{Error, Result};
-
-/// How tokens know their place.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Positions {
-    /// A learned embedding, added to the tokens entering block 0.
-    #[default]
-    Learned,
-    /// DINOv3's axial rotation of queries and keys in every block. timm builds
-    /// these models as its `Eva`, whose LayerScale has names of its own.
-    Rotary {
-        /// Ratio of the longest period to the shortest, about: 100 in DINOv3.
-        temperature: f64,
-    },
-}
 
 /// The shape of a Vision Transformer; field names are timm's arguments where
 /// timm has one.
@@ -56,16 +40,16 @@ pub struct VitConfig {
     /// projection then has no bias (CLIP).
     #[serde(default)]
     pub pre_norm: bool,
-    /// What lies between an MLP's two layers.
+    /// MLP activation or gating.
     #[serde(default)]
-    pub mlp: MlpKind,
+    pub mlp: Activation,
     /// Which of queries, keys and values have a bias.
     #[serde(default)]
     pub qkv_bias: QkvBias,
-    /// How tokens know their place.
+    /// Position encoding.
     #[serde(default)]
     pub positions: Positions,
-    /// How tokens become the model's one output.
+    /// How the tokens are pooled into one vector.
     #[serde(default)]
     pub pooling: Pooling,
 }
@@ -91,7 +75,7 @@ impl Default for VitConfig {
             norm_eps: 1e-6,
             class_token: true,
             pre_norm: false,
-            mlp: MlpKind::Gelu,
+            mlp: Activation::Gelu,
             qkv_bias: QkvBias::All,
             positions: Positions::Learned,
             pooling: Pooling::Token,
@@ -110,7 +94,7 @@ impl VitConfig {
         self.grid().iter().product()
     }
 
-    /// Class and register tokens before the patch tokens.
+    /// Number of class and register tokens, which precede the patch tokens.
     pub fn prefix_tokens(&self) -> usize {
         usize::from(self.class_token) + self.reg_tokens
     }
@@ -125,7 +109,10 @@ impl VitConfig {
         (self.embed_dim as f64 * self.mlp_ratio) as usize
     }
 
-    /// Rejects shapes that cannot work.
+    /// Rejects a shape that no model can have.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for the first field that does not fit.
     pub fn validate(&self) -> Result<()> {
         let [height, width] = self.img_size;
         let patch = self.patch_size;
@@ -136,75 +123,130 @@ impl VitConfig {
             || !width.is_multiple_of(patch)
         {
             let fit = |side: usize| side.checked_div(patch).map_or(0, |n| n.max(1) * patch);
-            return Err(Error::config(format!(
-                "img_size {height}x{width} is not a multiple of patch_size {patch}: use {}x{} or another patch_size",
-                fit(height),
-                fit(width)
-            )));
+            return Err(Error::setting(
+                "img_size",
+                format!("{height}x{width}"),
+                format!(
+                    "it must be a multiple of patch_size {patch}: use {}x{} or another patch_size",
+                    fit(height),
+                    fit(width)
+                ),
+            ));
         }
         if self.num_heads == 0
             || self.embed_dim == 0
             || !self.embed_dim.is_multiple_of(self.num_heads)
         {
-            return Err(Error::config(format!(
-                "embed_dim {} is not a multiple of num_heads {}",
-                self.embed_dim, self.num_heads
-            )));
+            return Err(Error::setting(
+                "embed_dim",
+                self.embed_dim,
+                format!("it must be a multiple of num_heads, {}", self.num_heads),
+            ));
         }
         if self.depth == 0 {
-            return Err(Error::config("depth must be at least 1"));
+            return Err(Error::setting("depth", self.depth, "it must be at least 1"));
         }
         if self.hidden_dim() == 0 {
-            return Err(Error::config(format!(
-                "mlp_ratio {} leaves no hidden unit",
-                self.mlp_ratio
-            )));
+            return Err(Error::setting("mlp_ratio", self.mlp_ratio, "it leaves no hidden unit"));
         }
-        if !self.mlp.is_plain() && !self.hidden_dim().is_multiple_of(2) {
-            return Err(Error::config(format!(
-                "mlp_ratio {} gives {} hidden units, which a gated MLP cannot halve",
+        if self.mlp.is_gated() && !self.hidden_dim().is_multiple_of(2) {
+            return Err(Error::setting(
+                "mlp_ratio",
                 self.mlp_ratio,
-                self.hidden_dim()
-            )));
+                format!(
+                    "it gives {} hidden units, which a gated MLP cannot halve",
+                    self.hidden_dim()
+                ),
+            ));
         }
         if let Positions::Rotary { temperature } = self.positions {
             let head_dim = self.embed_dim / self.num_heads;
             if !head_dim.is_multiple_of(4) {
-                return Err(Error::config(format!(
-                    "rotary positions need a multiple of 4 channels a head, not {head_dim} (embed_dim over num_heads)"
-                )));
+                return Err(Error::setting(
+                    "num_heads",
+                    self.num_heads,
+                    format!(
+                        "it gives {head_dim} channels a head; rotary positions need a multiple of 4"
+                    ),
+                ));
             }
             if !(temperature.is_finite() && temperature > 0.0) {
-                return Err(Error::config("the temperature of rotary positions must be positive"));
+                return Err(Error::setting("temperature", temperature, "it must be above 0"));
             }
         }
         if self.pooling == Pooling::Token && !self.class_token {
-            return Err(Error::config(
-                "a model without a class token cannot be pooled by it: use mean or attention pooling",
+            return Err(Error::setting(
+                "pooling",
+                "token",
+                "a model without a class token needs mean or attention pooling",
             ));
         }
         if self.norm_eps.is_nan() || self.norm_eps <= 0.0 {
-            return Err(Error::config("norm_eps must be positive"));
+            return Err(Error::setting("norm_eps", self.norm_eps, "it must be above 0"));
         }
         Ok(())
     }
+}
 
-    /// Number of parameters of a model of this shape; allocates none of them.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where [`VitConfig::validate`] rejects the shape.
-    pub fn num_params(&self) -> Result<usize> {
-        // burn's parameters are initialised when first read.
-        Ok(self.build(&Device::flex())?.num_params())
-    }
+/// Position encoding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Positions {
+    /// A learned embedding, added to the tokens entering block 0.
+    #[default]
+    Learned,
+    /// Axial rotary embedding of queries and keys in every block (DINOv3). timm
+    /// builds these models as its `Eva`, which names LayerScale's gains differently.
+    Rotary {
+        /// Roughly the ratio of the longest to the shortest period; 100 in DINOv3.
+        temperature: f64,
+    },
+}
 
-    /// A model of this shape on `device`; set its weights with
-    /// [`init_weights`](super::init_weights) or [`weights::load`](crate::weights::load).
-    ///
-    /// # Errors
-    /// [`Error::Config`] where [`VitConfig::validate`] rejects the shape.
-    pub fn build(&self, device: &Device) -> Result<Vit> {
-        self.validate()?;
-        Ok(Vit::new(self, device))
+/// Which of queries, keys and values have a bias.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QkvBias {
+    /// All three.
+    #[default]
+    All,
+    /// None (DINOv3).
+    None,
+    /// Queries and values, as tensors of their own (DINOv3 `qkvb`).
+    QueryValue,
+}
+
+/// MLP activation or gating.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// Exact GELU.
+    #[default]
+    Gelu,
+    /// GELU by its tanh form (SigLIP 2 giant).
+    GeluTanh,
+    /// `x * sigmoid(1.702 x)` (OpenAI's CLIP).
+    QuickGelu,
+    /// A packed SwiGLU: half of the hidden layer gates the other (DINOv2 giant).
+    Swiglu,
+}
+
+impl Activation {
+    /// Whether half of the hidden layer gates the other half.
+    pub fn is_gated(self) -> bool {
+        self == Self::Swiglu
     }
+}
+
+/// How the tokens after the final norm are pooled into one vector.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The class token.
+    #[default]
+    Token,
+    /// The mean of the patch tokens (DINOv3 in timm).
+    Mean,
+    /// An attention pool with a learned query (SigLIP).
+    Attention,
 }

@@ -1,10 +1,12 @@
+//! Weights of a new model.
+
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 
-use super::Vit;
+use super::model::Vit;
 
 /// Sets a model's weights as timm does for a new one: truncated normal (0.02)
 /// for linear weights and position embedding, 1e-6 for the class and register
@@ -16,6 +18,7 @@ pub fn init_weights(model: Vit, seed: u64) -> Vit {
     model.map(&mut Init { rng: ChaCha8Rng::seed_from_u64(seed), path: Vec::new() })
 }
 
+/// Draws a value for each parameter by its path.
 struct Init {
     rng: ChaCha8Rng,
     path: Vec<String>,

@@ -1,35 +1,13 @@
+//! The MLP of a block.
+
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::activation::{gelu, gelu_approximate, sigmoid};
+use burn::tensor::activation::{gelu, gelu_approximate, sigmoid, silu};
 use burn::tensor::{Device, Tensor};
-use serde::{Deserialize, Serialize};
 
-use super::VitConfig;
-use super::swiglu::swiglu;
+use super::config::{Activation, VitConfig};
 
-/// What lies between the MLP's two linear layers.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MlpKind {
-    /// Exact GELU.
-    #[default]
-    Gelu,
-    /// GELU by its tanh form (SigLIP 2 giant).
-    GeluTanh,
-    /// `x * sigmoid(1.702 x)` (OpenAI's CLIP).
-    QuickGelu,
-    /// A packed SwiGLU: half of the hidden layer gates the other (DINOv2 giant).
-    Swiglu,
-}
-
-impl MlpKind {
-    /// Whether every hidden unit is an activation of its own, with no gate.
-    pub fn is_plain(self) -> bool {
-        self != Self::Swiglu
-    }
-}
-
-/// Two linear layers with an activation between them.
+/// Two linear layers with an activation or a gate between them.
 #[derive(Module, Debug)]
 pub struct Mlp {
     /// `D -> hidden`.
@@ -37,33 +15,33 @@ pub struct Mlp {
     /// `hidden -> D`; `hidden / 2 -> D` for a SwiGLU.
     pub fc2: Linear,
     #[module(skip)]
-    kind: MlpKind,
+    activation: Activation,
 }
 
 impl Mlp {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let (dim, hidden) = (config.embed_dim, config.hidden_dim());
-        let inner = if config.mlp.is_plain() { hidden } else { hidden / 2 };
+        let inner = if config.mlp.is_gated() { hidden / 2 } else { hidden };
         Self {
             fc1: LinearConfig::new(dim, hidden).init(device),
             fc2: LinearConfig::new(inner, dim).init(device),
-            kind: config.mlp,
+            activation: config.mlp,
         }
     }
 
-    /// What lies between the two layers.
-    pub fn kind(&self) -> MlpKind {
-        self.kind
+    /// MLP activation or gating.
+    pub fn activation(&self) -> Activation {
+        self.activation
     }
 
-    /// What `fc2` reads: `[B, T, D] -> [B, T, hidden]`, half of it for a SwiGLU.
+    /// The input of `fc2`: `[B, T, D] -> [B, T, hidden]`, half as wide for a SwiGLU.
     pub fn hidden(&self, x: Tensor<3>) -> Tensor<3> {
         let x = self.fc1.forward(x);
-        match self.kind {
-            MlpKind::Gelu => gelu(x),
-            MlpKind::GeluTanh => gelu_approximate(x),
-            MlpKind::QuickGelu => x.clone() * sigmoid(x * 1.702),
-            MlpKind::Swiglu => swiglu(x),
+        match self.activation {
+            Activation::Gelu => gelu(x),
+            Activation::GeluTanh => gelu_approximate(x),
+            Activation::QuickGelu => x.clone() * sigmoid(x * 1.702),
+            Activation::Swiglu => swiglu(x),
         }
     }
 
@@ -71,4 +49,13 @@ impl Mlp {
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
         self.fc2.forward(self.hidden(x))
     }
+}
+
+/// The gated activation of a packed SwiGLU (DINOv2 giant; timm's
+/// `SwiGLUPacked`): `silu(gate) * value`, where the first half of the channels is
+/// the gate. `[B, T, 2 H] -> [B, T, H]`. See <https://arxiv.org/abs/2002.05202>.
+fn swiglu(x: Tensor<3>) -> Tensor<3> {
+    let half = x.dims()[2] / 2;
+    let gate = x.clone().narrow(2, 0, half);
+    silu(gate) * x.narrow(2, half, half)
 }

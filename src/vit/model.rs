@@ -1,10 +1,18 @@
+//! The whole transformer.
+
 use std::ops::Range;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{DType, Device, Tensor};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use super::{AttnPool, Block, PatchEmbed, Pooling, Positions, VitConfig};
+use super::block::Block;
+use super::config::{Pooling, Positions, VitConfig};
+use super::patch_embed::PatchEmbed;
+use super::pooling::AttnPool;
+use super::positions::resample_positions;
+use crate::error::{Error, Result};
+use crate::readback::read_async;
 
 /// A Vision Transformer.
 #[derive(Module, Debug)]
@@ -30,13 +38,13 @@ pub struct Vit {
     pub head: Option<Linear>,
     #[module(skip)]
     pooling: Pooling,
-    pub(super) no_embed_class: bool,
+    no_embed_class: bool,
     #[module(skip)]
     norm_eps: f64,
 }
 
 impl Vit {
-    pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
+    fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
         let positions = if config.no_embed_class { config.patches() } else { config.tokens() };
         let norm = || LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device);
@@ -59,7 +67,7 @@ impl Vit {
         }
     }
 
-    /// Class and register tokens before the patch tokens.
+    /// Number of class and register tokens, which precede the patch tokens.
     pub fn prefix_tokens(&self) -> usize {
         let count = |token: &Option<Param<Tensor<3>>>| token.as_ref().map_or(0, |t| t.dims()[1]);
         count(&self.cls_token) + count(&self.reg_token)
@@ -80,7 +88,7 @@ impl Vit {
         self.patch_embed.proj.weight.val().dtype()
     }
 
-    /// Whether the position embedding covers patch tokens only.
+    /// Whether the learned position embedding covers patch tokens only.
     pub fn no_embed_class(&self) -> bool {
         self.no_embed_class
     }
@@ -104,8 +112,8 @@ impl Vit {
         }
     }
 
-    /// Embedded patches with their positions, after class and register tokens:
-    /// `[B, P, D] -> [B, T, D]`.
+    /// Adds positions to embedded patches and puts class and register tokens before
+    /// them: `[B, P, D] -> [B, T, D]`.
     pub(crate) fn place(&self, patches: Tensor<3>) -> Tensor<3> {
         let [batch, _, dim] = patches.dims();
         let with_prefix = |patches: Tensor<3>| {
@@ -135,8 +143,8 @@ impl Vit {
         self.blocks[range].iter().fold(tokens, |x, block| block.forward(x))
     }
 
-    /// The tokens leaving each of the wanted blocks, `[B, T, D]` each, in the
-    /// order of `layers`; stops after the last one wanted. No final norm.
+    /// The tokens leaving the blocks `layers`, `[B, T, D]` each, in that order, without
+    /// the final norm. Blocks after the last of them are not run.
     ///
     /// # Panics
     /// Where a layer is not a block's index.
@@ -163,8 +171,7 @@ impl Vit {
         self.norm.forward(self.forward_blocks(tokens, 0..self.depth()))
     }
 
-    /// The model's one output, from tokens after the final norm:
-    /// `[B, T, D] -> [B, D]`.
+    /// Pools the tokens after the final norm: `[B, T, D] -> [B, D]`.
     pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
         match (&self.attn_pool, self.pooling) {
             (Some(pool), _) => pool.forward(tokens),
@@ -182,10 +189,10 @@ impl Vit {
         self.cls_token.as_ref().map(|_| tokens.clone().narrow(1, 0, 1).squeeze_dim(1))
     }
 
-    /// What stands for the whole image in tokens leaving a block: the class
-    /// token as it is, or, in a model without one, the tokens pooled after the
-    /// final norm. `[B, T, D] -> [B, D]`.
-    pub fn summary(&self, tokens: Tensor<3>) -> Tensor<2> {
+    /// The global feature of tokens leaving a block: the class token without the
+    /// final norm, or, in a model without one, the tokens after the final norm, pooled.
+    /// `[B, T, D] -> [B, D]`.
+    pub fn global_feature(&self, tokens: Tensor<3>) -> Tensor<2> {
         match self.class_token(&tokens) {
             Some(class) => class,
             None => self.pool(self.norm.forward(tokens)),
@@ -198,13 +205,99 @@ impl Vit {
         self.logits(self.forward_blocks(tokens, 0..self.depth()))
     }
 
-    /// What [`forward`](Self::forward) gives, from the tokens leaving the last
-    /// block: `[B, T, D] -> [B, classes]`.
+    /// Logits from the tokens leaving the last block: `[B, T, D] -> [B, classes]`, or the
+    /// pooled `[B, D]` where there is no head.
     pub fn logits(&self, tokens: Tensor<3>) -> Tensor<2> {
         let pooled = self.pool(self.norm.forward(tokens));
         match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,
         }
+    }
+
+    /// The same model for images of another patch grid: only its positions
+    /// change. Learned ones are resampled, see [`resample_positions`]; rotary ones
+    /// follow from the grid.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where the model's own grid is not `from`, or `to` is empty.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn with_grid(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
+        let values = || Some(self.pos_embed.as_ref()?.val().into_data().iter().collect());
+        self.regridded(from, to, if from == to { None } else { values() })
+    }
+
+    /// As `with_grid`, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// As `with_grid`, and [`Error::Gpu`].
+    pub async fn with_grid_async(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
+        let values = match &self.pos_embed {
+            Some(positions) if from != to => Some(read_async(positions.val()).await?),
+            _ => None,
+        };
+        self.regridded(from, to, values)
+    }
+
+    fn regridded(
+        &self,
+        from: [usize; 2],
+        to: [usize; 2],
+        positions: Option<Vec<f32>>,
+    ) -> Result<Self> {
+        let mut model = self.clone();
+        if from == to {
+            return Ok(model);
+        }
+        let refuse = |rows: usize, prefix: usize| {
+            Error::setting(
+                "grid",
+                format!("{to:?}"),
+                format!(
+                    "the model has {rows} positions, {prefix} of class and register tokens, which do not come from a grid of {from:?} patches, or the new one is empty"
+                ),
+            )
+        };
+        for block in &mut model.blocks {
+            let Some(rope) = &mut block.attn.rope else { continue };
+            if rope.patches() != from[0] * from[1] || to.contains(&0) {
+                return Err(refuse(rope.patches(), 0));
+            }
+            *rope = rope.with_grid(to);
+        }
+        let (Some(learned), Some(values)) = (&self.pos_embed, positions) else {
+            return Ok(model);
+        };
+        let [_, rows, dim] = learned.dims();
+        let prefix = if self.no_embed_class { 0 } else { self.prefix_tokens() };
+        if rows != prefix + from[0] * from[1] || to.contains(&0) {
+            return Err(refuse(rows, prefix));
+        }
+        let values = resample_positions(&values, prefix, from, to);
+        let data = TensorData::new(values, [1, prefix + to[0] * to[1], dim]);
+        let on_device = |like: Tensor<3>| Tensor::from_data(data, (&like.device(), like.dtype()));
+        model.pos_embed = Some(learned.clone().map(on_device));
+        Ok(model)
+    }
+}
+
+impl VitConfig {
+    /// Number of parameters of a model of this shape; allocates none of them.
+    ///
+    /// # Errors
+    /// Those of [`VitConfig::validate`].
+    pub fn num_params(&self) -> Result<usize> {
+        // burn's parameters are initialised when first read.
+        Ok(self.build(&Device::flex())?.num_params())
+    }
+
+    /// A model of this shape on `device`; set its weights with
+    /// [`init_weights`](super::init_weights) or [`weights::load`](crate::weights::load).
+    ///
+    /// # Errors
+    /// Those of [`VitConfig::validate`].
+    pub fn build(&self, device: &Device) -> Result<Vit> {
+        self.validate()?;
+        Ok(Vit::new(self, device))
     }
 }

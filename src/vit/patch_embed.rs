@@ -1,7 +1,9 @@
+//! Images to patch tokens.
+
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
-use super::VitConfig;
+use super::config::VitConfig;
 
 /// The weights of timm's patch convolution.
 #[derive(Module, Debug)]

@@ -1,8 +1,9 @@
-use burn::tensor::{Tensor, TensorData};
+//! Position encoding: learned embeddings on another patch grid, and rotary embeddings.
 
-use super::Vit;
-use crate::error::{Error, Result};
-use crate::readback::read_async;
+use std::f64::consts::TAU;
+use std::sync::Arc;
+
+use burn::tensor::{Tensor, TensorData};
 
 /// Resamples a learned position embedding `[rows, D]` (row-major) from one patch
 /// grid to another, as timm's `resample_abs_pos_embed`: bicubic with
@@ -68,66 +69,93 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
-impl Vit {
-    /// The same model for images of another patch grid: only its positions
-    /// change. Learned ones are resampled, see [`resample_positions`]; rotary ones
-    /// follow from the grid.
-    ///
-    /// # Errors
-    /// [`Error::Config`] where the model's own grid is not `from`, or `to` is
-    /// empty.
-    #[cfg(not(target_family = "wasm"))]
-    pub fn with_grid(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
-        let values = || Some(self.pos_embed.as_ref()?.val().into_data().iter().collect());
-        self.regridded(from, to, if from == to { None } else { values() })
-    }
+/// DINOv3's axial rotary embedding: queries and keys of patch tokens are rotated by
+/// angles that depend on the patch's row and column; class and register tokens are not
+/// rotated.
+///
+/// A centred coordinate in [-1, 1] over each axis, times `2π / temperature^(4 i
+/// / head_dim)` for `i < head_dim / 4`, rows before columns, gives the angles of
+/// half the channels; channel `c` and `c + head_dim / 2` rotate together ("half"
+/// rotation). See <https://arxiv.org/abs/2508.10104> and timm's
+/// `RotaryEmbeddingDinoV3`.
+#[derive(Debug, Clone)]
+pub struct Rope {
+    temperature: f64,
+    head_dim: usize,
+    patches: usize,
+    /// `[P, head_dim]` each, shared by all blocks. On the host: the table
+    /// follows the queries to their device and precision.
+    sin: Arc<[f32]>,
+    cos: Arc<[f32]>,
+}
 
-    /// As `with_grid`, without blocking the thread, which a browser does not allow.
-    ///
-    /// # Errors
-    /// As `with_grid`, and [`Error::Gpu`].
-    pub async fn with_grid_async(&self, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
-        let values = match &self.pos_embed {
-            Some(positions) if from != to => Some(read_async(positions.val()).await?),
-            _ => None,
-        };
-        self.regridded(from, to, values)
-    }
-
-    fn regridded(
-        &self,
-        from: [usize; 2],
-        to: [usize; 2],
-        positions: Option<Vec<f32>>,
-    ) -> Result<Self> {
-        let mut model = self.clone();
-        if from == to {
-            return Ok(model);
-        }
-        let refuse = |rows: usize, prefix: usize| {
-            Error::config(format!(
-                "cannot bring {rows} positions ({prefix} of them prefix) from a grid of {from:?} patches to {to:?}"
-            ))
-        };
-        for block in &mut model.blocks {
-            let Some(rope) = &mut block.attn.rope else { continue };
-            if rope.patches() != from[0] * from[1] || to.contains(&0) {
-                return Err(refuse(rope.patches(), 0));
+/// Sines and cosines of the angles of [`Rope`] on a grid of P patches, `[P, head_dim]`
+/// each, row-major.
+pub fn rotary_tables(temperature: f64, head_dim: usize, grid: [usize; 2]) -> (Vec<f32>, Vec<f32>) {
+    let centred = |i: usize, side: usize| 2.0 * (i as f64 + 0.5) / side as f64 - 1.0;
+    let quarter = head_dim / 4;
+    let mut angles = Vec::with_capacity(grid[0] * grid[1] * head_dim);
+    for row in 0..grid[0] {
+        for column in 0..grid[1] {
+            for channel in 0..head_dim {
+                let place = channel % (2 * quarter);
+                let coordinate = match place / quarter {
+                    0 => centred(row, grid[0]),
+                    _ => centred(column, grid[1]),
+                };
+                let exponent = 4.0 * (place % quarter) as f64 / head_dim as f64;
+                angles.push(TAU * coordinate / temperature.powf(exponent));
             }
-            *rope = rope.with_grid(to);
         }
-        let (Some(learned), Some(values)) = (&self.pos_embed, positions) else {
-            return Ok(model);
+    }
+    let table = |of: fn(f64) -> f64| angles.iter().map(|&angle| of(angle) as f32).collect();
+    (table(f64::sin), table(f64::cos))
+}
+
+impl Rope {
+    /// The table for a grid of patches. `head_dim` is a multiple of 4.
+    pub(super) fn new(temperature: f64, head_dim: usize, grid: [usize; 2]) -> Self {
+        let (sin, cos) = rotary_tables(temperature, head_dim, grid);
+        Self { temperature, head_dim, patches: grid[0] * grid[1], sin: sin.into(), cos: cos.into() }
+    }
+
+    /// Channels of a head, d.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim
+    }
+
+    /// Sines and cosines of every patch's angles, `[P, d]` each, row-major.
+    pub fn tables(&self) -> [&[f32]; 2] {
+        [&self.sin, &self.cos]
+    }
+
+    /// Number of patches P that the table is for.
+    pub fn patches(&self) -> usize {
+        self.patches
+    }
+
+    /// The same positions on another grid.
+    pub(super) fn with_grid(&self, grid: [usize; 2]) -> Self {
+        Self::new(self.temperature, self.head_dim, grid)
+    }
+
+    /// Rotates queries or keys, `[B, heads, T, head_dim]`; the patches are the
+    /// last of the T tokens.
+    pub(super) fn rotate(&self, x: Tensor<4>) -> Tensor<4> {
+        let [_, _, tokens, dim] = x.dims();
+        let prefix = tokens - self.patches;
+        let patches = x.clone().narrow(2, prefix, self.patches);
+        let table = |values: &[f32]| {
+            let data = TensorData::new(values.to_vec(), [1, 1, self.patches, dim]);
+            Tensor::<4>::from_data(data, &x.device()).cast(x.dtype())
         };
-        let [_, rows, dim] = learned.dims();
-        let prefix = if self.no_embed_class { 0 } else { self.prefix_tokens() };
-        if rows != prefix + from[0] * from[1] || to.contains(&0) {
-            return Err(refuse(rows, prefix));
+        let half = dim / 2;
+        let [left, right] = [0, half].map(|start| patches.clone().narrow(3, start, half));
+        let swapped = Tensor::cat(vec![-right, left], 3);
+        let rotated = patches * table(&self.cos) + swapped * table(&self.sin);
+        if prefix == 0 {
+            return rotated;
         }
-        let values = resample_positions(&values, prefix, from, to);
-        let data = TensorData::new(values, [1, prefix + to[0] * to[1], dim]);
-        let on_device = |like: Tensor<3>| Tensor::from_data(data, (&like.device(), like.dtype()));
-        model.pos_embed = Some(learned.clone().map(on_device));
-        Ok(model)
+        Tensor::cat(vec![x.narrow(2, 0, prefix), rotated], 2)
     }
 }

@@ -7,7 +7,7 @@ use super::naming::Translated;
 use super::stated::Stated;
 use crate::error::{Error, Result};
 use crate::vit::{
-    Family, MlpKind, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
+    Activation, Family, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
 };
 
 /// Bytes of a config beyond which it is not read.
@@ -154,7 +154,7 @@ impl Search<'_> {
             init_values: facts.layer_scale.then(|| base.init_values.unwrap_or(1e-5)),
             class_token: facts.class_token,
             pre_norm: facts.pre_norm,
-            mlp: if facts.gated { MlpKind::Swiglu } else { MlpKind::Gelu },
+            mlp: if facts.gated { Activation::Swiglu } else { Activation::Gelu },
             qkv_bias: match (facts.qkv_bias, facts.query_bias) {
                 (true, _) => QkvBias::All,
                 (false, true) => QkvBias::QueryValue,
@@ -216,13 +216,13 @@ impl Search<'_> {
         Ok(grid.map(|side| side * patch))
     }
 
-    fn mlp(&mut self, family: Family, alike: &[&Preset]) -> Result<MlpKind, String> {
+    fn mlp(&mut self, family: Family, alike: &[&Preset]) -> Result<Activation, String> {
         if self.facts.gated {
             return match self.stated.activation.as_deref() {
                 Some(name @ ("gelu" | "quick_gelu")) if self.facts.positions.is_none() => {
                     Err(format!("its MLPs are gated by {name}; only SiLU is known"))
                 }
-                _ => Ok(MlpKind::Swiglu),
+                _ => Ok(Activation::Swiglu),
             };
         }
         if let Some(kind) = self.stated.mlp(false)? {
@@ -232,12 +232,12 @@ impl Search<'_> {
             return Ok(preset.config().mlp);
         }
         let usual = self.translated.naming.usual.mlp;
-        let kinds: Vec<MlpKind> = alike.iter().map(|preset| preset.config().mlp).collect();
+        let kinds: Vec<Activation> = alike.iter().map(|preset| preset.config().mlp).collect();
         let kind = usual.or(kinds.first().copied()).unwrap_or_default();
         let certain = !kinds.is_empty() && kinds.iter().all(|&other| other == kind);
         if family == Family::Clip && !certain && self.translated.naming.mlp_is_a_guess {
             let (name, other) = match kind {
-                MlpKind::QuickGelu => ("QuickGELU", "exact GELU, as in OpenCLIP"),
+                Activation::QuickGelu => ("QuickGELU", "exact GELU, as in OpenCLIP"),
                 _ => ("exact GELU", "QuickGELU, as in OpenAI's own weights"),
             };
             self.assumed.push(format!(
@@ -251,7 +251,7 @@ impl Search<'_> {
     /// the same activation, else one that differs in the form of GELU only.
     fn choose(&self, alike: &[&'static Preset], config: &VitConfig) -> Option<&'static Preset> {
         let named = self.stated.preset.filter(|preset| same_build(&preset.config(), config));
-        let quick = |kind: MlpKind| kind == MlpKind::QuickGelu;
+        let quick = |kind: Activation| kind == Activation::QuickGelu;
         named
             .or_else(|| alike.iter().copied().find(|p| p.config().mlp == config.mlp))
             .or_else(|| alike.iter().copied().find(|p| quick(p.config().mlp) == quick(config.mlp)))
@@ -290,7 +290,7 @@ fn same_build(a: &VitConfig, b: &VitConfig) -> bool {
         (
             (config.patch_size, config.embed_dim, config.depth, config.hidden_dim()),
             (config.class_token, config.reg_tokens, config.pre_norm, config.init_values.is_some()),
-            (config.mlp.is_plain(), config.qkv_bias, config.positions == Positions::Learned),
+            (config.mlp.is_gated(), config.qkv_bias, config.positions == Positions::Learned),
             (config.pooling, config.no_embed_class),
         )
     };

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use crate::vit::{MlpKind, Preset, preset};
+use crate::vit::{Activation, Preset, preset};
 
 /// Channel mean and deviation.
 type MeanStd = ([f32; 3], [f32; 3]);
@@ -101,14 +101,14 @@ impl Stated {
     }
 
     /// The MLP of that activation; the error is the reason why there is none.
-    pub(super) fn mlp(&self, gated: bool) -> Result<Option<MlpKind>, String> {
+    pub(super) fn mlp(&self, gated: bool) -> Result<Option<Activation>, String> {
         let Some(name) = &self.activation else { return Ok(None) };
         let kind = match name.as_str() {
             // transformers' DINOv2 is gated by SiLU whatever its config says.
-            _ if gated => MlpKind::Swiglu,
-            "gelu" => MlpKind::Gelu,
-            "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" | "gelu_tanh" => MlpKind::GeluTanh,
-            "quick_gelu" | "quickgelu" => MlpKind::QuickGelu,
+            _ if gated => Activation::Swiglu,
+            "gelu" => Activation::Gelu,
+            "gelu_pytorch_tanh" | "gelu_new" | "gelu_fast" | "gelu_tanh" => Activation::GeluTanh,
+            "quick_gelu" | "quickgelu" => Activation::QuickGelu,
             _ => {
                 return Err(format!(
                     "its config states the activation {name}; gelu, gelu_pytorch_tanh and quick_gelu are known"

@@ -7,7 +7,7 @@ use singer::nullspace::linearise;
 use singer::plant::{Placement, PlantSettings, plant};
 use singer::refine::patch_norms;
 use singer::vit::{
-    MlpKind, Pooling, Positions, QkvBias, VitConfig, init_weights, nearest_name, preset, presets,
+    Activation, Pooling, Positions, QkvBias, VitConfig, init_weights, nearest_name, preset, presets,
 };
 use singer::weights;
 
@@ -47,7 +47,7 @@ fn dinov3() -> VitConfig {
 }
 
 fn swiglu() -> VitConfig {
-    VitConfig { mlp: MlpKind::Swiglu, ..tiny() }
+    VitConfig { mlp: Activation::Swiglu, ..tiny() }
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -106,7 +106,7 @@ fn a_configuration_of_an_earlier_version_is_a_plain_vit() {
 fn every_familys_file_holds_its_configuration_and_gives_the_same_model() {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex();
-    let clip = VitConfig { pre_norm: true, mlp: MlpKind::QuickGelu, ..tiny() };
+    let clip = VitConfig { pre_norm: true, mlp: Activation::QuickGelu, ..tiny() };
     for (index, config) in [clip, siglip(), dinov3(), swiglu()].into_iter().enumerate() {
         let model = init_weights(config.build(&device).unwrap(), 5);
         let path = folder.path().join(format!("{index}.safetensors"));

@@ -11,7 +11,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use singer::Error;
 use singer::vit::{
-    MlpKind, Pooling, Positions, QkvBias, Vit, VitConfig, init_weights, preset, presets,
+    Activation, Pooling, Positions, QkvBias, Vit, VitConfig, init_weights, preset, presets,
 };
 use singer::weights::{self, NamedTensors, Recognised, WeightsFile, recognise};
 
@@ -254,7 +254,7 @@ fn hollow(config: &VitConfig, path: &Path) {
     let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
     let mut add = |name: &str, shape: &[usize]| shapes.push((name.to_owned(), shape.to_vec()));
     let rotary = config.positions != Positions::Learned;
-    let inner = if config.mlp.is_plain() { hidden } else { hidden / 2 };
+    let inner = if config.mlp.is_gated() { hidden / 2 } else { hidden };
     add("patch_embed.proj.weight", &[dim, 3, config.patch_size, config.patch_size]);
     if !config.pre_norm {
         add("patch_embed.proj.bias", &[dim]);
@@ -360,7 +360,7 @@ fn the_activation_of_a_clip_without_a_config_is_said_to_be_assumed() {
     let at = tempfile::tempdir().unwrap();
     let wide = wide_clip(at.path());
     let found = recognised(&wide);
-    assert_eq!(found.config.mlp, MlpKind::Gelu);
+    assert_eq!(found.config.mlp, Activation::Gelu);
     assert!(found.assumed.iter().any(|line| line.contains("exact GELU")), "{found:?}");
 }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
-use singer::vit::{MlpKind, Pooling, Positions, QkvBias, Vit, VitConfig};
+use singer::vit::{Activation, Pooling, Positions, QkvBias, Vit, VitConfig};
 
 /// Runs one check on the CPU backend and on software Vulkan, as two tests.
 macro_rules! on_both_devices {
@@ -163,9 +163,9 @@ pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitCo
         class_token: weights.has("cls_token"),
         pre_norm: weights.has("norm_pre.weight"),
         mlp: match family {
-            "clip_openai" => MlpKind::QuickGelu,
-            "dinov2_swiglu" => MlpKind::Swiglu,
-            _ => MlpKind::Gelu,
+            "clip_openai" => Activation::QuickGelu,
+            "dinov2_swiglu" => Activation::Swiglu,
+            _ => Activation::Gelu,
         },
         qkv_bias: match (weights.has("blocks.0.attn.qkv.bias"), weights.has("blocks.0.attn.q_bias"))
         {

@@ -4,7 +4,7 @@
 use super::graph::{Attribute, Graph, Value};
 use crate::export::Subject;
 use crate::export::weights::{Part, Weights};
-use crate::vit::{MlpKind, Pooling, Positions, QkvBias, VitConfig, rotary_tables};
+use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig, rotary_tables};
 
 /// What the graph computes, in the model's precision.
 pub(super) struct Outputs {
@@ -233,14 +233,14 @@ impl<'a> Network<'_, 'a> {
         let x = self.linear(&format!("{name}.fc1"), x);
         let act = format!("{name}.act");
         let x = match self.config.mlp {
-            MlpKind::Gelu => self.gelu(&act, &x),
-            MlpKind::GeluTanh => self.gelu_tanh(&act, &x),
-            MlpKind::QuickGelu => {
+            Activation::Gelu => self.gelu(&act, &x),
+            Activation::GeluTanh => self.gelu_tanh(&act, &x),
+            Activation::QuickGelu => {
                 let slope = self.graph.scalar("quick_gelu.slope", 1.702);
                 let steep = self.graph.node("Mul", format!("{act}.steep"), &[&x, &slope], &[]);
                 self.gated(&act, &steep, &x)
             }
-            MlpKind::Swiglu => {
+            Activation::Swiglu => {
                 let inner = self.config.hidden_dim() / 2;
                 let [gate, value] = self.graph.split(&format!("{act}.split"), &x, inner);
                 let gate = self.gated(&format!("{act}.silu"), &gate, &gate);

@@ -4,7 +4,7 @@ use super::{Class, Names, head_refused, labels, reads_class_token, refused, shap
 use crate::error::Result;
 use crate::export::Subject;
 use crate::export::weights::Part;
-use crate::vit::{MlpKind, VitConfig};
+use crate::vit::{Activation, VitConfig};
 
 /// `Dinov2Model` or `Dinov2WithRegistersModel`, with `ForImageClassification` of a
 /// model with a head. DeiT III is the same with a class token that has no position.
@@ -24,7 +24,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
     let ratio =
         mlp_ratio(model).ok_or_else(|| refused(subject, "MLPs whose width DINOv2 cannot have"))?;
     config.insert("mlp_ratio".into(), json!(ratio));
-    config.insert("use_swiglu_ffn".into(), json!(model.mlp == MlpKind::Swiglu));
+    config.insert("use_swiglu_ffn".into(), json!(model.mlp == Activation::Swiglu));
     config.insert("qkv_bias".into(), json!(true));
     config.insert("layerscale_value".into(), json!(model.init_values.unwrap_or(1.0)));
     match registers {
@@ -32,7 +32,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
         false => config.insert("use_mask_token".into(), Value::Bool(false)),
     };
     // The gate's activation is fixed and this one is not read.
-    if model.mlp == MlpKind::Swiglu {
+    if model.mlp == Activation::Swiglu {
         config.insert("hidden_act".into(), json!("gelu"));
     }
 
@@ -56,7 +56,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
         names.layer(&format!("{attention}.output.dense"), &format!("{from}.attn.proj"));
         names.layer(&format!("{to}.norm2"), &format!("{from}.norm2"));
         let layers = match model.mlp {
-            MlpKind::Swiglu => ["weights_in", "weights_out"],
+            Activation::Swiglu => ["weights_in", "weights_out"],
             _ => ["fc1", "fc2"],
         };
         for (to_layer, layer) in layers.iter().zip(["fc1", "fc2"]) {
@@ -108,7 +108,7 @@ fn padded_head<'a>(subject: &'a Subject<'_>) -> Part<'a> {
 fn mlp_ratio(config: &VitConfig) -> Option<usize> {
     let hidden = config.hidden_dim();
     match config.mlp {
-        MlpKind::Swiglu => (1..=64)
+        Activation::Swiglu => (1..=64)
             .find(|ratio| (config.embed_dim * ratio * 2 / 3).next_multiple_of(8) == hidden / 2),
         _ => hidden.is_multiple_of(config.embed_dim).then_some(hidden / config.embed_dim),
     }

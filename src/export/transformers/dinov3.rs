@@ -4,7 +4,7 @@ use super::{Class, Names, head_refused, refused, shape};
 use crate::error::Result;
 use crate::export::Subject;
 use crate::export::weights::Part;
-use crate::vit::{MlpKind, QkvBias};
+use crate::vit::{Activation, QkvBias};
 
 /// `DINOv3ViTModel`, whose class token is its pooled output; timm's mean of the
 /// patches has no place in it.
@@ -20,7 +20,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>, temperature: f64) -> Result<Cl
         return Err(head_refused(subject, "rotary positions and a head"));
     }
     let mut config = shape(model, "dinov3_vit");
-    let gated = model.mlp == MlpKind::Swiglu;
+    let gated = model.mlp == Activation::Swiglu;
     let inner = if gated { model.hidden_dim() / 2 } else { model.hidden_dim() };
     let biased = model.qkv_bias != QkvBias::None;
     let mut set = |key: &str, value: serde_json::Value| config.insert(key.to_owned(), value);

@@ -19,7 +19,7 @@ use super::precision::Precision;
 use super::weights::{Part, Weights};
 use super::{Subject, safetensors};
 use crate::error::{Error, Result};
-use crate::vit::{MlpKind, Pooling, Positions, QkvBias, VitConfig};
+use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig};
 
 /// A class of transformers and what it loads.
 pub(super) struct Class<'a> {
@@ -107,17 +107,17 @@ fn plain_blocks<'a>(config: &VitConfig) -> [(bool, &'a str); 3] {
     [
         (config.reg_tokens > 0, "register tokens"),
         (config.init_values.is_some(), "LayerScale"),
-        (config.mlp == MlpKind::Swiglu, "gated MLPs"),
+        (config.mlp == Activation::Swiglu, "gated MLPs"),
     ]
 }
 
 /// The name of an activation in transformers; SiLU is the gate's.
-fn activation(mlp: MlpKind) -> &'static str {
+fn activation(mlp: Activation) -> &'static str {
     match mlp {
-        MlpKind::Gelu => "gelu",
-        MlpKind::GeluTanh => "gelu_pytorch_tanh",
-        MlpKind::QuickGelu => "quick_gelu",
-        MlpKind::Swiglu => "silu",
+        Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_pytorch_tanh",
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Swiglu => "silu",
     }
 }
 

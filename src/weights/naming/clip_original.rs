@@ -1,6 +1,6 @@
 use super::To::{Is, Outside, Tokens, TransposedProjection};
 use super::{NOTHING_USUAL, Naming, Rule, Usual};
-use crate::vit::{MlpKind, Statistics};
+use crate::vit::{Activation, Statistics};
 
 /// OpenAI's CLIP, <https://github.com/openai/CLIP>: the state dictionary of its
 /// TorchScript archives.
@@ -9,7 +9,7 @@ pub(super) const OPENAI: Naming = Naming {
     counter: Some("input_resolution"),
     mlp_is_a_guess: false,
     usual: Usual {
-        mlp: Some(MlpKind::QuickGelu),
+        mlp: Some(Activation::QuickGelu),
         statistics: Some(Statistics::Clip),
         ..NOTHING_USUAL
     },

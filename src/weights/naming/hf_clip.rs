@@ -1,6 +1,6 @@
 use super::To::{Is, LeftOut, Outside, Part, Projection, Tokens};
 use super::{NOTHING_USUAL, Naming, Rule, Usual};
-use crate::vit::MlpKind;
+use crate::vit::Activation;
 
 /// `CLIPVisionModel`, `CLIPVisionModelWithProjection`, `CLIPModel` and
 /// `CLIPForImageClassification` of transformers.
@@ -26,7 +26,7 @@ pub(super) const NAMING: Naming = Naming {
     ],
     folds_class_position: false,
     mlp_is_a_guess: true,
-    usual: Usual { mlp: Some(MlpKind::QuickGelu), ..NOTHING_USUAL },
+    usual: Usual { mlp: Some(Activation::QuickGelu), ..NOTHING_USUAL },
 };
 
 /// Why the classifiers of CLIP and SigLIP are left out.

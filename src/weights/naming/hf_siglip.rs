@@ -1,7 +1,7 @@
 use super::To::{FirstAndRest, Is, LeftOut, Outside, Tokens};
 use super::hf_clip::{CLASSIFIER, ENCODER};
 use super::{NOTHING_USUAL, Naming, Usual};
-use crate::vit::{MlpKind, Statistics};
+use crate::vit::{Activation, Statistics};
 
 /// `SiglipVisionModel`, `SiglipModel` and `SiglipForImageClassification` of
 /// transformers, also with the weights of SigLIP 2 for images of one size.
@@ -33,7 +33,7 @@ pub(super) const NAMING: Naming = Naming {
     folds_class_position: false,
     mlp_is_a_guess: false,
     usual: Usual {
-        mlp: Some(MlpKind::GeluTanh),
+        mlp: Some(Activation::GeluTanh),
         statistics: Some(Statistics::Half),
         ..NOTHING_USUAL
     },

@@ -20,7 +20,7 @@ mod translate;
 
 pub(super) use translate::{Translated, translate};
 
-use crate::vit::{MlpKind, Statistics};
+use crate::vit::{Activation, Statistics};
 
 /// The tables, the ones with the most particular marks first.
 const NAMINGS: [&Naming; 13] = [
@@ -68,7 +68,7 @@ pub(super) struct Naming {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Usual {
     pub(super) norm_eps: Option<f64>,
-    pub(super) mlp: Option<MlpKind>,
+    pub(super) mlp: Option<Activation>,
     pub(super) statistics: Option<Statistics>,
 }
 
