@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 
 use super::config::DataConfig;
 use super::models::Resolved;
-use crate::data::{Framing, Normalise, Preprocess};
+use crate::data::{CropMode, Framing, Interpolation, Normalise, Preprocess};
 use crate::error::{Error, Result};
 use crate::vit::{Preset, preset};
 use crate::weights::{self, PREPROCESS_KEY};

@@ -37,7 +37,7 @@ pub(super) struct LentBlock {
     pub(super) fc1: Matrix,
     pub(super) fc2: Matrix,
     pub(super) mlp_gain: Option<Lent>,
-    pub(super) mlp: vit::Activation,
+    mlp: vit::Activation,
     pub(super) heads: usize,
 }
 
@@ -120,6 +120,11 @@ impl LentBlock {
             mlp: block.mlp.activation(),
             heads: block.attn.heads(),
         })
+    }
+
+    /// Whether the MLP is gated.
+    pub(super) fn is_gated(&self) -> bool {
+        self.mlp.is_gated()
     }
 
     /// What follows `fc1` in its own shader; a SwiGLU has one of its own.

@@ -8,12 +8,13 @@
 mod lent;
 mod pass;
 
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use crate::device::OpenDevice;
 use crate::error::{Error, Result};
 use crate::gpu::{Attention, Gpu};
-use crate::vit::Vit;
+use crate::vit::{Vit, VitConfig};
+use crate::weights::WeightsFile;
 
 use lent::LentVit;
 
@@ -39,13 +40,19 @@ impl FrozenVit {
         Ok(Self { vit, shaders, half: false })
     }
 
-    /// From a model whose blocks' matrices are f16 and all else f32, which burn's
-    /// operations cannot compute with.
+    /// Loads a file of weights with the blocks' matrices as f16, rounded where the file
+    /// has more, which halves the model's memory. The device need not compute in f16.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`Error::Config`] where the shaders do not take the
-    /// model.
-    pub(crate) fn with_half_matrices(vit: Vit, opened: &OpenDevice) -> Result<Self> {
+    /// Those of [`WeightsFile::load`] and [`new`](Self::new), and [`Error::Config`] where
+    /// the shaders do not take the model: on the CPU, or with odd widths.
+    pub fn load_half(
+        file: &WeightsFile,
+        arch: &str,
+        config: &VitConfig,
+        opened: &OpenDevice,
+    ) -> Result<Self> {
+        let vit = file.load_as(arch, config, &opened.device, DType::F16)?;
         let Self { vit, shaders, .. } = Self::new(vit, opened)?;
         match shaders {
             Some(_) => Ok(Self { vit, shaders, half: true }),

@@ -4,7 +4,6 @@ use super::lent::{LentBlock, LentVit};
 use crate::error::{Error, Result};
 use crate::gpu::{Activation, Attention, Gpu, Residual, Slice, Swiglu, Unfold};
 use crate::lending::{Lent, lend, output, run};
-use crate::vit::Activation;
 
 /// Tokens leaving blocks: `[B, 3, H, W]` to `[B, T, D]` for each of `layers`.
 pub(super) fn intermediate(
@@ -82,7 +81,7 @@ impl<'a> Pass<'a> {
         let dim = lent.embed.columns();
         let wide = |width: usize| output([images, lent.tokens, width], &device).map(|out| out.1);
         let hidden = lent.blocks.iter().map(|block| block.fc1.columns()).max().unwrap_or(4);
-        let gated = lent.blocks.iter().any(|block| block.mlp == Activation::Swiglu);
+        let gated = lent.blocks.iter().any(|block| block.is_gated());
         Ok(Self {
             normed: wide(dim)?,
             mixed: wide(dim)?,

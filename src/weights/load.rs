@@ -9,9 +9,7 @@ use rayon::prelude::*;
 use super::WeightsFile;
 use super::file::fault;
 use super::source::Source;
-use crate::device::OpenDevice;
 use crate::error::{Error, Result};
-use crate::frozen::FrozenVit;
 use crate::vit::{Vit, VitConfig};
 
 /// Names listed in a report before it says how many more there are.
@@ -42,24 +40,9 @@ impl WeightsFile {
         self.load_as(arch, config, device, DType::F32)
     }
 
-    /// As [`load`](Self::load), for a GPU and features alone: the blocks' matrices are
-    /// kept as f16, rounded where the file has more, which halves the model's memory.
-    /// The device need not compute in f16.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), and [`Error::Config`] on the CPU backend.
-    pub fn load_half(
-        &self,
-        arch: &str,
-        config: &VitConfig,
-        opened: &OpenDevice,
-    ) -> Result<FrozenVit> {
-        let vit = self.load_as(arch, config, &opened.device, DType::F16)?;
-        FrozenVit::with_half_matrices(vit, opened)
-    }
-
-    /// With the blocks' matrices in `matrices`, all else in f32.
-    fn load_as(
+    /// As [`load`](Self::load), with the blocks' matrices in the precision `matrices` and
+    /// all else in f32.
+    pub(crate) fn load_as(
         &self,
         arch: &str,
         config: &VitConfig,

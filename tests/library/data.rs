@@ -1,7 +1,7 @@
 use image::RgbImage;
 use singer::data::{
-    EvalTransform, ImageSet, ImageSource, Interpolation, Loader, LoaderSettings, Normalise, Order,
-    Resize, Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
+    EvalTransform, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order, Resize,
+    Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
 };
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };

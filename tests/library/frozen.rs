@@ -94,7 +94,7 @@ impl ModuleMapper for Rounded {
 fn matrices_in_half_precision_are_those_rounded_to_f16_and_computed_in_f32() {
     let (software, cpu) = (open("software").unwrap(), OpenDevice::cpu());
     let (file, arch, config) = teacher();
-    let found = file.load_half(&arch, &config, &software).unwrap();
+    let found = FrozenVit::load_half(&file, &arch, &config, &software).unwrap();
     assert!(found.full().is_none());
     let mut rounded: Vit = file.load(&arch, &config, &cpu.device).unwrap();
     rounded.blocks = rounded.blocks.map(&mut Rounded);
@@ -104,6 +104,6 @@ fn matrices_in_half_precision_are_those_rounded_to_f16_and_computed_in_f32() {
         rounded.intermediate(image(&config, 2, &cpu), &layers),
         1e-5,
     );
-    let error = file.load_half(&arch, &config, &cpu).unwrap_err();
+    let error = FrozenVit::load_half(&file, &arch, &config, &cpu).unwrap_err();
     assert!(error.to_string().contains("load the model in full"), "{error}");
 }

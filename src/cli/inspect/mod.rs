@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::session;
+use crate::data::Interpolation;
 use crate::device;
 use crate::distill;
 use crate::error::{Error, Result};

@@ -101,7 +101,7 @@ impl Model {
             }
         };
         let vit = match half {
-            true => file.load_half(&found.arch, &config, opened)?,
+            true => FrozenVit::load_half(&file, &found.arch, &config, opened)?,
             false => FrozenVit::new(file.load(&found.arch, &config, &opened.device)?, opened)?,
         };
         let info = ModelInfo {
