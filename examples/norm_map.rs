@@ -1,44 +1,35 @@
 //! Draws the norm map of one scene over the scene, by the shaders on a GPU.
 //!
-//! `cargo run --release --example norm_map [DEVICE]` writes norm-map.png to the
-//! folder for temporary files.
+//! `cargo run --release --example norm_map [DEVICE]` writes norm-map.png to the folder for
+//! temporary files.
 
-use burn::tensor::{Tensor, TensorData};
 use image::DynamicImage;
-use singer::data::{ImageSource, Normalise, Scenes};
+use image::imageops::FilterType;
+use singer::data::{ImageSource, Scenes};
 use singer::maps::{Colouring, FeatureMaps};
-use singer::{device, readback, weights};
+use singer::{Device, Model, readback};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let opened = device::open(&std::env::args().nth(1).unwrap_or_else(|| "auto".into()))?;
-    let maps = FeatureMaps::new(&opened);
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors").as_ref();
-    let (arch, config) = weights::stored_config(path)?.ok_or("a file written by singer")?;
-    let teacher = weights::load(path, &arch, &config, &opened.device)?;
+    let device = Device::open(&std::env::args().nth(1).unwrap_or_else(|| "auto".into()))?;
+    let bundled = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors");
+    let teacher = Model::open(bundled, &device)?;
+    let config = teacher.config();
 
-    let [height, width] = config.img_size;
-    let scene = Scenes::new(2026, 20_000..20_008, height.max(width) as u32).read(2)?;
-    let mut pixels = Vec::new();
-    Normalise { mean: [0.5; 3], std: [0.5; 3] }.append(&scene, &mut pixels);
-    let image = TensorData::new(pixels, [1, 3, height, width]);
-    let image = Tensor::<4>::from_data(image, &opened.device);
-
-    let last = teacher.depth() - 1;
-    let tokens = teacher.intermediate(image, &[last]).remove(0);
-    let norms = maps.norms(tokens, teacher.prefix_tokens())?;
+    let scene = Scenes::new(2026, 20_000..20_008, config.img_size[0] as u32).read(2)?;
+    let tokens = teacher.features(std::slice::from_ref(&scene), &[config.depth - 1])?.remove(0);
+    let maps = FeatureMaps::new(&device);
+    let norms = maps.norms(tokens, config.prefix_tokens())?;
     let outliers = maps.outliers(norms.clone(), 0.97)?;
     let count = readback::read(outliers.count)?[0];
 
-    let size = [height * 8, width * 8];
-    let enlarged = DynamicImage::from(scene).resize_exact(
-        size[1] as u32,
-        size[0] as u32,
-        image::imageops::FilterType::Nearest,
-    );
+    let [height, width] = config.img_size.map(|side| 8 * side as u32);
+    let enlarged = DynamicImage::from(scene).resize_exact(width, height, FilterType::Nearest);
     let colouring = Colouring { opacity: 0.7, ..Colouring::default() };
     let map = norms.reshape(config.grid());
+    let size = [height as usize, width as usize];
+    let picture = maps.picture(map, size, &colouring, Some(&enlarged.into_rgba8()))?;
     let file = std::env::temp_dir().join("norm-map.png");
-    maps.picture(map, size, &colouring, Some(&enlarged.into_rgba8()))?.save(&file)?;
-    println!("{}: {count} outliers, see {}", opened.name, file.display());
+    picture.save(&file)?;
+    println!("{}: {count} outliers, see {}", device.name(), file.display());
     Ok(())
 }

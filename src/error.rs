@@ -29,6 +29,52 @@ pub enum Error {
         /// What it must be, as a clause: "it must lie between 0 and 1".
         expected: String,
     },
+    /// No known model has this name.
+    #[error("`{arch}` is not a known model; did you mean `{nearest}`?")]
+    UnknownArch {
+        /// The name.
+        arch: String,
+        /// The known name that is nearest.
+        nearest: &'static str,
+    },
+    /// A format that cannot express the model.
+    #[error("{arch} cannot be exported to {format}: {reason}")]
+    Export {
+        /// The model's name.
+        arch: String,
+        /// `timm`, `transformers` or `ONNX`.
+        format: &'static str,
+        /// What the format lacks.
+        reason: String,
+        /// Whether it can be exported without its head.
+        without_head: bool,
+    },
+    /// Weights that the type of an export cannot hold.
+    #[error(
+        "{count} values are beyond {dtype} and would become infinite (the largest, {largest:e}, in {tensor})"
+    )]
+    Overflow {
+        /// How many.
+        count: usize,
+        /// The type.
+        dtype: &'static str,
+        /// The largest of them by magnitude.
+        largest: f32,
+        /// The tensor that holds it.
+        tensor: String,
+    },
+    /// Something that is not to be replaced is in the place of an export.
+    #[error("{path} is there already", path = path.display())]
+    Exists {
+        /// The file, or the folder that is not empty.
+        path: PathBuf,
+    },
+    /// A file is named where only a folder will do.
+    #[error("{path} names a file; this format has several files and needs a folder", path = path.display())]
+    NeedsFolder {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file of weights is damaged or of another kind.
     #[error("{path}: not a readable file of weights ({reason}); download or export it again", path = path.display())]
     Checkpoint {

@@ -18,6 +18,7 @@
 //! - [`weights`]: checkpoints in any published naming, recognised; timm-named safetensors out.
 //! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
+//! - [`model`]: a transformer with its name, shape and images, opened and written.
 //! - [`export`]: models as timm, transformers and ONNX read them.
 //! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
 //! - [`frozen`]: features of a model that is not trained, by the shaders on a GPU.
@@ -57,6 +58,7 @@ pub mod loss;
 pub mod maps;
 #[cfg(not(target_family = "wasm"))]
 pub mod method;
+pub mod model;
 pub mod nullspace;
 #[cfg(not(target_family = "wasm"))]
 pub mod plant;
@@ -70,4 +72,6 @@ pub mod train;
 pub mod vit;
 pub mod weights;
 
+pub use device::Device;
 pub use error::{Error, Result};
+pub use model::Model;

@@ -4,23 +4,23 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use serde_json::{Value, json};
 
 use super::args::BenchArgs;
-use super::config::ModelSpec;
 use super::{models, session};
-use crate::device::{self, OpenDevice};
+use crate::device::Device;
 use crate::distill::{Distiller, Settings, Trainee};
 use crate::error::{Error, Result};
 use crate::method::{Distillation, Singer};
+use crate::model::ModelSpec;
 use crate::nullspace::{Basis, BasisKind, Selection, linearise};
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
-    let opened = device::open(&args.device)?;
-    let device = &opened.device;
+    let opened = Device::open(&args.device)?;
+    let device = opened.burn();
     if args.batch == 0 || args.runs == 0 {
         return Err(Error::config("--batch and --runs must be at least 1"));
     }
@@ -72,7 +72,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let peak = peak_memory_mib();
     let nullspace = nullspace_times(args.rank, args.runs)?;
     let report = json!({
-        "device": opened.name,
+        "device": opened.name(),
         "teacher": teacher_shape.arch,
         "student": student_shape.arch,
         "batch": args.batch,
@@ -91,16 +91,16 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
 }
 
 /// Times how long a checkpoint takes from its name to a model on the device.
-fn loading(weights: &Path, opened: &OpenDevice, runs: usize) -> Result<ExitCode> {
+fn loading(weights: &Path, opened: &Device, runs: usize) -> Result<ExitCode> {
     let mut arch = String::new();
     let seconds = timed(runs, || {
         let resolved = models::open(weights, None)?;
-        let model = models::build(&resolved, 0, &opened.device)?;
+        let model = models::build(&resolved, 0, opened.burn())?;
         arch = resolved.arch;
-        wait(&opened.device, Some(model.patch_embed.proj.weight.val().flatten(2, 3)))
+        wait(opened.burn(), Some(model.patch_embed.proj.weight.val().flatten(2, 3)))
     })?;
     let report = json!({
-        "device": opened.name,
+        "device": opened.name(),
         "model": arch,
         "runs": runs,
         "load_median_s": median(&seconds),
@@ -124,7 +124,7 @@ fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> 
 }
 
 /// Waits until the device has computed a tensor.
-fn wait(device: &Device, tensor: Option<Tensor<3>>) -> Result<()> {
+fn wait(device: &BurnDevice, tensor: Option<Tensor<3>>) -> Result<()> {
     tensor.map(|tensor| crate::readback::read(tensor.sum())).transpose()?;
     device.sync().map_err(|error| Error::gpu("waiting", &error.to_string()))
 }
@@ -154,7 +154,7 @@ fn nullspace_times(rank: usize, runs: usize) -> Result<Value> {
         num_heads: 16,
         ..VitConfig::default()
     };
-    let model = init_weights(config.build(&Device::flex())?, 4);
+    let model = init_weights(config.build(&BurnDevice::flex())?, 4);
     let matrix = linearise(&model.blocks[0]);
     let rank = rank.min(config.embed_dim);
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
@@ -163,7 +163,7 @@ fn nullspace_times(rank: usize, runs: usize) -> Result<Value> {
 }
 
 /// The device's rate for a plain 1024³ product, as the yardstick of a step.
-fn matmul_rate(device: &Device, runs: usize) -> Result<f64> {
+fn matmul_rate(device: &BurnDevice, runs: usize) -> Result<f64> {
     let side = 1024;
     let matrix = Tensor::<3>::random([1, side, side], Distribution::Default, device);
     let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))))?;

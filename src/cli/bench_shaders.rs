@@ -3,13 +3,12 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use serde_json::{Value, json};
 
 use super::args::BenchShadersArgs;
 use super::bench::median;
-use super::models::named;
-use crate::device::{self, OpenDevice};
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::frozen::FrozenVit;
 use crate::gpu::{
@@ -17,12 +16,13 @@ use crate::gpu::{
     PatchNorm, Recording, Slice, Tokens,
 };
 use crate::maps::{FeatureMaps, Palette};
+use crate::model::ModelSpec;
 use crate::refine::Adapter;
 use crate::vit::init_weights;
 
 pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
-    let opened = device::open(&args.device)?;
-    let Some(gpu) = &opened.gpu else {
+    let opened = Device::open(&args.device)?;
+    let Some(gpu) = opened.gpu() else {
         return Err(Error::config(
             "the shaders need a GPU: use --device gpu, or --device software for a software rasteriser",
         ));
@@ -38,14 +38,14 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
     let shaders = bench.shaders(args, copy)?;
     let forward = args.arch.as_ref().map(|arch| forward_against_burn(arch, args, &opened));
     let report = json!({
-        "device": opened.name,
+        "device": opened.name(),
         "tokens": [args.images, args.tokens, args.dim],
         "prefix": args.prefix,
         "rank": args.rank,
         "runs": args.runs,
         "copy_gb_per_s": copy / 1e9,
         "shaders": shaders,
-        "refine_against_burn": against_burn(args, &opened.device, &FeatureMaps::new(&opened))?,
+        "refine_against_burn": against_burn(args, opened.burn(), &FeatureMaps::new(&opened))?,
         "forward_against_burn": forward.transpose()?,
     });
     println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
@@ -191,7 +191,7 @@ impl Bench<'_> {
 
 /// The shader against the burn operations that it replaces, both from tensor to
 /// tensor, waiting for the device.
-fn against_burn(args: &BenchShadersArgs, device: &Device, maps: &FeatureMaps) -> Result<Value> {
+fn against_burn(args: &BenchShadersArgs, device: &BurnDevice, maps: &FeatureMaps) -> Result<Value> {
     let noise = Distribution::Normal(0.0, 1.0);
     let tokens = Tensor::<3>::random([args.images, args.tokens, args.dim], noise, device);
     let down = Tensor::<2>::random([args.dim, args.rank], noise, device);
@@ -205,16 +205,16 @@ fn against_burn(args: &BenchShadersArgs, device: &Device, maps: &FeatureMaps) ->
 }
 
 /// A model's last block by the shaders and by burn, with new weights.
-fn forward_against_burn(arch: &str, args: &BenchShadersArgs, opened: &OpenDevice) -> Result<Value> {
-    let config = named(arch, "--arch")?.config();
-    let model = init_weights(config.build(&opened.device)?, 4);
+fn forward_against_burn(arch: &str, args: &BenchShadersArgs, opened: &Device) -> Result<Value> {
+    let config = ModelSpec::named(arch).resolve()?.config;
+    let model = init_weights(config.build(opened.burn())?, 4);
     let [height, width] = config.img_size;
     let noise = Distribution::Normal(0.0, 1.0);
-    let image = Tensor::<4>::random([args.images, 3, height, width], noise, &opened.device);
+    let image = Tensor::<4>::random([args.images, 3, height, width], noise, opened.burn());
     let last = [config.depth - 1];
-    let burn = until_done(args, &opened.device, || Ok(model.intermediate(image.clone(), &last)))?;
+    let burn = until_done(args, opened.burn(), || Ok(model.intermediate(image.clone(), &last)))?;
     let frozen = FrozenVit::new(model.clone(), opened)?;
-    let shader = until_done(args, &opened.device, || frozen.intermediate(image.clone(), &last))?;
+    let shader = until_done(args, opened.burn(), || frozen.intermediate(image.clone(), &last))?;
     Ok(json!({
         "arch": arch,
         "images": args.images,
@@ -228,7 +228,7 @@ fn forward_against_burn(arch: &str, args: &BenchShadersArgs, opened: &OpenDevice
 /// count.
 fn until_done<T>(
     args: &BenchShadersArgs,
-    device: &Device,
+    device: &BurnDevice,
     work: impl Fn() -> Result<T>,
 ) -> Result<f64> {
     let mut seconds = Vec::new();

@@ -6,10 +6,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::data::{CropMode, Interpolation};
+use crate::data::{CropMode, Interpolation, Preprocess};
 use crate::distill::Settings;
 use crate::error::{Error, Result};
 use crate::method::{FitnetSettings, KdSettings, VitkdSettings};
+use crate::model::{ModelSpec, PreprocessOptions};
 use crate::train::{OptimizerSettings, Schedule};
 
 /// `singer distill`.
@@ -51,7 +52,7 @@ pub(super) struct PretrainConfig {
     pub(super) label_smoothing: f64,
 }
 
-/// As `device::open` takes it.
+/// As [`Device::open`](crate::Device::open) takes it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct DeviceName(pub(super) String);
 
@@ -84,40 +85,6 @@ pub(super) enum Precision {
     #[default]
     F32,
     F16,
-}
-
-/// A model: a timm name, weights, and departures from the published shape under
-/// timm's argument names.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(super) struct ModelSpec {
-    pub(super) arch: Option<String>,
-    pub(super) weights: Option<PathBuf>,
-    pub(super) img_size: Option<Side>,
-    pub(super) patch_size: Option<usize>,
-    pub(super) embed_dim: Option<usize>,
-    pub(super) depth: Option<usize>,
-    pub(super) num_heads: Option<usize>,
-    pub(super) mlp_ratio: Option<f64>,
-    pub(super) num_classes: Option<usize>,
-    pub(super) reg_tokens: Option<usize>,
-}
-
-/// One number for a square, or height and width.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub(super) enum Side {
-    Square(usize),
-    Sides([usize; 2]),
-}
-
-impl Side {
-    pub(super) fn sides(self) -> [usize; 2] {
-        match self {
-            Self::Square(side) => [side; 2],
-            Self::Sides(sides) => sides,
-        }
-    }
 }
 
 /// Images and how they become tensors.
@@ -154,6 +121,14 @@ impl Default for DataConfig {
             interpolation: None,
             max_unreadable: 0.01,
         }
+    }
+}
+
+impl DataConfig {
+    /// How images are prepared for a model whose own preparation is `own`.
+    pub(super) fn preprocess(&self, own: Preprocess) -> Result<Preprocess> {
+        let Self { crop_pct, crop_mode, interpolation, mean, std, .. } = *self;
+        PreprocessOptions { crop_pct, crop_mode, interpolation, mean, std }.over(own)
     }
 }
 

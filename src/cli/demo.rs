@@ -3,21 +3,21 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device as BurnDevice;
 
 use super::args::DemoArgs;
-use super::config::{DataConfig, DeviceName, DistillConfig, ModelSpec, TrainConfig};
-use super::distill::{Report, STUDENT, distill};
+use super::config::{DataConfig, DeviceName, DistillConfig, TrainConfig};
+use super::distill::{Report, distill};
 use super::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile, number, png};
-use super::models;
 use super::parts_file;
-use super::preprocessing::preprocess;
 use super::session;
 use crate::data::{ImageSet, Normalise, Split};
-use crate::device;
+use crate::device::Device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
+use crate::export::STUDENT;
 use crate::maps::FeatureMaps;
+use crate::model::{Model, ModelSpec};
 use crate::refine::patch_norms;
 use crate::train::Schedule;
 use crate::vit::Vit;
@@ -53,7 +53,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
     let config = DistillConfig {
         device: DeviceName(args.device.clone()),
         out: Some(out.clone()),
-        teacher: ModelSpec { weights: Some(teacher.clone()), ..ModelSpec::default() },
+        teacher: ModelSpec::weights(&teacher),
         student: ModelSpec {
             arch: Some("vit_tiny_patch16_224".into()),
             embed_dim: Some(64),
@@ -94,21 +94,18 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
 
 /// Norm maps of the last block: teacher, refined teacher, student.
 fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
-    let device = Device::flex();
-    let open = |file: &Path| -> Result<(Vit, models::Resolved)> {
-        let shape = models::open(file, None)?;
-        Ok((models::build(&shape, 0, &device)?, shape))
-    };
-    let (teacher, shape) = open(teacher_file)?;
-    let (student, _) = open(&report.folder.join(STUDENT))?;
+    let device = Device::cpu();
+    let model = Model::open(teacher_file, &device)?;
+    let student = Model::open(report.folder.join(STUDENT), &device)?;
+    let (teacher, student) = (model.vit(), student.vit());
     let last = teacher.depth() - 1;
-    let adapter = parts_file::open(&report.folder)?.adapter(last, &device)?;
+    let adapter = parts_file::open(&report.folder)?.adapter(last, device.burn())?;
 
-    let images = session::images(UNSEEN, Split::Val, session::scene_side(&shape.config))?;
-    let normalise = preprocess(&DataConfig::default(), &shape)?.normalise;
+    let images = session::images(UNSEEN, Split::Val, session::scene_side(model.config()))?;
+    let normalise = model.preprocess().normalise;
     let prefix = teacher.prefix_tokens();
-    let pictures = most_affected(&teacher, &images, normalise, &device)?;
-    let batch = tensor(&pictures, normalise, &device);
+    let pictures = most_affected(teacher, &images, normalise, device.burn())?;
+    let batch = normalise.batch(&pictures, device.burn())?;
     let raw = teacher.intermediate(batch.clone(), &[last]).remove(0);
     let refined = adapter.forward(raw.clone(), prefix);
     let mapped = *report.student_layers.last().unwrap_or(&(student.depth() - 1));
@@ -119,9 +116,9 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
         let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
         values.chunks(patches).map(<[f32]>::to_vec).collect::<Vec<_>>()
     });
-    let [height, width] = shape.config.grid();
+    let [height, width] = model.config().grid();
     let sheet = sheet(&pictures, &maps, [height, width]);
-    let maps = FeatureMaps::new(&device::open("cpu")?);
+    let maps = FeatureMaps::new(&device);
     write_atomically(path, &png(sheet.draw(&Painter::new(&maps))?)?)
 }
 
@@ -176,24 +173,14 @@ fn most_affected(
     teacher: &Vit,
     images: &ImageSet,
     normalise: Normalise,
-    device: &Device,
+    device: &BurnDevice,
 ) -> Result<Vec<image::RgbImage>> {
     let candidates = (0..CANDIDATES).map(|index| images.read(index));
     let candidates = candidates.collect::<Result<Vec<_>>>()?;
-    let batch = tensor(&candidates, normalise, device);
+    let batch = normalise.batch(&candidates, device)?;
     let tokens = teacher.intermediate(batch, &[teacher.depth() - 1]).remove(0);
     let largest = patch_norms(tokens, teacher.prefix_tokens()).max_dim(1).into_data();
     let mut ranked: Vec<(f32, image::RgbImage)> = largest.iter::<f32>().zip(candidates).collect();
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
     Ok(ranked.into_iter().take(SHOWN).map(|(_, image)| image).collect())
-}
-
-fn tensor(pictures: &[image::RgbImage], normalise: Normalise, device: &Device) -> Tensor<4> {
-    let mut pixels = Vec::new();
-    let (mut height, mut width) = (0, 0);
-    for picture in pictures {
-        (height, width) = (picture.height() as usize, picture.width() as usize);
-        normalise.append(picture, &mut pixels);
-    }
-    Tensor::from_data(TensorData::new(pixels, [pictures.len(), 3, height, width]), device)
 }

@@ -9,21 +9,20 @@ use serde_json::json;
 use super::args::DistillArgs;
 use super::config::{self, DistillConfig, MethodName, Override, Precision};
 use super::methods::{self, Measure, Models, Prepared};
-use super::models::{self, Resolved};
-use super::preprocessing::{self, preprocess};
+use super::models;
+use super::preprocessing::preprocess;
 use super::run_folder::RunFolder;
 use super::{parts_file, session, shapes};
 use crate::data::{ImageSet, Normalise, Split};
+use crate::device::Device;
 use crate::distill::{BasisReport, with_last_layer};
 use crate::error::{Error, Result};
 use crate::eval::{LayerNorms, accuracy, last_block_norms};
+use crate::export::STUDENT;
 use crate::method::{Distillation, Method};
+use crate::model::{Model, ResolvedModel};
 use crate::refine::NormSummary;
 use crate::train::{Record, RunSettings};
-use crate::{device, weights};
-
-/// Name of the student in a run's folder.
-pub(super) const STUDENT: &str = "student.safetensors";
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -110,7 +109,7 @@ impl Run<'_> {
     ) -> Result<Option<Report>> {
         let config = self.config;
         let teacher_shape = shapes::teacher(config)?;
-        let side = |shape: &Resolved| session::scene_side(&shape.config);
+        let side = |shape: &ResolvedModel| session::scene_side(&shape.config);
         // The number of classes decides on the student's head, and nothing else.
         let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
         let images = session::training_images(&config.data, side(&shape))?;
@@ -123,8 +122,8 @@ impl Run<'_> {
         let loader = session::loader(&config.data, &config.train, config.seed);
         let steps = session::steps(&config.train, images.len(), &loader)?;
 
-        let opened = device::open(&config.device.0)?;
-        let plain = &opened.device;
+        let opened = Device::open(&config.device.0)?;
+        let plain = opened.burn();
         let training = plain.clone().autodiff();
         let teacher = match (&teacher_shape, config.method) {
             (Some(shape), method) if method != MethodName::None => {
@@ -137,7 +136,7 @@ impl Run<'_> {
         let models = Models { teacher, student, config, grid, training: &training };
         let Prepared { method, model, bases, norms } = prepare(models)?;
         let task = Distillation { method, label_weight: config.label_weight };
-        if config.precision == Precision::F16 && !device::supports_f16(plain) {
+        if config.precision == Precision::F16 && !opened.supports_f16() {
             return Err(Error::Device {
                 wanted: config.device.0.clone(),
                 reason: "it has no half precision; use precision = \"f32\"".into(),
@@ -148,13 +147,13 @@ impl Run<'_> {
             config.out.as_deref(),
             self.resume,
             "distill",
-            &opened.name,
+            opened.name(),
             config.seed,
             config,
         )?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
-        announce(config.method, teacher_shape.as_ref(), &student_shape, &opened.name);
+        announce(config.method, teacher_shape.as_ref(), &student_shape, opened.name());
         announce_bases(&bases, task.method.student_layers());
 
         let settings = RunSettings {
@@ -204,9 +203,8 @@ impl Run<'_> {
         let student = task.method.student(&trained);
         let file = folder.path.join(STUDENT);
         // The student sees what the teacher saw, whatever its own name's weights do.
-        let notes = [preprocessing::note(&preprocess)];
-        let Resolved { arch, config: shape, .. } = &student_shape;
-        weights::save_with_notes(student, arch, shape, &notes, &file)?;
+        let ResolvedModel { arch, config: shape, .. } = student_shape.clone();
+        Model::from_parts(student.clone(), arch, shape, preprocess).save(&file)?;
         let knows = |set: &&ImageSet| set.classes().len() <= student_shape.config.num_classes;
         let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
         let (first, last) = ends.unzip();
@@ -229,7 +227,12 @@ impl Run<'_> {
     }
 }
 
-fn announce(method: MethodName, teacher: Option<&Resolved>, student: &Resolved, device: &str) {
+fn announce(
+    method: MethodName,
+    teacher: Option<&ResolvedModel>,
+    student: &ResolvedModel,
+    device: &str,
+) {
     match (method, teacher) {
         (MethodName::None, _) | (_, None) => {
             println!("training {} on labels alone, {device}", student.arch);
@@ -295,8 +298,8 @@ fn print_report(report: &Report, student: &str) {
 fn description(
     config: &DistillConfig,
     normalise: Normalise,
-    teacher: Option<&Resolved>,
-    student: &Resolved,
+    teacher: Option<&ResolvedModel>,
+    student: &ResolvedModel,
     steps: usize,
     parts: usize,
 ) -> String {

@@ -8,7 +8,7 @@ use super::config::DataConfig;
 use super::preprocessing::preprocess;
 use super::{models, session};
 use crate::data::Split;
-use crate::device;
+use crate::device::Device;
 use crate::error::Result;
 use crate::eval::{accuracy, class_features, knn_accuracy};
 
@@ -16,11 +16,11 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let mut model = models::open(&args.weights, args.arch.as_deref())?;
     let data = args.preprocess.over(DataConfig::default())?;
     let preprocess = preprocess(&data, &model)?;
-    let opened = device::open(&args.device)?;
+    let opened = Device::open(&args.device)?;
     if args.untrained {
-        model.weights = None;
+        model = model.without_weights();
     }
-    let vit = models::build(&model, 0, &opened.device)?;
+    let vit = models::build(&model, 0, opened.burn())?;
 
     let side = session::scene_side(&model.config);
     let train = session::images(&args.train, Split::Train, side)?;
@@ -29,12 +29,12 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let settings =
         session::eval_settings(&data, model.config.img_size, &preprocess, args.batch.max(1), limit);
 
-    let bank = class_features(&vit, &train, &settings, &opened.device)?;
-    let queries = class_features(&vit, &test, &settings, &opened.device)?;
-    let knn = knn_accuracy(&bank, &queries, &opened.device)?;
+    let bank = class_features(&vit, &train, &settings, opened.burn())?;
+    let queries = class_features(&vit, &test, &settings, opened.burn())?;
+    let knn = knn_accuracy(&bank, &queries, opened.burn())?;
     let has_head = model.config.num_classes == test.classes().len();
     let head = (has_head && !args.untrained)
-        .then(|| accuracy(&vit, &test, &settings, &opened.device))
+        .then(|| accuracy(&vit, &test, &settings, opened.burn()))
         .transpose()?;
 
     if args.json {
@@ -70,7 +70,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         bank.labels.len(),
         queries.labels.len(),
         preprocess.describe(),
-        opened.name
+        opened.name()
     );
     Ok(ExitCode::SUCCESS)
 }

@@ -12,7 +12,7 @@ use super::preprocessing::{PreprocessArgs, preprocess};
 use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
-use crate::device;
+use crate::device::Device;
 use crate::distill::{Settings, Weights};
 use crate::error::{Error, Result};
 use crate::method::{FitSettings, fit_adapters};
@@ -75,7 +75,7 @@ pub(super) struct FitArgs {
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let shape = models::open(&args.teacher, args.arch.as_deref())?;
-    let opened = device::open(&args.device)?;
+    let opened = Device::open(&args.device)?;
     let settings = FitSettings {
         method: Settings {
             layers: args.layers.clone(),
@@ -97,13 +97,13 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
         ));
     }
     settings.method.resolve_layers(shape.config.depth)?;
-    let teacher = models::build(&shape, 0, &opened.device)?;
+    let teacher = models::build(&shape, 0, opened.burn())?;
     let data = args.preprocess.over(DataConfig::default())?;
     let preprocess = preprocess(&data, &shape)?;
     let eval = session::eval_settings(&data, shape.config.img_size, &preprocess, 1, None);
     let side = session::scene_side(&shape.config);
     let images = session::images(&args.data, Split::Train, side)?;
-    let batches = session::batches(&images, args.limit, &eval, &opened.device)?;
+    let batches = session::batches(&images, args.limit, &eval, opened.burn())?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;

@@ -7,6 +7,18 @@ use crate::error::Error;
 pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Setting { setting, .. } => key(setting).map(|key| format!("set {key}")),
+        Error::Export { format, without_head, .. } => Some(match (*format, without_head) {
+            ("timm", _) => "name its architecture with --arch, or use --to onnx".into(),
+            ("ONNX", _) => "use --dtype f16 or f32".into(),
+            (_, true) => "leave the head out with --no-head, or use --to timm or --to onnx".into(),
+            (_, false) => "use --to timm or --to onnx".into(),
+        }),
+        Error::Overflow { .. } => Some("use another --dtype".into()),
+        Error::Exists { .. } => Some("choose another --out, or replace it with --force".into()),
+        Error::NeedsFolder { .. } => Some("give --out a folder".into()),
+        Error::Device { .. } => {
+            Some("choose one with --device; `singer devices` lists what there is".into())
+        }
         _ => None,
     }
 }

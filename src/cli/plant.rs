@@ -5,12 +5,12 @@ use serde_json::json;
 
 use super::args::PlantArgs;
 use super::config::DataConfig;
-use super::preprocessing::{self, preprocess};
+use super::preprocessing::preprocess;
 use super::{models, session};
 use crate::data::Split;
 use crate::error::{Error, Result};
+use crate::model::Model;
 use crate::plant::{PlantSettings, plant};
-use crate::weights;
 
 pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
@@ -33,8 +33,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         seed: args.seed,
     };
     let (vit, planted) = plant(vit, &batches, &settings)?;
-    let notes = [preprocessing::note(&preprocess)];
-    weights::save_with_notes(&vit, &model.arch, &model.config, &notes, &args.out)?;
+    Model::from_parts(vit, model.arch, model.config, preprocess).save(&args.out)?;
     println!(
         "hidden unit {} of block {} now writes a vector of norm {:.1} ({:.1} times the median patch norm) on {:.1} % of the patches; {:.0} % of those have less than the median pixel variance",
         planted.hidden_unit,

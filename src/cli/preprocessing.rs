@@ -1,16 +1,11 @@
-//! How a model's images are prepared: flags, else what its files say, else its
-//! preset.
-
-use std::path::Path;
+//! The flags on how a model's images are prepared.
 
 use clap::Args as ClapArgs;
 
 use super::config::DataConfig;
-use super::models::Resolved;
-use crate::data::{CropMode, Framing, Interpolation, Normalise, Preprocess};
+use crate::data::{CropMode, Interpolation, Preprocess};
 use crate::error::{Error, Result};
-use crate::vit::{Preset, preset};
-use crate::weights::{self, PREPROCESS_KEY};
+use crate::model::ResolvedModel;
 
 /// Everything about the preparation of images.
 #[derive(Debug, Clone, Default, ClapArgs)]
@@ -72,60 +67,8 @@ impl PixelArgs {
     }
 }
 
-/// How images are prepared for a model: the settings, else what its weights file
-/// says, what lies beside it, its preset, the default.
-pub(super) fn preprocess(data: &DataConfig, model: &Resolved) -> Result<Preprocess> {
-    let usual = preset(&model.arch).map(Preset::preprocess).unwrap_or_default();
-    let own = match &model.weights {
-        Some(path) => match stored(path)? {
-            Some(stored) => Some(stored),
-            None => Preprocess::beside(path, &model.arch, &usual)?,
-        },
-        None => None,
-    };
-    let own = own.unwrap_or_else(|| {
-        let (mean, std) = model.mean_std;
-        Preprocess { normalise: Normalise { mean, std }, ..usual }
-    });
-    overridden(data, own)
-}
-
-fn overridden(data: &DataConfig, own: Preprocess) -> Result<Preprocess> {
-    if data.crop_pct.is_some_and(|pct| !(pct > 0.0 && pct <= 1.0)) {
-        return Err(Error::config("crop_pct must lie between 0 and 1"));
-    }
-    let finite = data.mean.iter().chain(&data.std).flatten().all(|value| value.is_finite());
-    if !finite || data.std.iter().flatten().any(|&value| value <= 0.0) {
-        return Err(Error::config("mean and std must be finite, and std above 0"));
-    }
-    let mut preprocess = own;
-    preprocess.normalise.mean = data.mean.unwrap_or(own.normalise.mean);
-    preprocess.normalise.std = data.std.unwrap_or(own.normalise.std);
-    preprocess.interpolation = data.interpolation.unwrap_or(own.interpolation);
-    if data.crop_pct.is_some() || data.crop_mode.is_some() {
-        let (mode, pct) = match own.framing {
-            Framing::Timm { crop_mode, crop_pct } => (crop_mode, crop_pct),
-            Framing::Steps(_) => (CropMode::Center, 1.0),
-        };
-        preprocess.framing = Framing::Timm {
-            crop_mode: data.crop_mode.unwrap_or(mode),
-            crop_pct: data.crop_pct.unwrap_or(pct),
-        };
-    }
-    Ok(preprocess)
-}
-
-/// What [`note`] wrote into a weights file.
-fn stored(path: &Path) -> Result<Option<Preprocess>> {
-    let damaged = |error: serde_json::Error| Error::Checkpoint {
-        path: path.to_owned(),
-        reason: format!("its {PREPROCESS_KEY} entry is damaged: {error}"),
-    };
-    let Some(text) = weights::stored_note(path, PREPROCESS_KEY)? else { return Ok(None) };
-    serde_json::from_str(&text).map(Some).map_err(damaged)
-}
-
-/// The entry for a model whose images were prepared so.
-pub(super) fn note(preprocess: &Preprocess) -> (&'static str, String) {
-    (PREPROCESS_KEY, serde_json::to_string(preprocess).unwrap_or_default())
+/// How images are prepared for a model: by the settings, else as the model's own files
+/// say.
+pub(super) fn preprocess(data: &DataConfig, model: &ResolvedModel) -> Result<Preprocess> {
+    data.preprocess(model.preprocess()?)
 }

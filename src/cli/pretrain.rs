@@ -6,17 +6,17 @@ use serde_json::json;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override, PretrainConfig};
-use super::models::{self, Resolved};
-use super::preprocessing::{self, preprocess};
+use super::models;
+use super::preprocessing::preprocess;
 use super::run_folder::RunFolder;
 use super::session;
 use crate::data::{Normalise, Split};
+use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::eval;
+use crate::export::MODEL;
+use crate::model::{Model, ResolvedModel};
 use crate::train::{PretrainTask, RunSettings};
-use crate::{device, eval, weights};
-
-/// Name of the trained model in a run's folder.
-pub(super) const MODEL: &str = "model.safetensors";
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -56,15 +56,15 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         .map(|place| session::images(place, Split::Val, session::scene_side(&model.config)))
         .transpose()?;
 
-    let opened = device::open(&config.device.0)?;
-    let training = opened.device.clone().autodiff();
+    let opened = Device::open(&config.device.0)?;
+    let training = opened.autodiff();
     let start = models::build(&model, config.seed, &training)?;
     let parts = session::parts(config.train.threads, &opened);
     let mut folder = RunFolder::prepare(
         config.out.as_deref(),
         resume,
         "pretrain",
-        &opened.name,
+        opened.name(),
         config.seed,
         config,
     )?;
@@ -74,7 +74,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         model.arch,
         start.num_params() as f64 / 1e6,
         images.len(),
-        opened.name
+        opened.name()
     );
     let settings = RunSettings {
         out: folder.path.clone(),
@@ -96,13 +96,13 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
     let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
     let trained = trained.valid();
     let file = folder.path.join(MODEL);
-    let notes = [preprocessing::note(&preprocess)];
-    weights::save_with_notes(&trained, &model.arch, &model.config, &notes, &file)?;
+    Model::from_parts(trained.clone(), &model.arch, model.config.clone(), preprocess)
+        .save(&file)?;
     println!("wrote {}", file.display());
     if let Some(validation) = validation {
         let settings =
             session::eval_settings(&config.data, size, &preprocess, config.train.batch, None);
-        let accuracy = eval::accuracy(&trained, &validation, &settings, &opened.device)?;
+        let accuracy = eval::accuracy(&trained, &validation, &settings, opened.burn())?;
         folder.record("result", json!({ "val_accuracy": accuracy }))?;
         println!("validation accuracy {:.2} %", accuracy * 100.0);
     }
@@ -114,7 +114,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
 fn description(
     config: &PretrainConfig,
     normalise: Normalise,
-    model: &Resolved,
+    model: &ResolvedModel,
     steps: usize,
     parts: usize,
 ) -> String {

@@ -3,18 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
 
 use super::args::TrainArgs;
-use super::config::{DataConfig, ModelSpec, Override, TrainConfig};
+use super::config::{DataConfig, Override, TrainConfig};
 use super::console::Console;
 use crate::data::{
     ClassifySet, ImageSet, Loader, LoaderSettings, Normalise, Order, Preprocess, Split,
     TrainTransform, Transform, eval_crop,
 };
-use crate::device::OpenDevice;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval::EvalSettings;
+use crate::model::ModelSpec;
 use crate::train::{Outcome, Progress, Record, RunSettings, Task, train};
 use crate::vit::VitConfig;
 
@@ -103,7 +104,7 @@ pub(super) fn batches(
     images: &ImageSet,
     count: usize,
     eval: &EvalSettings,
-    device: &Device,
+    device: &BurnDevice,
 ) -> Result<Vec<Tensor<4>>> {
     let count = count.clamp(1, images.len());
     let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
@@ -195,8 +196,8 @@ pub(super) fn identity(data: &DataConfig, normalise: Normalise) -> serde_json::V
 }
 
 /// Parts that batches are split into: on the CPU one for each thread.
-pub(super) fn parts(threads: Option<usize>, opened: &OpenDevice) -> usize {
-    if !opened.is_cpu {
+pub(super) fn parts(threads: Option<usize>, opened: &Device) -> usize {
+    if !opened.is_cpu() {
         return 1;
     }
     threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from)).max(1)
@@ -210,7 +211,7 @@ pub(super) type Trained<M> = Option<(M, Option<(Record, Record)>)>;
 pub(super) fn train_shown<T: Task + Sync>(
     task: &T,
     model: T::Model,
-    device: &Device,
+    device: &BurnDevice,
     (images, transform, normalise): (ImageSet, Transform, Normalise),
     settings: &RunSettings,
     stop: &AtomicBool,

@@ -1,14 +1,15 @@
 //! The shapes of teacher and student that a distillation's settings ask for.
 
-use super::config::{DistillConfig, MethodName, Side};
-use super::models::{self, Resolved};
+use super::config::{DistillConfig, MethodName};
+use super::models;
 use super::session;
 use crate::distill::Distiller;
 use crate::error::{Error, Result};
 use crate::method::Kd;
+use crate::model::{ImageSize, ResolvedModel};
 
 /// The teacher's; none where the method needs none and none is given.
-pub(super) fn teacher(config: &DistillConfig) -> Result<Option<Resolved>> {
+pub(super) fn teacher(config: &DistillConfig) -> Result<Option<ResolvedModel>> {
     if config.teacher.weights.is_some() {
         return models::resolve(&config.teacher, "teacher").map(Some);
     }
@@ -24,13 +25,13 @@ pub(super) fn teacher(config: &DistillConfig) -> Result<Option<Resolved>> {
 /// student's patches follow the teacher's unless the settings say otherwise.
 pub(super) fn student(
     config: &DistillConfig,
-    teacher: Option<&Resolved>,
+    teacher: Option<&ResolvedModel>,
     classes: Option<usize>,
-) -> Result<Resolved> {
+) -> Result<ResolvedModel> {
     let head = classes.map(|classes| head(config, teacher, classes)).transpose()?;
     let mut spec = session::with_classes(&config.student, head.unwrap_or(0));
     if let (None, Some(teacher)) = (&spec.weights, teacher) {
-        spec.img_size = spec.img_size.or(Some(Side::Sides(teacher.config.img_size)));
+        spec.img_size = spec.img_size.or(Some(ImageSize::Sides(teacher.config.img_size)));
         spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
     }
     let student = models::resolve(&spec, "student")?;
@@ -43,14 +44,14 @@ pub(super) fn student(
         )));
     }
     if !matches!(config.method, MethodName::None | MethodName::Kd) {
-        let counts = |shape: &Resolved| (shape.config.prefix_tokens(), shape.config.patches());
+        let counts = |shape: &ResolvedModel| (shape.config.prefix_tokens(), shape.config.patches());
         Distiller::check_tokens(counts(teacher), counts(&student))?;
     }
     Ok(student)
 }
 
 /// Classes of the student's head; 0 where nothing trains one.
-fn head(config: &DistillConfig, teacher: Option<&Resolved>, classes: usize) -> Result<usize> {
+fn head(config: &DistillConfig, teacher: Option<&ResolvedModel>, classes: usize) -> Result<usize> {
     let weight = config.label_weight;
     if !(weight.is_finite() && weight >= 0.0) {
         return Err(Error::config(format!("label_weight is {weight}; it must be 0 or more")));

@@ -1,13 +1,14 @@
 //! From an image of any size to the pixels that a model takes: the random crop of
 //! training, the fixed crop of evaluation, and normalisation.
 
+use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
 use image::{Rgb, RgbImage};
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
 use super::resample::{Interpolation, MAX_PIXELS, resample};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// How an image becomes one of the model's size.
 #[derive(Debug, Clone, Copy)]
@@ -253,6 +254,33 @@ pub struct Normalise {
 }
 
 impl Normalise {
+    /// Images of one size as a tensor `[B, 3, H, W]`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where their sizes differ, or there is none.
+    pub fn batch<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a RgbImage>,
+        device: &BurnDevice,
+    ) -> Result<Tensor<4>> {
+        let mut pixels = Vec::new();
+        let mut count = 0;
+        let mut size = None;
+        for image in images {
+            let own = [image.height() as usize, image.width() as usize];
+            let [height, width] = *size.get_or_insert(own);
+            if own != [height, width] {
+                let sizes = format!("{height}x{width} and {}x{} pixels", own[0], own[1]);
+                return Err(Error::setting("images", sizes, "a batch must have one size"));
+            }
+            self.append(image, &mut pixels);
+            count += 1;
+        }
+        let [height, width] =
+            size.ok_or_else(|| Error::setting("images", "empty", "there must be at least one"))?;
+        Ok(Tensor::from_data(TensorData::new(pixels, [count, 3, height, width]), device))
+    }
+
     /// Appends an 8-bit image as `[3, H, W]`.
     pub fn append(&self, image: &RgbImage, out: &mut Vec<f32>) {
         for channel in 0..3 {

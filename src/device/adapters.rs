@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use burn::tensor::wgpu::WgpuBackend;
-use burn::tensor::{Device, DeviceKind};
+use burn::tensor::{Device as BurnDevice, DeviceKind};
 use serde::Serialize;
 
-use super::OpenDevice;
+use super::Device;
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 
@@ -60,82 +60,71 @@ pub fn adapters() -> Vec<AdapterReport> {
     reports
 }
 
-/// Opens a device by name: `auto` (the best GPU, else the CPU), `cpu`, `gpu`
-/// (an error where there is none), one of [`adapters`]' choices such as
-/// `gpu:1`, or `software` for a software rasteriser, which is never chosen
-/// unless named.
-///
-/// # Errors
-/// [`Error::Device`] for an unknown name or one that is not there.
-pub fn open(wanted: &str) -> Result<OpenDevice> {
-    if wanted == "cpu" {
-        return Ok(OpenDevice::cpu());
-    }
-    let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
-    if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
-        return Err(Error::Device {
-            wanted: wanted.into(),
-            reason: "unknown; use auto, cpu, gpu, gpu:N or software (`singer devices` lists them)"
-                .into(),
-        });
-    }
-    let reports = adapters();
-    let choice = match wanted {
-        "auto" | "gpu" => "gpu:0",
-        other => other,
-    };
-    match reports.iter().find(|report| report.choice == choice) {
-        Some(report) => start(report, wanted),
-        None if wanted == "auto" => Ok(OpenDevice::cpu()),
-        None => Err(Error::Device {
-            wanted: wanted.into(),
-            reason: if wanted == "software" {
-                "there is no software rasteriser; on Debian, install mesa-vulkan-drivers".into()
-            } else {
-                "there is no such GPU (`singer devices` lists what there is); use --device auto or cpu"
-                    .into()
-            },
-        }),
+impl Device {
+    /// Opens a device by name: `auto` (the best GPU, else the CPU), `cpu`, `gpu` (an
+    /// error where there is none), one of [`adapters`]' choices such as `gpu:1`, or
+    /// `software` for a software rasteriser, which `auto` and `gpu` never take.
+    ///
+    /// # Errors
+    /// [`Error::Device`] for an unknown name or a device that is not there.
+    pub fn open(wanted: &str) -> Result<Self> {
+        if wanted == "cpu" {
+            return Ok(Self::cpu());
+        }
+        let failed = |reason: &str| Error::Device { wanted: wanted.into(), reason: reason.into() };
+        let gpu_index = wanted.strip_prefix("gpu:").and_then(|index| index.parse::<usize>().ok());
+        if !matches!(wanted, "auto" | "gpu" | "software") && gpu_index.is_none() {
+            return Err(failed("not a device; known are auto, cpu, gpu, gpu:N and software"));
+        }
+        let reports = adapters();
+        let choice = match wanted {
+            "auto" | "gpu" => "gpu:0",
+            other => other,
+        };
+        match reports.iter().position(|report| report.choice == choice) {
+            Some(index) => start(&reports, index, wanted),
+            None if wanted == "auto" => Ok(Self::cpu()),
+            None if wanted == "software" => Err(failed(
+                "there is no software rasteriser; on Debian, install mesa-vulkan-drivers",
+            )),
+            None => Err(failed("there is no such GPU")),
+        }
     }
 }
 
-fn start(report: &AdapterReport, wanted: &str) -> Result<OpenDevice> {
-    let nth = |kind: &str| {
-        // Position among the adapters of the same kind, which is how burn counts.
-        adapters().iter().filter(|other| other.kind == kind).position(|other| other == report)
-    };
-    let index = nth(&report.kind).unwrap_or_default();
+/// Starts the adapter `reports[index]`.
+fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device> {
+    let report = &reports[index];
+    // burn counts the adapters of each kind.
+    let nth = reports[..index].iter().filter(|other| other.kind == report.kind).count();
     let kind = match report.kind.as_str() {
-        "discrete" => DeviceKind::DiscreteGpu(index),
-        "integrated" => DeviceKind::IntegratedGpu(index),
-        "virtual" => DeviceKind::VirtualGpu(index),
+        "discrete" => DeviceKind::DiscreteGpu(nth),
+        "integrated" => DeviceKind::IntegratedGpu(nth),
+        "virtual" => DeviceKind::VirtualGpu(nth),
         "software" => DeviceKind::Cpu,
         _ => DeviceKind::DefaultDevice,
     };
     // burn refuses to start the same adapter twice in a process.
-    static STARTED: Mutex<BTreeMap<String, (Device, Gpu)>> = Mutex::new(BTreeMap::new());
+    static STARTED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
     let mut started = STARTED.lock().unwrap_or_else(|poison| poison.into_inner());
-    let (device, gpu) = match started.get(&report.choice) {
-        Some(both) => both.clone(),
-        None => {
-            let api = match report.api.as_str() {
-                "Metal" => WgpuBackend::Metal,
-                "DX12" => WgpuBackend::Dx12,
-                _ => WgpuBackend::Vulkan,
-            };
-            let failed = |reason: String| Error::Device { wanted: wanted.into(), reason };
-            let (device, setup) = Device::wgpu_options()
-                .device_kind(kind)
-                .graphics_api(api)
-                .init_with_setup()
-                .map_err(|error| failed(error.to_string()))?;
-            let gpu = Gpu::new(setup.device, setup.queue)?;
-            started.insert(report.choice.clone(), (device.clone(), gpu.clone()));
-            (device, gpu)
-        }
+    if let Some(device) = started.get(&report.choice) {
+        return Ok(device.clone());
+    }
+    let api = match report.api.as_str() {
+        "Metal" => WgpuBackend::Metal,
+        "DX12" => WgpuBackend::Dx12,
+        _ => WgpuBackend::Vulkan,
     };
-    let name = format!("{} ({})", report.name, report.api);
-    Ok(OpenDevice { device, name, is_cpu: false, gpu: Some(gpu) })
+    let failed = |reason: String| Error::Device { wanted: wanted.into(), reason };
+    let (burn, setup) = BurnDevice::wgpu_options()
+        .device_kind(kind)
+        .graphics_api(api)
+        .init_with_setup()
+        .map_err(|error| failed(error.to_string()))?;
+    let gpu = Gpu::new(setup.device, setup.queue)?;
+    let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu);
+    started.insert(report.choice.clone(), device.clone());
+    Ok(device)
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {

@@ -1,4 +1,4 @@
-//! Choosing the device that computes.
+//! The device that computes: a GPU through wgpu, or the CPU.
 
 #[cfg(not(target_family = "wasm"))]
 mod adapters;
@@ -6,36 +6,70 @@ mod adapters;
 mod browser;
 
 #[cfg(not(target_family = "wasm"))]
-pub use adapters::{AdapterReport, adapters, open};
-#[cfg(target_family = "wasm")]
-pub use browser::open_webgpu;
+pub use adapters::{AdapterReport, adapters};
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::{DType, Device as BurnDevice, FloatDType};
 
 use crate::gpu::Gpu;
 
-/// A device ready for use.
+/// An open device: what burn's tensors and our shaders compute on. Clones are cheap and
+/// share the device.
+///
+/// ```
+/// let device = singer::Device::open("cpu")?;
+/// let ones = burn::tensor::Tensor::<2>::ones([2, 3], device.burn());
+/// assert!(device.is_cpu() && device.gpu().is_none());
+/// # assert_eq!(ones.dims(), [2, 3]);
+/// # Ok::<(), singer::Error>(())
+/// ```
 #[derive(Debug, Clone)]
-pub struct OpenDevice {
-    /// burn's handle, without autodiff.
-    pub device: Device,
-    /// What it is, for people.
-    pub name: String,
-    /// Whether it is the CPU backend.
-    pub is_cpu: bool,
-    /// The same GPU for our own shaders; none on the CPU backend.
-    pub gpu: Option<Gpu>,
+pub struct Device {
+    burn: BurnDevice,
+    name: String,
+    /// None on the CPU backend.
+    gpu: Option<Gpu>,
 }
 
-impl OpenDevice {
-    /// The CPU backend.
+impl Device {
+    /// The CPU.
     pub fn cpu() -> Self {
         let name = format!("CPU, {} threads", rayon::current_num_threads());
-        Self { device: Device::flex(), name, is_cpu: true, gpu: None }
+        Self { burn: BurnDevice::flex(), name, gpu: None }
     }
-}
 
-/// Whether half precision works on a device.
-pub fn supports_f16(device: &Device) -> bool {
-    device.supports_dtype(burn::tensor::DType::from(FloatDType::F16))
+    /// A GPU that burn has started.
+    fn on_gpu(burn: BurnDevice, name: String, gpu: Gpu) -> Self {
+        Self { burn, name, gpu: Some(gpu) }
+    }
+
+    /// Name, graphics API or number of threads, for people.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is the CPU.
+    pub fn is_cpu(&self) -> bool {
+        self.gpu.is_none()
+    }
+
+    /// The GPU for our own shaders; none on the CPU.
+    pub fn gpu(&self) -> Option<&Gpu> {
+        self.gpu.as_ref()
+    }
+
+    /// burn's handle, for tensors without gradients.
+    pub fn burn(&self) -> &BurnDevice {
+        &self.burn
+    }
+
+    /// burn's handle for what a training loop of your own trains: tensors on it record
+    /// the operations that gradients need.
+    pub fn autodiff(&self) -> BurnDevice {
+        self.burn.clone().autodiff()
+    }
+
+    /// Whether it computes in half precision.
+    pub fn supports_f16(&self) -> bool {
+        self.burn.supports_dtype(DType::from(FloatDType::F16))
+    }
 }

@@ -1,10 +1,10 @@
 use std::fmt::Write;
 
-use super::Subject;
+use super::Exporter;
 use super::transformers::Class;
 
 /// What a model card says of a model beyond its shape.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Card {
     /// One sentence on where the model comes from.
     pub origin: String,
@@ -21,10 +21,17 @@ pub struct Fact {
     pub value: String,
 }
 
+impl Default for Card {
+    /// Of weights of which nothing is known.
+    fn default() -> Self {
+        Self { origin: "Converted by singer.".into(), facts: Vec::new() }
+    }
+}
+
 impl Card {
     /// A card for the hub of a model that timm loads.
-    pub(super) fn timm(&self, subject: &Subject<'_>) -> String {
-        let head = subject.config.num_classes > 0;
+    pub(super) fn timm(&self, exporter: &Exporter<'_>) -> String {
+        let head = exporter.config.num_classes > 0;
         let answer = if head { "logits" } else { "pooled" };
         let shape = if head { "[1, classes]" } else { "[1, D]" };
         let code = format!(
@@ -42,11 +49,11 @@ with torch.no_grad():
     {answer} = model(image)  # {shape}"
         );
         let other = "For transformers, export the same weights with `singer export --to hf`.";
-        self.page(subject, "timm", &code, other)
+        self.page(exporter, "timm", &code, other)
     }
 
     /// A card for the hub of a model that transformers loads.
-    pub(super) fn transformers(&self, subject: &Subject<'_>, class: &Class<'_>) -> String {
+    pub(super) fn transformers(&self, exporter: &Exporter<'_>, class: &Class<'_>) -> String {
         let name = class.name;
         let extra = class.extra_argument.map(|extra| format!(", {extra}")).unwrap_or_default();
         let (field, shape) = class.answer;
@@ -67,15 +74,15 @@ with torch.no_grad():
         for note in &class.notes {
             let _ = write!(other, "\n\nNote on {name}: {note}.");
         }
-        self.page(subject, "transformers", &code, &other)
+        self.page(exporter, "transformers", &code, &other)
     }
 
-    fn page(&self, subject: &Subject<'_>, library: &str, code: &str, other: &str) -> String {
-        let Subject { arch, config, preprocessing, .. } = subject;
+    fn page(&self, exporter: &Exporter<'_>, library: &str, code: &str, other: &str) -> String {
+        let Exporter { arch, config, preprocessing, .. } = exporter;
         let head = config.num_classes > 0;
         let task = if head { "image-classification" } else { "image-feature-extraction" };
         let [height, width] = config.img_size;
-        let family = subject.preset().map_or("Vision Transformer", |p| p.family.title());
+        let family = exporter.preset().map_or("Vision Transformer", |p| p.family.title());
         let mut page = format!(
             "---
 library_name: {library}

@@ -1,30 +1,30 @@
 use std::io::{self, Write};
 
-use super::precision::{Precision, Rounding};
-use super::weights::Part;
+use super::dtype::{Rounding, WeightDtype};
+use super::tensors::LazyTensor;
 
 /// The files of one export.
 #[derive(Debug)]
-pub struct Package<'a> {
+pub(super) struct Package<'a> {
     /// In the order in which they are to be written: what says that the export
     /// is whole comes last.
-    pub files: Vec<ExportFile<'a>>,
+    pub(super) files: Vec<ExportFile<'a>>,
     /// What the user should know, a line each.
-    pub notes: Vec<String>,
+    pub(super) notes: Vec<String>,
 }
 
 /// A file by its name and contents, the weights among them not read yet.
 #[derive(Debug)]
-pub struct ExportFile<'a> {
+pub(super) struct ExportFile<'a> {
     /// Without a folder.
-    pub name: String,
+    pub(super) name: String,
     chunks: Vec<Chunk<'a>>,
 }
 
 #[derive(Debug)]
 enum Chunk<'a> {
     Bytes(Vec<u8>),
-    Tensor { name: String, part: Part<'a>, precision: Precision },
+    Tensor { name: String, part: LazyTensor<'a>, dtype: WeightDtype },
 }
 
 impl<'a> ExportFile<'a> {
@@ -42,15 +42,15 @@ impl<'a> ExportFile<'a> {
         self.chunks.push(Chunk::Bytes(bytes));
     }
 
-    pub(super) fn push_tensor(&mut self, name: &str, part: Part<'a>, precision: Precision) {
-        self.chunks.push(Chunk::Tensor { name: name.to_owned(), part, precision });
+    pub(super) fn push_tensor(&mut self, name: &str, part: LazyTensor<'a>, dtype: WeightDtype) {
+        self.chunks.push(Chunk::Tensor { name: name.to_owned(), part, dtype });
     }
 
     /// The file's length in bytes.
-    pub fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         let sizes = self.chunks.iter().map(|chunk| match chunk {
             Chunk::Bytes(bytes) => bytes.len() as u64,
-            Chunk::Tensor { part, precision, .. } => (part.count() * precision.size()) as u64,
+            Chunk::Tensor { part, dtype, .. } => (part.count() * dtype.size()) as u64,
         });
         sizes.sum()
     }
@@ -60,17 +60,17 @@ impl<'a> ExportFile<'a> {
     ///
     /// # Errors
     /// Those of `out`, and of a device that can no longer be read.
-    pub fn write(&self, out: &mut dyn Write, rounding: &mut Rounding) -> io::Result<()> {
+    pub(super) fn write(&self, out: &mut dyn Write, rounding: &mut Rounding) -> io::Result<()> {
         for chunk in &self.chunks {
             match chunk {
                 Chunk::Bytes(bytes) => out.write_all(bytes)?,
-                Chunk::Tensor { name, part, precision } => {
+                Chunk::Tensor { name, part, dtype } => {
                     let reason = |reason| io::Error::other(format!("{name}: {reason}"));
                     let values = part.values().map_err(reason)?;
                     if values.len() != part.count() {
                         return Err(reason(format!("has {} values", values.len())));
                     }
-                    out.write_all(&precision.encode(name, &values, rounding))?;
+                    out.write_all(&dtype.encode(name, &values, rounding))?;
                 }
             }
         }

@@ -1,90 +1,146 @@
 //! Models for other runtimes: timm, transformers and ONNX.
 //!
-//! Each form is a [`Package`]: named files as plain data, whose weights are read,
-//! laid out and rounded one tensor at a time while a file is written. Nothing
-//! here touches the disk.
+//! Each format is a package: named files as plain data, whose weights are read, laid out
+//! and rounded one tensor at a time while a file is written.
+//! [`Model::export_to`](crate::Model::export_to) is the way in.
 
 mod card;
+mod destination;
+mod dtype;
 mod file;
 mod onnx;
-mod precision;
-mod preprocessing;
+mod provenance;
 mod safetensors;
+mod tensors;
 mod timm;
+mod timm_preprocess;
 mod transformers;
-mod weights;
 
 pub use card::{Card, Fact};
-pub use file::{ExportFile, Package};
-pub use onnx::{OPSET, OnnxLayout};
-pub use precision::{Precision, Rounding};
-pub use preprocessing::Preprocessing;
+pub(crate) use destination::Destination;
+pub use dtype::WeightDtype;
+pub use provenance::Provenance;
+pub(crate) use provenance::{MODEL, STUDENT};
 
-use crate::error::Result;
+use std::path::{Path, PathBuf};
+
+use crate::data::Preprocess;
+use crate::error::{Error, Result};
 use crate::vit::{Preset, Vit, VitConfig, preset};
-use weights::Weights;
+use onnx::OnnxLayout;
+use tensors::ModelTensors;
+use timm_preprocess::TimmPreprocess;
 
-/// A model that is to leave.
-#[derive(Debug)]
-pub struct Subject<'a> {
-    /// The model's timm name.
-    pub arch: &'a str,
-    /// Its shape.
-    pub config: &'a VitConfig,
-    /// Its images.
-    pub preprocessing: Preprocessing,
-    weights: Weights,
+/// What is to read an exported model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Format {
+    /// timm: a folder for `timm.create_model("local-dir:DIR")` and the hub, with a model
+    /// card.
+    Timm,
+    /// transformers: the folder of the class that computes the same, for
+    /// `from_pretrained`, with a model card.
+    Transformers,
+    /// ONNX, opset 17: input `image` `[N, 3, H, W]`, normalised; outputs `features`
+    /// `[N, T, D]` (all tokens after the final norm), `pooled` `[N, D]` and, where there
+    /// is a head, `logits` `[N, classes]`; all f32.
+    Onnx,
 }
 
-impl<'a> Subject<'a> {
-    /// A model with its name and shape.
-    pub fn new(
+impl Format {
+    /// The format's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timm => "timm",
+            Self::Transformers => "transformers",
+            Self::Onnx => "ONNX",
+        }
+    }
+}
+
+/// Choices of an export.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ExportOptions {
+    /// Type of the weights.
+    pub dtype: WeightDtype,
+    /// Of ONNX: whether weights have a file of their own also below 2 GiB.
+    pub external_data: bool,
+    /// Whether files that are there may be replaced.
+    pub replace: bool,
+}
+
+/// What an export wrote.
+#[derive(Debug, Clone)]
+pub struct Exported {
+    /// Paths and sizes in bytes.
+    pub files: Vec<(PathBuf, u64)>,
+    /// How to load the model, and what to know of it, a line each.
+    pub notes: Vec<String>,
+    /// Values too small for the weights' type, which became zero.
+    pub vanished: usize,
+}
+
+/// A model to export.
+pub(crate) struct Exporter<'a> {
+    /// The model's timm name.
+    arch: &'a str,
+    /// Its shape.
+    config: &'a VitConfig,
+    /// Its images.
+    preprocessing: TimmPreprocess,
+    weights: ModelTensors,
+    /// Where it comes from.
+    card: &'a Card,
+}
+
+impl<'a> Exporter<'a> {
+    pub(crate) fn new(
         vit: &Vit,
         arch: &'a str,
         config: &'a VitConfig,
-        preprocessing: Preprocessing,
+        preprocess: &Preprocess,
+        card: &'a Card,
     ) -> Self {
-        Self { arch, config, preprocessing, weights: Weights::of(vit) }
+        let preprocessing = TimmPreprocess::of(preprocess, config.img_size);
+        Self { arch, config, preprocessing, weights: ModelTensors::of(vit), card }
     }
 
-    /// For timm: its folder layout (`local-dir:` and the hub), with a card.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where the name is not timm's or
-    /// timm has no argument for the shape's departure from it.
-    pub fn timm(&self, precision: Precision, card: &Card) -> Result<Package<'_>> {
-        timm::package(self, precision, card)
-    }
-
-    /// The Python call that makes the model in timm, without weights.
-    ///
-    /// # Errors
-    /// As [`Subject::timm`].
-    pub fn timm_call(&self) -> Result<String> {
-        timm::call(self)
-    }
-
-    /// For transformers: the class that computes the same, with a card.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where transformers has no such class.
-    pub fn transformers(&self, precision: Precision, card: &Card) -> Result<Package<'_>> {
-        transformers::package(self, precision, card)
-    }
-
-    /// For ONNX: input `image` `[N, 3, H, W]`, normalised; outputs `features`
-    /// `[N, T, D]` (all tokens after the final norm), `pooled` `[N, D]` and, where
-    /// there is a head, `logits` `[N, classes]`; all f32.
-    ///
-    /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for [`Precision::Bf16`].
-    pub fn onnx(&self, precision: Precision, layout: &OnnxLayout) -> Result<Package<'_>> {
-        onnx::package(self, precision, layout)
+    /// Writes all files of the format, or, where one fails, none of them.
+    pub(crate) fn write(
+        &self,
+        format: Format,
+        path: &Path,
+        options: &ExportOptions,
+    ) -> Result<Exported> {
+        let destination = Destination::of(format, path)?;
+        destination.check(options.replace)?;
+        let dtype = options.dtype;
+        let package = match format {
+            Format::Timm => timm::package(self, dtype),
+            Format::Transformers => transformers::package(self, dtype),
+            Format::Onnx => {
+                let layout =
+                    OnnxLayout { file: destination.onnx_file(), external: options.external_data };
+                onnx::package(self, dtype, &layout)
+            }
+        };
+        destination.write(package?, dtype)
     }
 
     /// The published model of this name, where there is one.
     fn preset(&self) -> Option<&'static Preset> {
         preset(self.arch)
+    }
+
+    /// The error of a format that lacks something.
+    fn refuse(&self, format: Format, reason: impl Into<String>) -> Error {
+        Error::Export {
+            arch: self.arch.into(),
+            format: format.name(),
+            reason: reason.into(),
+            without_head: false,
+        }
     }
 }
 

@@ -2,45 +2,40 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::card::Card;
+use super::dtype::WeightDtype;
 use super::file::{ExportFile, Package};
-use super::precision::Precision;
-use super::{Subject, decimal, safetensors};
-use crate::error::{Error, Result};
+use super::{Exporter, Format, decimal, safetensors};
+use crate::error::Result;
 use crate::vit::{Pooling, Positions, VitConfig, preset};
 use crate::weights::CONFIG_KEY;
 
-pub(super) fn package<'a>(
-    subject: &'a Subject<'_>,
-    precision: Precision,
-    card: &Card,
-) -> Result<Package<'a>> {
-    let arguments = Arguments::of(subject)?;
-    let weights = &subject.weights;
+pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Result<Package<'a>> {
+    let arguments = Arguments::of(exporter)?;
+    let weights = &exporter.weights;
     let tensors: BTreeMap<_, _> =
         weights.names().map(|name| (name.to_owned(), weights.copy(name))).collect();
-    let stored = json!((subject.arch, subject.config)).to_string();
+    let stored = json!((exporter.arch, exporter.config)).to_string();
     let metadata = [("format", "pt".to_owned()), (CONFIG_KEY, stored)];
-    let model = safetensors::file("model.safetensors", tensors, &metadata, precision);
-    let config = format!("{:#}\n", config(subject, &arguments));
+    let model = safetensors::file("model.safetensors", tensors, &metadata, dtype);
+    let config = format!("{:#}\n", config(exporter, &arguments));
     Ok(Package {
         files: vec![
             model,
-            ExportFile::text("README.md", card.timm(subject)),
+            ExportFile::text("README.md", exporter.card.timm(exporter)),
             ExportFile::text("config.json", config),
         ],
         notes: vec![
-            format!("without the folder, make the model with {}", call(subject)?),
+            format!("without the folder, make the model with {}", call(exporter)?),
             "load it with timm.create_model('local-dir:FOLDER', pretrained=True)".into(),
         ],
     })
 }
 
 /// `timm.create_model(...)` with the shape's departures from the name.
-pub(super) fn call(subject: &Subject<'_>) -> Result<String> {
-    let Arguments { architecture, departures } = Arguments::of(subject)?;
+pub(super) fn call(exporter: &Exporter<'_>) -> Result<String> {
+    let Arguments { architecture, departures } = Arguments::of(exporter)?;
     let mut text = format!("timm.create_model('{architecture}'");
-    let classes = json!(subject.config.num_classes);
+    let classes = json!(exporter.config.num_classes);
     for (name, value) in departures.iter().chain([(&"num_classes".to_owned(), &classes)]) {
         text += &format!(", {name}={}", python(value));
     }
@@ -66,15 +61,12 @@ struct Arguments {
 }
 
 impl Arguments {
-    fn of(subject: &Subject<'_>) -> Result<Self> {
-        let name = subject.arch.split('.').next().unwrap_or_default();
+    fn of(exporter: &Exporter<'_>) -> Result<Self> {
+        let name = exporter.arch.split('.').next().unwrap_or_default();
         let preset = preset(name).ok_or_else(|| {
-            Error::config(format!(
-                "`{}` is not a name of timm that is known here; give --arch, or use --to onnx",
-                subject.arch
-            ))
+            exporter.refuse(Format::Timm, "timm has no model of this name that is known here")
         })?;
-        let (ours, theirs) = (subject.config, preset.config());
+        let (ours, theirs) = (exporter.config, preset.config());
         let rotary = matches!(ours.positions, Positions::Rotary { .. });
         let mut departures = Map::new();
         let mut compare = |name: &str, ours: Value, theirs: Value| {
@@ -111,9 +103,10 @@ impl Arguments {
             ..ours.clone()
         };
         if told != *ours {
-            return Err(Error::config(format!(
-                "the model departs from {name} in its activation, norm epsilon, biases or kind of positions, for which timm has no plain argument; use --to onnx"
-            )));
+            let reason = format!(
+                "it departs from {name} in its activation, norm epsilon, biases or kind of positions, for which timm has no plain argument"
+            );
+            return Err(exporter.refuse(Format::Timm, reason));
         }
         Ok(Self { architecture: name.into(), departures })
     }
@@ -128,8 +121,8 @@ fn pool(pooling: Pooling) -> &'static str {
 }
 
 /// timm's `config.json`, as its `save_for_hf` writes it.
-fn config(subject: &Subject<'_>, arguments: &Arguments) -> Value {
-    let Subject { config, preprocessing, .. } = subject;
+fn config(exporter: &Exporter<'_>, arguments: &Arguments) -> Value {
+    let Exporter { config, preprocessing, .. } = exporter;
     let [height, width] = config.img_size;
     let learned = config.positions == Positions::Learned;
     let mut root = json!({
@@ -138,7 +131,7 @@ fn config(subject: &Subject<'_>, arguments: &Arguments) -> Value {
         "num_features": config.embed_dim,
         "global_pool": pool(config.pooling),
         "pretrained_cfg": {
-            "tag": subject.preset().and(subject.arch.split_once('.')).map_or("", |(_, tag)| tag),
+            "tag": exporter.preset().and(exporter.arch.split_once('.')).map_or("", |(_, tag)| tag),
             "custom_load": false,
             "input_size": [3, height, width],
             "fixed_input_size": learned,

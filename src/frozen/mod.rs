@@ -10,7 +10,7 @@ mod pass;
 
 use burn::tensor::{DType, Tensor};
 
-use crate::device::OpenDevice;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::{Attention, Gpu};
 use crate::vit::{Vit, VitConfig};
@@ -32,8 +32,8 @@ impl FrozenVit {
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost or out of memory.
-    pub fn new(vit: Vit, opened: &OpenDevice) -> Result<Self> {
-        let shaders = match &opened.gpu {
+    pub fn new(vit: Vit, device: &Device) -> Result<Self> {
+        let shaders = match device.gpu() {
             Some(gpu) if fits(&vit) => Some((gpu.clone(), LentVit::new(&vit, gpu)?)),
             _ => None,
         };
@@ -50,10 +50,10 @@ impl FrozenVit {
         file: &WeightsFile,
         arch: &str,
         config: &VitConfig,
-        opened: &OpenDevice,
+        device: &Device,
     ) -> Result<Self> {
-        let vit = file.load_as(arch, config, &opened.device, DType::F16)?;
-        let Self { vit, shaders, .. } = Self::new(vit, opened)?;
+        let vit = file.load_as(arch, config, device.burn(), DType::F16)?;
+        let Self { vit, shaders, .. } = Self::new(vit, device)?;
         match shaders {
             Some(_) => Ok(Self { vit, shaders, half: true }),
             None => Err(Error::config(
@@ -69,12 +69,12 @@ impl FrozenVit {
     /// As [`Vit::with_grid_async`].
     pub async fn with_grid_async(
         &self,
-        opened: &OpenDevice,
+        device: &Device,
         from: [usize; 2],
         to: [usize; 2],
     ) -> Result<Self> {
         let vit = self.vit.with_grid_async(from, to).await?;
-        Ok(Self { half: self.half, ..Self::new(vit, opened)? })
+        Ok(Self { half: self.half, ..Self::new(vit, device)? })
     }
 
     /// The model for burn's operations; none where its matrices are kept in half

@@ -25,7 +25,7 @@ pub use injection::{Drift, inject};
 pub use settings::Settings;
 pub use subjects::{LayerParts, Model, Picture, Subjects};
 
-use crate::device::OpenDevice;
+use crate::device::Device;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
@@ -34,7 +34,7 @@ use batches::batches;
 use norms::NormTable;
 use pass::Pass;
 
-/// Looks into `subjects`, which are on the plain device of `opened`, on
+/// Looks into `subjects`, which are on `device`, on
 /// `pictures`. Memory holds one batch's tokens of the inspected layers.
 ///
 /// # Errors
@@ -44,7 +44,7 @@ pub fn inspect(
     subjects: &Subjects,
     pictures: &[Picture],
     settings: &Settings,
-    opened: &OpenDevice,
+    device: &Device,
     maps: &FeatureMaps,
 ) -> Result<Findings> {
     subjects.check(settings, pictures)?;
@@ -53,11 +53,11 @@ pub fn inspect(
     let bases = settings.layers.iter().map(|&layer| reader(subjects, settings, layer));
     let bases = bases.collect::<Result<Vec<_>>>()?;
     let form =
-        |basis| settings.training_free.map(|share| TrainingFree::new(basis, share, &opened.device));
+        |basis| settings.training_free.map(|share| TrainingFree::new(basis, share, device.burn()));
     let mut pass = Pass {
         subjects,
         settings,
-        device: &opened.device,
+        device: device.burn(),
         maps,
         student_layers: subjects.student_layers(&settings.layers)?,
         closed_forms: bases.iter().map(|(_, basis)| form(basis)).collect(),
@@ -75,7 +75,7 @@ pub fn inspect(
         .chain(subjects.student.as_ref().map(|student| ("student", student)));
     Ok(Findings {
         models: models.map(|(role, model)| (role.to_owned(), model.name.clone())).collect(),
-        device: opened.name.clone(),
+        device: device.name().to_owned(),
         quantile: settings.quantile,
         layers: settings.layers.clone(),
         images: images.into_iter().map(|(_, findings)| findings).collect(),

@@ -3,10 +3,10 @@
 
 mod colouring;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Int, Tensor, TensorData};
 use image::RgbaImage;
 
-use crate::device::OpenDevice;
+use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
@@ -42,18 +42,18 @@ pub struct Outliers {
 /// need `device.sync()` on that thread first.
 #[derive(Debug, Clone)]
 pub struct FeatureMaps {
-    device: Device,
+    device: BurnDevice,
     gpu: Option<Gpu>,
 }
 
 impl FeatureMaps {
     /// For tensors of this device.
-    pub fn new(opened: &OpenDevice) -> Self {
-        Self { device: opened.device.clone(), gpu: opened.gpu.clone() }
+    pub fn new(device: &Device) -> Self {
+        Self { device: device.burn().clone(), gpu: device.gpu().cloned() }
     }
 
     /// Where the tensors must be.
-    pub fn device(&self) -> &Device {
+    pub fn device(&self) -> &BurnDevice {
         &self.device
     }
 

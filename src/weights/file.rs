@@ -92,7 +92,7 @@ impl WeightsFile {
     }
 
     /// The file, or its name where it is in memory.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.path
     }
 

@@ -3,7 +3,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use burn::store::{ApplyError, ModuleSnapshot, bridge, burn_pack};
-use burn::tensor::{DType, Device, Shape, TensorData};
+use burn::tensor::{DType, Device as BurnDevice, Shape, TensorData};
 use rayon::prelude::*;
 
 use super::WeightsFile;
@@ -20,7 +20,7 @@ const LISTED: usize = 8;
 /// # Errors
 /// As [`WeightsFile::open`] and [`WeightsFile::load`].
 #[cfg(not(target_family = "wasm"))]
-pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
+pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &BurnDevice) -> Result<Vit> {
     WeightsFile::open(path)?.load(arch, config, device)
 }
 
@@ -36,7 +36,7 @@ impl WeightsFile {
     /// [`Error::Naming`] for a file whose tensors have the names of no known ViT,
     /// [`Error::Mismatch`] for one of another architecture, with the names of the
     /// missing, unexpected and mis-shaped tensors.
-    pub fn load(&self, arch: &str, config: &VitConfig, device: &Device) -> Result<Vit> {
+    pub fn load(&self, arch: &str, config: &VitConfig, device: &BurnDevice) -> Result<Vit> {
         self.load_as(arch, config, device, DType::F32)
     }
 
@@ -46,7 +46,7 @@ impl WeightsFile {
         &self,
         arch: &str,
         config: &VitConfig,
-        device: &Device,
+        device: &BurnDevice,
         matrices: DType,
     ) -> Result<Vit> {
         let tensors = self.translate()?.tensors;

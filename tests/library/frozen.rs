@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{FloatDType, Tensor};
-use singer::device::{OpenDevice, open};
+use singer::Device;
 use singer::frozen::FrozenVit;
 use singer::readback::read;
 use singer::vit::{Vit, VitConfig};
@@ -18,10 +18,10 @@ fn teacher() -> (WeightsFile, String, VitConfig) {
     (WeightsFile::open(path).unwrap(), arch, config)
 }
 
-fn image(config: &VitConfig, batch: usize, opened: &OpenDevice) -> Tensor<4> {
+fn image(config: &VitConfig, batch: usize, opened: &Device) -> Tensor<4> {
     let [height, width] = config.img_size;
     let count = (batch * 3 * height * width) as i64;
-    let ramp = Tensor::arange(0..count, &opened.device).float() * 0.37;
+    let ramp = Tensor::arange(0..count, opened.burn()).float() * 0.37;
     ramp.sin().reshape([batch, 3, height, width])
 }
 
@@ -41,10 +41,10 @@ fn assert_alike(found: Vec<Tensor<3>>, wanted: Vec<Tensor<3>>, tolerance: f32) {
 
 #[test]
 fn frozen_features_equal_burns_for_batches_layers_and_other_grids() {
-    let (software, cpu) = (open("software").unwrap(), OpenDevice::cpu());
+    let (software, cpu) = (Device::open("software").unwrap(), Device::cpu());
     let (file, arch, config) = teacher();
-    let wanted = file.load(&arch, &config, &cpu.device).unwrap();
-    let found = FrozenVit::new(file.load(&arch, &config, &software.device).unwrap(), &software);
+    let wanted = file.load(&arch, &config, cpu.burn()).unwrap();
+    let found = FrozenVit::new(file.load(&arch, &config, software.burn()).unwrap(), &software);
     let found = found.unwrap();
     assert!(found.by_shaders());
     // In any order, more than once, and not up to the last block.
@@ -66,9 +66,9 @@ fn frozen_features_equal_burns_for_batches_layers_and_other_grids() {
 
 #[test]
 fn what_does_not_fit_a_frozen_model_is_refused() {
-    let software = open("software").unwrap();
+    let software = Device::open("software").unwrap();
     let (file, arch, config) = teacher();
-    let model = FrozenVit::new(file.load(&arch, &config, &software.device).unwrap(), &software);
+    let model = FrozenVit::new(file.load(&arch, &config, software.burn()).unwrap(), &software);
     let model = model.unwrap();
     let error = model.intermediate(image(&config, 1, &software), &[6]).unwrap_err();
     assert!(error.to_string().contains("no block 6: the model's are 0 to 5"), "{error}");
@@ -92,11 +92,11 @@ impl ModuleMapper for Rounded {
 
 #[test]
 fn matrices_in_half_precision_are_those_rounded_to_f16_and_computed_in_f32() {
-    let (software, cpu) = (open("software").unwrap(), OpenDevice::cpu());
+    let (software, cpu) = (Device::open("software").unwrap(), Device::cpu());
     let (file, arch, config) = teacher();
     let found = FrozenVit::load_half(&file, &arch, &config, &software).unwrap();
     assert!(found.full().is_none());
-    let mut rounded: Vit = file.load(&arch, &config, &cpu.device).unwrap();
+    let mut rounded: Vit = file.load(&arch, &config, cpu.burn()).unwrap();
     rounded.blocks = rounded.blocks.map(&mut Rounded);
     let layers = [0, 5];
     assert_alike(

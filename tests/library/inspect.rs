@@ -1,10 +1,10 @@
 use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Distribution, Tensor, TensorData};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
+use singer::Device;
 use singer::data::Normalise;
-use singer::device::{self, OpenDevice};
 use singer::inspect::{
     Drift, Findings, Injection, Map, MapKind, Model, Picture, Settings, Subjects, clipped, inject,
     inspect, masked,
@@ -30,7 +30,7 @@ fn config() -> VitConfig {
 }
 
 fn model(config: &VitConfig, seed: u64) -> Model {
-    let vit = init_weights(config.build(&Device::flex()).unwrap(), seed);
+    let vit = init_weights(config.build(&BurnDevice::flex()).unwrap(), seed);
     Model { name: "tiny".into(), vit, config: config.clone(), normalise: NORMALISE }
 }
 
@@ -67,8 +67,8 @@ fn settings() -> Settings {
     }
 }
 
-fn cpu() -> (OpenDevice, FeatureMaps) {
-    let opened = device::open("cpu").unwrap();
+fn cpu() -> (Device, FeatureMaps) {
+    let opened = Device::cpu();
     let maps = FeatureMaps::new(&opened);
     (opened, maps)
 }
@@ -102,7 +102,7 @@ fn findings_equal_what_the_models_give_image_by_image() {
         let mut pixels = Vec::new();
         NORMALISE.append(&picture.image, &mut pixels);
         let data = TensorData::new(pixels, [1, 3, image.size[0], image.size[1]]);
-        let input = Tensor::<4>::from_data(data, &Device::flex());
+        let input = Tensor::<4>::from_data(data, &BurnDevice::flex());
         let tokens = |model: &Model, layer: usize| {
             let vit = model.vit.with_grid(model.config.grid(), image.grid).unwrap();
             vit.intermediate(input.clone(), &[layer]).remove(0)
@@ -261,7 +261,7 @@ fn injected(vit: &Vit, layer: usize, before: &Tensor<3>, after: Tensor<3>) -> In
 
 #[test]
 fn unchanged_features_do_not_drift() {
-    let device = Device::flex();
+    let device = BurnDevice::flex();
     device.seed(2);
     let vit = model(&config(), 6).vit;
     let tokens = Tensor::<3>::random([3, 9, 8], Distribution::Normal(0.0, 2.0), &device);
@@ -291,7 +291,7 @@ fn idle_teacher() -> Vit {
 
 #[test]
 fn the_residual_stream_carries_a_known_change_to_the_head() {
-    let device = Device::flex();
+    let device = BurnDevice::flex();
     device.seed(3);
     let vit = idle_teacher();
     let tokens = Tensor::<3>::random([2, 9, 8], Distribution::Normal(0.0, 1.0), &device);
@@ -347,7 +347,7 @@ fn the_residual_stream_carries_a_known_change_to_the_head() {
 
 #[test]
 fn controls_touch_outliers_only() {
-    let device = Device::flex();
+    let device = BurnDevice::flex();
     device.seed(4);
     let (_, maps) = cpu();
     let tokens = Tensor::<3>::random([2, 11, 6], Distribution::Normal(0.0, 2.0), &device);

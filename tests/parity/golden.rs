@@ -22,7 +22,7 @@ macro_rules! on_both_devices {
 }
 
 pub fn device(name: &str) -> Device {
-    singer::device::open(name).unwrap_or_else(|error| panic!("{error}")).device
+    singer::Device::open(name).unwrap_or_else(|error| panic!("{error}")).burn().clone()
 }
 
 /// Where the reference implementation's tensors are.

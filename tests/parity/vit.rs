@@ -62,15 +62,15 @@ fn every_block_and_the_output_equal_timm(device: &Device) {
 
 #[test]
 fn a_frozen_model_by_shaders_equals_timm_in_every_block() {
-    let opened = singer::device::open("software").expect("software Vulkan must be installed");
+    let opened = singer::Device::open("software").expect("software Vulkan must be installed");
     let mut by_shaders = 0;
     for (name, json) in families() {
         let weights = Golden::open(&format!("vit/{name}"));
         let io = Golden::open(&format!("vit/{name}.io"));
-        let image = io.tensor::<4>("image", &opened.device);
+        let image = io.tensor::<4>("image", opened.burn());
         let [_, _, height, width] = image.dims();
         let config = vit_config(&weights, &json, [height, width]);
-        let model = load_vit(&format!("vit/{name}"), &config, &opened.device);
+        let model = load_vit(&format!("vit/{name}"), &config, opened.burn());
         let frozen = FrozenVit::new(model, &opened).unwrap();
         by_shaders += usize::from(frozen.by_shaders());
         let layers: Vec<usize> = (0..config.depth).collect();

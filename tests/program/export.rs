@@ -318,8 +318,12 @@ fn a_runs_folder_is_exported_with_its_statistics_and_its_numbers() {
         let processor: Value = serde_json::from_str(&text("preprocessor_config.json")).unwrap();
         assert_eq!(processor["image_mean"], json!([0.1, 0.2, 0.3]));
         let card = text("README.md");
-        for part in ["---\nlibrary_name: transformers", "singer distill", "kd loss", "| seed | 0 |"]
-        {
+        for part in [
+            "---\nlibrary_name: transformers",
+            "singer distill",
+            "kd, first and last step",
+            "| seed | 0 |",
+        ] {
             assert!(card.contains(part), "the card lacks {part}: {card}");
         }
         let private = folder.path().to_string_lossy().into_owned();
@@ -350,7 +354,7 @@ fn what_cannot_be_exported_is_one_line_with_the_mend() {
     );
     let file = folder.path().join("a file");
     fs::write(&file, "text").unwrap();
-    fail_with(&mut export(&weights, "timm", &file), &["a file is a file", "--out a folder"]);
+    fail_with(&mut export(&weights, "timm", &file), &["a file names a file", "--out a folder"]);
     fail_with(&mut export(&weights, "timm", &file.join("below")), &["a file"]);
     fail_with(&mut export(&weights, "hf", &folder.path().join("x.onnx")), &["several files"]);
     assert!(!out.exists());

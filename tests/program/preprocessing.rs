@@ -99,7 +99,7 @@ fn a_preparation_that_cannot_be_is_one_line_with_the_file_or_the_flag() {
     let (folder, teacher) = teacher();
     let file = bare(&teacher, folder.path().join("bare"));
     fail_with(&mut evaluate(&file, &["--crop-pct", "0"]), &["crop_pct", "between 0 and 1"]);
-    fail_with(&mut evaluate(&file, &["--std", "0,1,1"]), &["std above 0"]);
+    fail_with(&mut evaluate(&file, &["--std", "0,1,1"]), &["std is [0.0, 1.0, 1.0]", "above 0"]);
     fail_with(&mut evaluate(&file, &["--mean", "0.5"]), &["--mean", "R,G,B"]);
     let config = file.with_file_name("preprocessor_config.json");
     let name = "preprocessor_config.json";

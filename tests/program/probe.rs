@@ -251,3 +251,18 @@ fn faults_of_a_probe_are_named_before_anything_is_computed() {
     command.arg("--train").arg(&broken).arg("--test").arg(&broken);
     fail_with(&mut command, &["b/2.png: unreadable image"]);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn features_are_kept_in_the_xdg_cache_folder_without_a_home() {
+    let (folder, model) = teacher();
+    let cache = folder.path().join("xdg");
+    let mut command = singer();
+    command.env_remove("HOME").env("XDG_CACHE_HOME", &cache);
+    command.args(["probe", "classify"]).arg(&model).args(["--device", "cpu", "--no-knn"]);
+    command.args(["--train", "scenes:16", "--test", "scenes:100-108", "--epochs", "1"]);
+    let kept = cache.join("singer").join("features");
+    let outcome = succeed(&mut command);
+    assert!(outcome.stdout.contains(&kept.display().to_string()), "{}", outcome.stdout);
+    assert_eq!(fs::read_dir(&kept).unwrap().count(), 2, "one folder for each set");
+}

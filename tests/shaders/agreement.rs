@@ -29,7 +29,7 @@ fn batches() -> impl Iterator<Item = Batch> {
 fn patch_norms_agree_with_burn_and_f64_to_1e_5() {
     let (opened, maps) = software();
     for batch in batches() {
-        let tokens = batch.tensor(&opened.device);
+        let tokens = batch.tensor(opened.burn());
         let found = host(maps.norms(tokens.clone(), batch.prefix).unwrap());
         for (&found, wanted) in found.iter().zip(reference::norms(&batch)) {
             assert!((f64::from(found) - wanted).abs() <= 1e-5 * wanted, "{found} is not {wanted}");
@@ -51,16 +51,16 @@ fn refined_tokens_agree_with_burn_and_f64_to_1e_5() {
             };
             let (down, up) = (weights(100 + seed as u64), weights(200 + seed as u64));
             let tensor = |values: &[f32], shape: [usize; 2]| {
-                Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), &opened.device)
+                Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), opened.burn())
             };
             let (down_tensor, up_tensor) = (tensor(&down, [dim, rank]), tensor(&up, [rank, dim]));
-            let tokens = batch.tensor(&opened.device);
+            let tokens = batch.tensor(opened.burn());
             let found = maps
                 .refine(tokens.clone(), down_tensor.clone(), up_tensor.clone(), batch.prefix)
                 .unwrap();
             let found = host(found);
             let adapter =
-                Adapter::from_data(down_tensor.into_data(), up_tensor.into_data(), &opened.device);
+                Adapter::from_data(down_tensor.into_data(), up_tensor.into_data(), opened.burn());
             let burns = host(adapter.forward(tokens, batch.prefix));
             for (index, token) in batch.values.chunks(dim).enumerate() {
                 let part = index * dim..(index + 1) * dim;
@@ -96,7 +96,7 @@ fn quantiles_masks_and_counts_are_exact() {
         }
         let tensor = Tensor::<2>::from_data(
             TensorData::new(norms.clone(), [*images, *patches]),
-            &opened.device,
+            opened.burn(),
         );
         for q in [0.0, 0.25, 0.5, 0.9, 0.97, 0.999, 1.0] {
             let found = maps.outliers(tensor.clone(), q).unwrap();
@@ -137,7 +137,7 @@ fn quantiles_equal_the_reference_implementations() {
         let least = values.iter().copied().fold(0.0, f32::min);
         let shifted: Vec<f32> = values.iter().map(|value| value - least).collect();
         let count = shifted.len();
-        let tensor = Tensor::<2>::from_data(TensorData::new(shifted, [1, count]), &opened.device);
+        let tensor = Tensor::<2>::from_data(TensorData::new(shifted, [1, count]), opened.burn());
         let q = case["q"].as_f64().unwrap();
         let found = host(maps.outliers(tensor, q).unwrap().threshold)[0];
         let wanted = case["quantile"].as_f64().unwrap() as f32 - least;
@@ -151,7 +151,7 @@ fn cosine_maps_agree_with_f64_to_1e_5() {
     for (seed, batch) in batches().enumerate() {
         let marked: Vec<usize> =
             (0..batch.images).map(|i| pick(batch.patches(), (seed * 10 + i) as u64)).collect();
-        let tokens = batch.tensor(&opened.device);
+        let tokens = batch.tensor(opened.burn());
         let to = host(maps.cosine_to(tokens.clone(), &marked, batch.prefix).unwrap());
         let wanted = reference::each_patch(&batch, |image, patch| {
             reference::cosine(batch.patch(image, patch), batch.patch(image, marked[image]))
@@ -162,7 +162,7 @@ fn cosine_maps_agree_with_f64_to_1e_5() {
         // Against a map with another number of prefix tokens, and against itself.
         let shape = [batch.images, batch.patches() + 3, batch.dim, 3];
         let other = Batch::new(shape, 900 + seed as u64);
-        let other_tokens = other.tensor(&opened.device);
+        let other_tokens = other.tensor(opened.burn());
         let prefix = [batch.prefix, other.prefix];
         let between = host(maps.cosine_between(tokens.clone(), other_tokens, prefix).unwrap());
         let wanted = reference::each_patch(&batch, |image, patch| {
@@ -184,7 +184,7 @@ fn cosine_maps_agree_with_f64_to_1e_5() {
 fn gram_matrices_agree_with_burn_and_f64_to_1e_5() {
     let (opened, maps) = software();
     for batch in batches() {
-        let tokens = batch.tensor(&opened.device);
+        let tokens = batch.tensor(opened.burn());
         let found = host(maps.gram(tokens.clone(), batch.prefix).unwrap());
         assert_close("f64", &found, &reference::gram(&batch), 1e-5);
         let burns = widened(&host(loss::gram(tokens, batch.prefix)));
@@ -198,7 +198,7 @@ fn gram_distances_agree_with_burn_and_f64_to_1e_5() {
     for (seed, batch) in batches().enumerate() {
         let shape = [batch.images, batch.tokens, batch.dim, batch.prefix];
         let other = Batch::new(shape, 500 + seed as u64);
-        let (a, b) = (batch.tensor(&opened.device), other.tensor(&opened.device));
+        let (a, b) = (batch.tensor(opened.burn()), other.tensor(opened.burn()));
         let found = host(maps.gram_distance(a.clone(), b.clone(), batch.prefix).unwrap());
         let (of_a, of_b) = (reference::gram(&batch), reference::gram(&other));
         let size = batch.patches() * batch.patches();
@@ -223,10 +223,10 @@ fn gram_distances_agree_with_burn_and_f64_to_1e_5() {
 fn views_that_are_not_contiguous_are_read_right() {
     let (opened, maps) = software();
     let batch = Batch::new([2, 20, 24, 2], 7);
-    let tokens = batch.tensor(&opened.device);
+    let tokens = batch.tensor(opened.burn());
     // The same values as a view of memory in the order [B, D, T].
     let stored = tokens.clone().swap_dims(1, 2).into_data();
-    let turned = Tensor::<3>::from_data(stored, &opened.device).swap_dims(1, 2);
+    let turned = Tensor::<3>::from_data(stored, opened.burn()).swap_dims(1, 2);
     assert_eq!(host(maps.norms(turned, 2).unwrap()), host(maps.norms(tokens.clone(), 2).unwrap()));
     let cut = tokens.narrow(1, 5, 9);
     let found = host(maps.norms(cut, 0).unwrap());

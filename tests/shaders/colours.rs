@@ -40,7 +40,7 @@ fn pictures_equal_those_drawn_on_the_host() {
         let under = RgbaImage::from_fn(size[1] as u32, size[0] as u32, |x, y| {
             image::Rgba([(x * 3) as u8, (y * 5) as u8, (x * y) as u8, 255])
         });
-        let map = Tensor::<2>::from_data(TensorData::new(values.clone(), grid), &opened.device);
+        let map = Tensor::<2>::from_data(TensorData::new(values.clone(), grid), opened.burn());
         for colouring in colourings() {
             for under in [None, Some(&under)] {
                 let found = maps.picture(map.clone(), size, &colouring, under).unwrap();
@@ -57,7 +57,7 @@ fn the_largest_value_gets_the_last_colour_and_the_least_the_first() {
     let mut values = vec![1.0; 12];
     values[5] = 9.0;
     values[6] = -3.0;
-    let map = Tensor::<2>::from_data(TensorData::new(values, [3, 4]), &opened.device);
+    let map = Tensor::<2>::from_data(TensorData::new(values, [3, 4]), opened.burn());
     let picture = maps.picture(map, [30, 40], &Colouring::default(), None).unwrap();
     let table = Palette::Inferno.table();
     assert_eq!(picture.get_pixel(15, 15).0, table[255]);
@@ -68,7 +68,7 @@ fn the_largest_value_gets_the_last_colour_and_the_least_the_first() {
 fn what_is_not_finite_is_transparent() {
     let (opened, maps) = software();
     let map =
-        Tensor::<2>::from_data(TensorData::new(vec![f32::NAN, 1.0, 2.0], [1, 3]), &opened.device);
+        Tensor::<2>::from_data(TensorData::new(vec![f32::NAN, 1.0, 2.0], [1, 3]), opened.burn());
     let picture = maps.picture(map, [1, 3], &Colouring::default(), None).unwrap();
     assert_eq!(picture.get_pixel(0, 0).0, [0, 0, 0, 0]);
     assert_eq!(picture.get_pixel(1, 0).0[3], 255);

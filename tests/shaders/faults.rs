@@ -130,7 +130,7 @@ fn a_lost_device_is_an_error_and_no_hang() {
 #[test]
 fn shapes_that_do_not_fit_are_refused() {
     let (opened, maps) = software();
-    let device = &opened.device;
+    let device = opened.burn();
     let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, device);
     let weights = |shape: [usize; 2]| Tensor::<2>::zeros(shape, device);
     let refused = [
@@ -155,7 +155,7 @@ fn tensors_of_another_backend_or_of_a_graph_are_refused() {
     let (opened, maps) = software();
     let on_cpu = Tensor::<3>::zeros([1, 3, 4], &Device::flex());
     assert!(matches!(maps.norms(on_cpu, 1), Err(Error::Config(_))));
-    let tracked = Tensor::<3>::zeros([1, 3, 4], &opened.device.clone().autodiff());
+    let tracked = Tensor::<3>::zeros([1, 3, 4], &opened.autodiff());
     assert!(matches!(maps.norms(tracked, 1), Err(Error::Config(_))));
 }
 

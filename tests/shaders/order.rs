@@ -13,13 +13,13 @@ fn shaders_see_burns_pending_work_and_burn_sees_theirs() {
     let wanted: Vec<f64> = reference::norms(&batch).iter().map(|norm| 2.0 * (norm * 8.0)).collect();
     for _ in 0..30 {
         // Pending when the shader is asked for, and its memory free to be reused after.
-        let mut tokens = batch.tensor(&opened.device);
+        let mut tokens = batch.tensor(opened.burn());
         for _ in 0..3 {
             tokens = tokens * 2.0;
         }
         let norms = maps.norms(tokens.clone(), 1).unwrap();
         drop(tokens);
-        let overwrite = Tensor::<3>::ones([2, 50, 64], &opened.device) * 1e6;
+        let overwrite = Tensor::<3>::ones([2, 50, 64], opened.burn()) * 1e6;
         let found = host(norms.clone() + norms);
         drop(overwrite);
         assert_close("norms", &found, &wanted, 1e-5);
@@ -31,7 +31,7 @@ fn an_input_changed_in_place_afterwards_does_not_change_the_result() {
     let (opened, maps) = software();
     let batch = Batch::new([1, 300, 96, 0], 4);
     for _ in 0..20 {
-        let tokens = batch.tensor(&opened.device);
+        let tokens = batch.tensor(opened.burn());
         let norms = maps.norms(tokens.clone(), 0).unwrap();
         let changed = tokens.mul_scalar(3.0);
         assert_close("norms", &host(norms), &reference::norms(&batch), 1e-5);
@@ -43,7 +43,7 @@ fn an_input_changed_in_place_afterwards_does_not_change_the_result() {
 fn results_chain_from_shader_to_shader() {
     let (opened, maps) = software();
     let batch = Batch::new([3, 40, 32, 1], 5);
-    let norms = maps.norms(batch.tensor(&opened.device), 1).unwrap();
+    let norms = maps.norms(batch.tensor(opened.burn()), 1).unwrap();
     let outliers = maps.outliers(norms.clone(), 0.9).unwrap();
     let kept = norms * (outliers.mask.neg() + 1.0);
     let most = host(kept.max_dim(1));
@@ -57,7 +57,7 @@ fn tensors_of_another_thread_can_be_used_once_that_thread_has_synchronised() {
     let (opened, maps) = software();
     let batch = Batch::new([2, 30, 48, 0], 6);
     for _ in 0..10 {
-        let device = opened.device.clone();
+        let device = opened.burn().clone();
         let made = batch.clone();
         let tokens = std::thread::spawn(move || {
             let tokens = made.tensor(&device) * 4.0;
@@ -75,7 +75,7 @@ fn threads_at_work_at_once_do_not_disturb_each_other() {
     let (opened, maps) = software();
     std::thread::scope(|scope| {
         for seed in 0..4 {
-            let (maps, device) = (maps.clone(), opened.device.clone());
+            let (maps, device) = (maps.clone(), opened.burn().clone());
             scope.spawn(move || {
                 let batch = Batch::new([2, 60, 40, 1], 40 + seed);
                 for _ in 0..8 {

@@ -54,7 +54,7 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
 #[test]
 fn a_distillation_step_on_software_vulkan_equals_the_cpu_backends_to_1e_4() {
     let (opened, _) = software();
-    let (gpu_losses, gpu_values) = train(&opened.device);
+    let (gpu_losses, gpu_values) = train(opened.burn());
     let (cpu_losses, cpu_values) = train(&Device::flex());
     for (gpu, cpu) in gpu_losses.iter().zip(&cpu_losses) {
         assert!((gpu - cpu).abs() <= 1e-4 * cpu.abs(), "loss {gpu} on the GPU, {cpu} on the CPU");

@@ -1,14 +1,14 @@
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
-use singer::device::{self, OpenDevice};
+use singer::Device;
 use singer::gpu::Gpu;
 use singer::maps::FeatureMaps;
 
 /// The software rasteriser. Its absence is a failure, not a reason to skip.
-pub fn software() -> (OpenDevice, FeatureMaps) {
-    let opened = device::open("software").expect("software Vulkan must be installed");
+pub fn software() -> (Device, FeatureMaps) {
+    let opened = Device::open("software").expect("software Vulkan must be installed");
     let maps = FeatureMaps::new(&opened);
     (opened, maps)
 }
@@ -80,7 +80,7 @@ impl Batch {
         self.tokens - self.prefix
     }
 
-    pub fn tensor(&self, device: &Device) -> Tensor<3> {
+    pub fn tensor(&self, device: &BurnDevice) -> Tensor<3> {
         let shape = [self.images, self.tokens, self.dim];
         Tensor::from_data(TensorData::new(self.values.clone(), shape), device)
     }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::export::Precision;
+use crate::export::{Format, WeightDtype};
 
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "Examples:
@@ -46,6 +46,16 @@ pub(super) enum Form {
     Onnx,
 }
 
+impl Form {
+    pub(super) fn format(self) -> Format {
+        match self {
+            Self::Timm => Format::Timm,
+            Self::Hf => Format::Transformers,
+            Self::Onnx => Format::Onnx,
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Dtype {
     /// The weights' own bits
@@ -57,11 +67,11 @@ pub(super) enum Dtype {
 }
 
 impl Dtype {
-    pub(super) fn precision(self) -> Precision {
+    pub(super) fn dtype(self) -> WeightDtype {
         match self {
-            Self::F32 => Precision::F32,
-            Self::F16 => Precision::F16,
-            Self::Bf16 => Precision::Bf16,
+            Self::F32 => WeightDtype::F32,
+            Self::F16 => WeightDtype::F16,
+            Self::Bf16 => WeightDtype::Bf16,
         }
     }
 }

@@ -1,70 +1,42 @@
 //! `singer export`.
 
 mod args;
-mod origin;
-mod place;
 
 use std::process::ExitCode;
 
-use burn::tensor::Device;
-
 pub(super) use args::ExportArgs;
-use args::{Dtype, Form};
-use origin::Origin;
-use place::Place;
 
-use super::config::DataConfig;
 use super::models;
-use super::preprocessing::preprocess;
+use crate::device::Device;
 use crate::error::Result;
-use crate::export::{OnnxLayout, Preprocessing, Subject};
+use crate::export::{Destination, ExportOptions, Provenance};
 
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
-    let place = Place::of(&args.out, args.to == Form::Onnx)?;
-    place.check(args.force)?;
-    let origin = Origin::of(&args.weights)?;
-    let mut model = models::open(&origin.weights, args.arch.as_deref())?;
-    let mut vit = models::build(&model, 0, &Device::flex())?;
+    let format = args.to.format();
+    // Before the weights are fetched and read.
+    Destination::of(format, &args.out)?.check(args.force)?;
+    let origin = Provenance::of(&args.weights)?;
+    let resolved = models::open(&origin.weights, args.arch.as_deref())?;
+    models::say_assumed(&resolved);
+    let mut model = resolved.load(0, &Device::cpu())?.with_card(origin.card());
     if args.no_head {
-        vit.head = None;
-        model.config.num_classes = 0;
+        model = model.without_head();
     }
-    let preprocess = preprocess(&DataConfig::default(), &model)?;
-    let preprocessing = Preprocessing::of(&preprocess, model.config.img_size);
-    let subject = Subject::new(&vit, &model.arch, &model.config, preprocessing);
-    let precision = args.dtype.precision();
-    let card = origin.card();
-    let package = match args.to {
-        Form::Timm => subject.timm(precision, &card),
-        Form::Hf => subject.transformers(precision, &card),
-        Form::Onnx => {
-            let layout = OnnxLayout { file: place.onnx_file(), external: args.external_data };
-            subject.onnx(precision, &layout)
-        }
-    }?;
-    let written = place.write(&package, args.dtype)?;
-    for (path, bytes) in &written.files {
+    let dtype = args.dtype.dtype();
+    let options = ExportOptions { dtype, external_data: args.external_data, replace: args.force };
+    let exported = model.export_with(format, &args.out, &options)?;
+    for (path, bytes) in &exported.files {
         println!("wrote {} ({bytes} bytes)", path.display());
     }
-    for note in &package.notes {
+    for note in &exported.notes {
         println!("{note}");
     }
-    if written.vanished > 0 {
+    if exported.vanished > 0 {
         eprintln!(
             "singer: warning: {} values are too small for {} and became zero",
-            written.vanished,
-            args.dtype.name()
+            exported.vanished,
+            dtype.name()
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-impl Dtype {
-    fn name(self) -> &'static str {
-        match self {
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
 }

@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use super::session;
 use crate::data::Interpolation;
-use crate::device;
+use crate::device::Device;
 use crate::distill;
 use crate::error::{Error, Result};
 use crate::inspect::{Findings, Settings, inspect};
@@ -44,14 +44,14 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let framing = framing(args, &shape, seen.interpolation);
     let (pictures, left_out) = pictures::read(&args.images, framing, args.limit)?;
 
-    let opened = device::open(&args.device)?;
-    let subjects = shapes.load(args, &seen, run.as_ref(), &opened.device)?;
+    let opened = Device::open(&args.device)?;
+    let subjects = shapes.load(args, &seen, run.as_ref(), opened.burn())?;
     let run_layers = subjects.run.iter().map(|parts| parts.layer).collect();
     let settings = settings(args, run.as_ref(), run_layers, &shape);
     subjects.check(&settings, &pictures)?;
     make_folder(&args.out)?;
     let maps = FeatureMaps::new(&opened);
-    println!("looking at {} images, {}", pictures.len(), opened.name);
+    println!("looking at {} images, {}", pictures.len(), opened.name());
     let mut findings = inspect(&subjects, &pictures, &settings, &opened, &maps)?;
     findings.notes.extend(left_out);
     print_summary(&findings);

@@ -4,14 +4,15 @@ use burn::tensor::Device;
 use serde_json::Value;
 
 use super::args::InspectArgs;
-use crate::cli::config::{DataConfig, DistillConfig, MethodName, ModelSpec};
-use crate::cli::distill::STUDENT;
-use crate::cli::models::{self, Resolved};
+use crate::cli::config::{DataConfig, DistillConfig, MethodName};
+use crate::cli::models;
 use crate::cli::parts_file;
 use crate::cli::preprocessing::preprocess;
 use crate::data::{Normalise, Preprocess};
 use crate::error::{Error, Result};
+use crate::export::STUDENT;
 use crate::inspect::{LayerParts, Model, Subjects};
+use crate::model::{ModelSpec, ResolvedModel, locate};
 use crate::weights;
 
 /// What a `singer distill` run was set to do.
@@ -47,8 +48,8 @@ impl Run {
 
 /// The shapes of what is to be looked into; nothing is loaded yet.
 pub(super) struct Shapes {
-    pub(super) teacher: Resolved,
-    pub(super) student: Option<Resolved>,
+    pub(super) teacher: ResolvedModel,
+    pub(super) student: Option<ResolvedModel>,
 }
 
 impl Shapes {
@@ -107,11 +108,11 @@ fn shape(
     file: Option<&Path>,
     arch: Option<String>,
     of_run: ModelSpec,
-) -> Result<Resolved> {
+) -> Result<ResolvedModel> {
     let path = file.map(Path::to_owned).or_else(|| of_run.weights.clone()).ok_or_else(|| {
         Error::config(format!("no {role}: give --{role} (a file of weights, or hf-hub:OWNER/NAME)"))
     })?;
-    let path = models::locate(&path)?;
+    let path = locate(&path, true)?;
     if file.is_none() && !path.exists() {
         return Err(Error::config(format!(
             "{}, the run's {role}, is not there; give --{role} with its place",
@@ -127,7 +128,7 @@ fn shape(
     models::resolve(&spec, role)
 }
 
-fn model(shape: Resolved, normalise: Normalise, device: &Device) -> Result<Model> {
+fn model(shape: ResolvedModel, normalise: Normalise, device: &Device) -> Result<Model> {
     let vit = models::build(&shape, 0, device)?;
     Ok(Model { name: shape.arch, vit, config: shape.config, normalise })
 }

@@ -50,8 +50,8 @@ pub(super) struct ModelArgs {
     /// Threads that decode images; by default one for each core, at most 8
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,
-    /// Folder that features are kept in; by default `.cache/singer/features` in the
-    /// home folder
+    /// Folder that features are kept in; by default `singer/features` in the user's
+    /// cache folder
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub(super) cache: Option<PathBuf>,
     /// Keep no features: they go into the system's folder for temporary files while

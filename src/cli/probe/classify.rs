@@ -101,7 +101,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     let token = args.token.into();
     let rows = TokenRows { store: &train_store, token };
     let task = ClassTask { classes: classes.len(), labels: train.labels.clone() };
-    let device = &subject.opened.device;
+    let device = subject.opened.burn();
     let mut tried = Vec::new();
     let mut report = |progress| shown.fit(progress);
     if args.lr.len() > 1 {
@@ -158,7 +158,7 @@ fn score(
         let standing = score_classes(head, &other, &set.labels, &all, among)?;
         // Neighbours vote among all classes, so only the whole set is asked.
         let neighbours = (is_test && !args.no_knn)
-            .then(|| knn((rows, &train.labels), (&other, &set.labels), &subject.opened.device));
+            .then(|| knn((rows, &train.labels), (&other, &set.labels), subject.opened.burn()));
         scored.push(Scored {
             place: set.place.clone(),
             standing,

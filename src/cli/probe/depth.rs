@@ -65,7 +65,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
     let rows = PatchRows { store: &of_train.store, with_class: true };
     let all: Vec<usize> = (0..rows.len()).collect();
     let mut report = |progress| shown.fit(progress);
-    let head = fit(&rows, &all, &task, &settings, &subject.opened.device, &mut report)?;
+    let head = fit(&rows, &all, &task, &settings, subject.opened.burn(), &mut report)?;
     outcome.lap("fit");
 
     let task = DepthTask { set: test, places: &of_test.places, grid: of_test.grid, at, bins };

@@ -39,7 +39,7 @@ pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     let rows = PatchRows { store: &of_train.store, with_class: false };
     let all: Vec<usize> = (0..rows.len()).collect();
     let mut report = |progress| shown.fit(progress);
-    let head = fit(&rows, &all, &train_task, &settings, &subject.opened.device, &mut report)?;
+    let head = fit(&rows, &all, &train_task, &settings, subject.opened.burn(), &mut report)?;
     outcome.lap("fit");
 
     let test_task = SegmentTask { set: test, places: &of_test.places, grid: of_test.grid, at };

@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 use super::outcome::percent;
 use crate::cli::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile};
 use crate::data::VOID;
-use crate::device;
+use crate::device::Device;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 
@@ -74,7 +74,7 @@ fn draw<'a>(
     size: [usize; 2],
 ) -> Result<RgbImage> {
     let rows = rows.map(|tiles| SheetRow { heading: String::new(), tiles }).collect();
-    let maps = FeatureMaps::new(&device::open("cpu")?);
+    let maps = FeatureMaps::new(&Device::cpu());
     Sheet { title, notes: vec![note], rows, size }.draw(&Painter::new(&maps))
 }
 

@@ -4,21 +4,22 @@ use serde_json::{Value, json};
 
 use super::args::{FitArgs, ModelArgs, OptimizerArg};
 use crate::cli::config::DataConfig;
-use crate::cli::models::{self, Resolved};
+use crate::cli::models;
 use crate::cli::preprocessing::preprocess;
 use crate::cli::progress::Shown;
 use crate::data::{ImageSet, Preprocess};
-use crate::device::{self, OpenDevice};
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
+use crate::model::ResolvedModel;
+use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, default_cache, features};
 use crate::probe::{FeatureStore, FitSettings};
 use crate::train::OptimizerSettings;
 use crate::vit::Vit;
 
 /// The model that is probed, ready on its device.
 pub(super) struct Subject {
-    pub(super) model: Resolved,
-    pub(super) opened: OpenDevice,
+    pub(super) model: ResolvedModel,
+    pub(super) opened: Device,
     vit: Vit,
     key: ModelKey,
     preprocess: Preprocess,
@@ -32,17 +33,19 @@ pub(super) struct Subject {
 impl Subject {
     pub(super) fn open(args: &ModelArgs) -> Result<Self> {
         let mut model = models::open(&args.weights, args.arch.as_deref())?;
-        let opened = device::open(&args.device)?;
+        let opened = Device::open(&args.device)?;
         if args.untrained {
-            model.weights = None;
+            model = model.without_weights();
         }
-        let vit = models::build(&model, 0, &opened.device)?;
+        let vit = models::build(&model, 0, opened.burn())?;
         let key = ModelKey::new(&vit, &model.config)?;
         let data = DataConfig::default();
         let cache = match (&args.cache, args.no_cache) {
             (_, true) => None,
             (Some(folder), _) => Some(folder.clone()),
-            (None, _) => Some(default_cache()?),
+            (None, _) => Some(default_cache().ok_or_else(|| {
+                Error::config("the system has no folder for caches; use --cache DIR or --no-cache")
+            })?),
         };
         Ok(Self {
             preprocess: preprocess(&args.preprocess.over(data.clone())?, &model)?,
@@ -86,7 +89,7 @@ impl Subject {
         let mut report = |progress| shown.features(what, progress);
         let cache = self.cache.as_deref();
         let (store, _) =
-            features(model, images, &settings, cache, &self.opened.device, &mut report)?;
+            features(model, images, &settings, cache, self.opened.burn(), &mut report)?;
         Ok(store)
     }
 
@@ -94,29 +97,23 @@ impl Subject {
     pub(super) fn description(&self) -> Value {
         json!({
             "arch": self.model.arch,
-            "weights": self.model.weights,
+            "weights": self.model.weights(),
             "final_norm": self.final_norm,
             "precision": self.precision,
             "preprocess": self.preprocess,
-            "device": self.opened.name,
+            "device": self.opened.name(),
         })
     }
 
     /// Where the work was done and what it left behind.
     pub(super) fn note(&self) -> String {
         match &self.cache {
-            Some(folder) => format!("{}; features kept in {}", self.opened.name, folder.display()),
-            None => self.opened.name.clone(),
+            Some(folder) => {
+                format!("{}; features kept in {}", self.opened.name(), folder.display())
+            }
+            None => self.opened.name().to_owned(),
         }
     }
-}
-
-fn default_cache() -> Result<PathBuf> {
-    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty());
-    let home = home.ok_or_else(|| {
-        Error::config("there is no home folder to keep features in; use --cache DIR or --no-cache")
-    })?;
-    Ok(home.join(".cache").join("singer").join("features"))
 }
 
 /// What a probe takes where nothing is said.

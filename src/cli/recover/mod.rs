@@ -10,7 +10,7 @@ pub(super) use args::RecoverArgs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device as BurnDevice, Tensor};
 use serde::Serialize;
 
 use super::config::{DataConfig, MethodName};
@@ -21,6 +21,8 @@ use super::preprocessing::preprocess;
 use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
+use crate::device::Device;
+use crate::distill;
 use crate::distill::Weights;
 use crate::error::{Error, Result};
 use crate::method::{FitSettings, fit_adapters};
@@ -29,7 +31,6 @@ use crate::recover::{Recovery, Settings, measure};
 use crate::refine::Adapter;
 use crate::vit::Vit;
 use crate::weights::write_atomically;
-use crate::{device, distill};
 
 /// One planted teacher and what came back of its clean features.
 #[derive(Debug, Serialize)]
@@ -71,8 +72,8 @@ struct Report {
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let shape = models::open(&args.clean, args.arch.as_deref())?;
-    let opened = device::open(&args.device)?;
-    let plain = &opened.device;
+    let opened = Device::open(&args.device)?;
+    let plain = opened.burn();
     let mut clean = models::build(&shape, 0, plain)?;
     if let Some(block) = args.silence {
         let (model, unit) = silence(clean, block)?;
@@ -121,7 +122,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     };
     let mut report = Report {
         teacher: args.clean.display().to_string(),
-        device: opened.name.clone(),
+        device: opened.name().to_owned(),
         settings,
         fit: fit.clone(),
         fit_images: count(&fitted_on),
@@ -193,7 +194,7 @@ impl Work<'_> {
 }
 
 /// What a run of `singer distill` trained.
-fn adapters_of(folder: &Path, device: &Device) -> Result<Vec<(usize, Adapter)>> {
+fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Vec<(usize, Adapter)>> {
     let run = Run::open(folder)?;
     if run.config.method != MethodName::Singer {
         return Err(Error::data(

@@ -6,12 +6,14 @@ mod timm;
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
+use burn::tensor::{Device as BurnDevice, Tensor};
+use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
 pub use processor::{Edges, Steps};
 pub use timm::CropMode;
 
-use super::{EvalTransform, Interpolation, Normalise, Offset};
+use super::{EvalTransform, Interpolation, Normalise, Offset, eval_crop};
 use crate::error::{Error, Result};
 
 /// How images are prepared for a model, at whatever size it takes them.
@@ -125,6 +127,22 @@ impl Preprocess {
                 fill: [0; 3],
             },
         }
+    }
+
+    /// Images of any size, prepared for a model that takes `size` `[H, W]`:
+    /// `[B, 3, H, W]`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there is none, [`Error::Resize`].
+    pub fn batch<'a>(
+        &self,
+        images: impl IntoIterator<Item = &'a RgbImage>,
+        size: [usize; 2],
+        device: &BurnDevice,
+    ) -> Result<Tensor<4>> {
+        let transform = self.transform(size);
+        let images = images.into_iter().map(|image| eval_crop(image, &transform));
+        self.normalise.batch(&images.collect::<Result<Vec<_>>>()?, device)
     }
 
     /// In one line, for people.

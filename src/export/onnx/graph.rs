@@ -1,5 +1,5 @@
 use super::protobuf::Message;
-use crate::export::weights::Part;
+use crate::export::tensors::LazyTensor;
 
 /// A value of the graph by its name.
 pub(super) type Value = String;
@@ -28,8 +28,8 @@ impl Attribute {
 /// A constant of the graph.
 #[derive(Debug)]
 pub(super) enum Constant<'a> {
-    /// In the precision of the model.
-    Weight(Part<'a>),
+    /// In the type of the model's weights.
+    Weight(LazyTensor<'a>),
     /// A shape or an index, `[n]`, or one number where the rank is zero.
     Integers { values: Vec<i64>, scalar: bool },
 }
@@ -90,15 +90,15 @@ impl<'a> Graph<'a> {
     }
 
     /// A weight, under its name.
-    pub(super) fn weight(&mut self, name: &str, part: Part<'a>) -> Value {
+    pub(super) fn weight(&mut self, name: &str, part: LazyTensor<'a>) -> Value {
         self.constants.push((name.to_owned(), Constant::Weight(part)));
         name.to_owned()
     }
 
-    /// One number in the model's precision, shared by all that use its name.
+    /// One number in the type of the model's weights, shared by all that use its name.
     pub(super) fn scalar(&mut self, name: &str, value: f32) -> Value {
         if !self.has(name) {
-            self.weight(name, Part::new(Vec::new(), move || Ok(vec![value])));
+            self.weight(name, LazyTensor::new(Vec::new(), move || Ok(vec![value])));
         }
         name.to_owned()
     }

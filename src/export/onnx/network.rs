@@ -2,11 +2,11 @@
 //! appended; shapes and formulas are those of `crate::vit`.
 
 use super::graph::{Attribute, Graph, Value};
-use crate::export::Subject;
-use crate::export::weights::{Part, Weights};
+use crate::export::Exporter;
+use crate::export::tensors::{LazyTensor, ModelTensors};
 use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig, rotary_tables};
 
-/// What the graph computes, in the model's precision.
+/// What the graph computes, in the type of the model's weights.
 pub(super) struct Outputs {
     /// `[N, T, D]` after the final norm.
     pub(super) features: Value,
@@ -17,14 +17,14 @@ pub(super) struct Outputs {
 }
 
 /// Builds the graph from `image` `[N, 3, H, W]`.
-pub(super) fn build<'a>(graph: &mut Graph<'a>, subject: &'a Subject<'_>, image: &str) -> Outputs {
-    let mut network = Network { graph, weights: &subject.weights, config: subject.config };
+pub(super) fn build<'a>(graph: &mut Graph<'a>, exporter: &'a Exporter<'_>, image: &str) -> Outputs {
+    let mut network = Network { graph, weights: &exporter.weights, config: exporter.config };
     network.outputs(image)
 }
 
 struct Network<'g, 'a> {
     graph: &'g mut Graph<'a>,
-    weights: &'a Weights,
+    weights: &'a ModelTensors,
     config: &'a VitConfig,
 }
 
@@ -86,19 +86,19 @@ impl<'a> Network<'_, 'a> {
     }
 
     /// The learned positions of the prefix tokens or of the patches, `[1, n, D]`.
-    fn positions(&self, of_prefix: bool) -> Part<'a> {
+    fn positions(&self, of_prefix: bool) -> LazyTensor<'a> {
         let (config, weights) = (self.config, self.weights);
         let (dim, patches) = (config.embed_dim, config.patches());
         let prefix = if config.no_embed_class { 0 } else { config.prefix_tokens() };
         let rows = if of_prefix { 0..prefix } else { prefix..prefix + patches };
         let shape = vec![1, rows.len(), dim];
-        Part::new(shape, move || {
+        LazyTensor::new(shape, move || {
             Ok(weights.read("pos_embed")?[rows.start * dim..rows.end * dim].to_vec())
         })
     }
 
     /// Class and register tokens with their positions, `[1, R, D]`.
-    fn prefix(&self) -> Part<'a> {
+    fn prefix(&self) -> LazyTensor<'a> {
         let (config, weights) = (self.config, self.weights);
         let dim = config.embed_dim;
         let mut tokens = Vec::new();
@@ -109,7 +109,7 @@ impl<'a> Network<'_, 'a> {
                 tokens.push(weights.shaped(name, vec![count, dim]));
             }
         }
-        let tokens = Part::stacked(tokens).reshaped(vec![1, config.prefix_tokens(), dim]);
+        let tokens = LazyTensor::stacked(tokens).reshaped(vec![1, config.prefix_tokens(), dim]);
         match weights.has("pos_embed") && !config.no_embed_class {
             true => tokens.plus(self.positions(true)),
             false => tokens,
@@ -130,8 +130,8 @@ impl<'a> Network<'_, 'a> {
             values.extend(angles);
             Ok(values)
         };
-        let cos = Part::new(shape.clone(), move || table(false));
-        let sin = Part::new(shape, move || table(true));
+        let cos = LazyTensor::new(shape.clone(), move || table(false));
+        let sin = LazyTensor::new(shape, move || table(true));
         Some((self.graph.weight("rope.cos", cos), self.graph.weight("rope.sin", sin)))
     }
 
@@ -175,14 +175,14 @@ impl<'a> Network<'_, 'a> {
     }
 
     /// `[3 D]`, where any of queries, keys and values has a bias.
-    fn qkv_bias(&self, name: &str) -> Option<Part<'a>> {
+    fn qkv_bias(&self, name: &str) -> Option<LazyTensor<'a>> {
         let (weights, dim) = (self.weights, self.config.embed_dim);
         match self.config.qkv_bias {
             QkvBias::All => Some(weights.copy(&format!("{name}.qkv.bias"))),
             QkvBias::None => None,
-            QkvBias::QueryValue => Some(Part::stacked(vec![
+            QkvBias::QueryValue => Some(LazyTensor::stacked(vec![
                 weights.copy(&format!("{name}.q_bias")),
-                Part::zeros(vec![dim]),
+                LazyTensor::zeros(vec![dim]),
                 weights.copy(&format!("{name}.v_bias")),
             ])),
         }
@@ -331,10 +331,10 @@ impl<'a> Network<'_, 'a> {
 
     /// The query of the attention pool after its projection, `[1, heads, 1,
     /// head_dim]`: the same for every image.
-    fn pool_query(&self) -> Part<'a> {
+    fn pool_query(&self) -> LazyTensor<'a> {
         let (weights, config) = (self.weights, self.config);
         let (dim, heads) = (config.embed_dim, config.num_heads);
-        Part::new(vec![1, heads, 1, dim / heads], move || {
+        LazyTensor::new(vec![1, heads, 1, dim / heads], move || {
             let latent = weights.read("attn_pool.latent")?;
             let (matrix, bias) =
                 (weights.read("attn_pool.q.weight")?, weights.read("attn_pool.q.bias")?);

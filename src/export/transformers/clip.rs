@@ -2,25 +2,25 @@ use serde_json::json;
 
 use super::{Class, Names, head_refused, plain_blocks, reads_class_token, refused, shape, without};
 use crate::error::Result;
-use crate::export::Subject;
+use crate::export::Exporter;
 
 /// `CLIPVisionModel`, or `CLIPVisionModelWithProjection` of a model with a head,
 /// which is the projection into CLIP's joint space and has no bias there.
-pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
-    let model = subject.config;
+pub(super) fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
+    let model = exporter.config;
     let [height, width] = model.img_size;
-    without(subject, &plain_blocks(model))?;
+    without(exporter, &plain_blocks(model))?;
     let others = [
         (height != width, "images that are not square"),
         (!model.class_token || model.no_embed_class, "no class token or none with a position"),
     ];
-    without(subject, &others)?;
-    let weights = &subject.weights;
+    without(exporter, &others)?;
+    let weights = &exporter.weights;
     let head = model.num_classes > 0;
     if head {
-        let bias = weights.read("head.bias").map_err(|reason| refused(subject, &reason))?;
+        let bias = weights.read("head.bias").map_err(|reason| refused(exporter, &reason))?;
         if !reads_class_token(model) || bias.iter().any(|&value| value != 0.0) {
-            return Err(head_refused(subject, "a head that has biases or reads pooled patches"));
+            return Err(head_refused(exporter, "a head that has biases or reads pooled patches"));
         }
     }
     let mut config = shape(model, "clip_vision_model");
@@ -29,7 +29,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
     config.insert("projection_dim".into(), json!(outputs));
 
     let dim = model.embed_dim;
-    let mut names = Names::new(subject);
+    let mut names = Names::new(exporter);
     let tower = "vision_model";
     let embeddings = format!("{tower}.embeddings");
     names.put(format!("{embeddings}.class_embedding"), weights.shaped("cls_token", vec![dim]));

@@ -2,27 +2,27 @@ use serde_json::{Value, json};
 
 use super::{Class, Names, head_refused, labels, reads_class_token, refused, shape};
 use crate::error::Result;
-use crate::export::Subject;
-use crate::export::weights::Part;
+use crate::export::Exporter;
+use crate::export::tensors::LazyTensor;
 use crate::vit::{Activation, VitConfig};
 
 /// `Dinov2Model` or `Dinov2WithRegistersModel`, with `ForImageClassification` of a
 /// model with a head. DeiT III is the same with a class token that has no position.
-pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
-    let model = subject.config;
+pub(super) fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
+    let model = exporter.config;
     let [height, width] = model.img_size;
     if height != width {
-        return Err(refused(subject, "positions on a grid that is not square"));
+        return Err(refused(exporter, "positions on a grid that is not square"));
     }
     let head = model.num_classes > 0;
     if head && !reads_class_token(model) {
-        return Err(head_refused(subject, "a head on pooled patches"));
+        return Err(head_refused(exporter, "a head on pooled patches"));
     }
     let registers = model.reg_tokens > 0;
     let model_type = if registers { "dinov2_with_registers" } else { "dinov2" };
     let mut config = shape(model, model_type);
     let ratio =
-        mlp_ratio(model).ok_or_else(|| refused(subject, "MLPs whose width DINOv2 cannot have"))?;
+        mlp_ratio(model).ok_or_else(|| refused(exporter, "MLPs whose width DINOv2 cannot have"))?;
     config.insert("mlp_ratio".into(), json!(ratio));
     config.insert("use_swiglu_ffn".into(), json!(model.mlp == Activation::Swiglu));
     config.insert("qkv_bias".into(), json!(true));
@@ -37,13 +37,13 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
     }
 
     let prefix = if head { format!("{model_type}.") } else { String::new() };
-    let mut names = Names::new(subject);
+    let mut names = Names::new(exporter);
     let embeddings = format!("{prefix}embeddings");
-    names.put(format!("{embeddings}.cls_token"), subject.weights.copy("cls_token"));
+    names.put(format!("{embeddings}.cls_token"), exporter.weights.copy("cls_token"));
     names.put(format!("{embeddings}.position_embeddings"), names.token_positions());
     if registers {
         names.put(format!("{embeddings}.register_tokens"), names.registers());
-        let mask = Part::zeros(vec![1, model.embed_dim]);
+        let mask = LazyTensor::zeros(vec![1, model.embed_dim]);
         names.put(format!("{embeddings}.mask_token"), mask);
     }
     names.layer(&format!("{embeddings}.patch_embeddings.projection"), "patch_embed.proj");
@@ -63,7 +63,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
             names.layer(&format!("{to}.mlp.{to_layer}"), &format!("{from}.mlp.{layer}"));
         }
         for branch in [1, 2] {
-            let gain = subject.weights.copy(&format!("{from}.ls{branch}.gamma"));
+            let gain = exporter.weights.copy(&format!("{from}.ls{branch}.gamma"));
             names.put(format!("{to}.layer_scale{branch}.lambda1"), gain);
         }
     }
@@ -71,8 +71,8 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
     let mut notes = Vec::new();
     if head {
         labels(&mut config, model.num_classes);
-        names.put("classifier.weight".into(), padded_head(subject));
-        names.put("classifier.bias".into(), subject.weights.copy("head.bias"));
+        names.put("classifier.weight".into(), padded_head(exporter));
+        names.put("classifier.bias".into(), exporter.weights.copy("head.bias"));
         notes.push(
             "its classifier also reads the patches' mean, here with weights of zero".to_owned(),
         );
@@ -94,10 +94,10 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
 }
 
 /// `[classes, 2 D]`: the class reads the class token and the patches' mean.
-fn padded_head<'a>(subject: &'a Subject<'_>) -> Part<'a> {
-    let dim = subject.config.embed_dim;
-    let weights = &subject.weights;
-    Part::new(vec![subject.config.num_classes, 2 * dim], move || {
+fn padded_head<'a>(exporter: &'a Exporter<'_>) -> LazyTensor<'a> {
+    let dim = exporter.config.embed_dim;
+    let weights = &exporter.weights;
+    LazyTensor::new(vec![exporter.config.num_classes, 2 * dim], move || {
         let values = weights.read("head.weight")?;
         Ok(values.chunks(dim).flat_map(|row| [row, &vec![0.0; dim]].concat()).collect())
     })

@@ -2,22 +2,22 @@ use serde_json::json;
 
 use super::{Class, Names, head_refused, refused, shape};
 use crate::error::Result;
-use crate::export::Subject;
-use crate::export::weights::Part;
+use crate::export::Exporter;
+use crate::export::tensors::LazyTensor;
 use crate::vit::{Activation, QkvBias};
 
 /// `DINOv3ViTModel`, whose class token is its pooled output; timm's mean of the
 /// patches has no place in it.
-pub(super) fn class<'a>(subject: &'a Subject<'_>, temperature: f64) -> Result<Class<'a>> {
-    let model = subject.config;
+pub(super) fn class<'a>(exporter: &'a Exporter<'_>, temperature: f64) -> Result<Class<'a>> {
+    let model = exporter.config;
     if !model.class_token || model.pre_norm || model.init_values.is_none() {
         return Err(refused(
-            subject,
+            exporter,
             "rotary positions and no class token, no LayerScale or a norm before block 0",
         ));
     }
     if model.num_classes > 0 {
-        return Err(head_refused(subject, "rotary positions and a head"));
+        return Err(head_refused(exporter, "rotary positions and a head"));
     }
     let mut config = shape(model, "dinov3_vit");
     let gated = model.mlp == Activation::Swiglu;
@@ -35,13 +35,13 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>, temperature: f64) -> Result<Cl
     set("layerscale_value", json!(model.init_values.unwrap_or(1.0)));
     set("num_register_tokens", json!(model.reg_tokens));
 
-    let weights = &subject.weights;
+    let weights = &exporter.weights;
     let dim = model.embed_dim;
-    let mut names = Names::new(subject);
+    let mut names = Names::new(exporter);
     names.put("embeddings.cls_token".into(), weights.copy("cls_token"));
-    names.put("embeddings.mask_token".into(), Part::zeros(vec![1, 1, dim]));
+    names.put("embeddings.mask_token".into(), LazyTensor::zeros(vec![1, 1, dim]));
     let registers = match model.reg_tokens {
-        0 => Part::zeros(vec![1, 0, dim]),
+        0 => LazyTensor::zeros(vec![1, 0, dim]),
         _ => names.registers(),
     };
     names.put("embeddings.register_tokens".into(), registers);

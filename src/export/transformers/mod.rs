@@ -13,11 +13,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::card::Card;
+use super::dtype::WeightDtype;
 use super::file::{ExportFile, Package};
-use super::precision::Precision;
-use super::weights::{Part, Weights};
-use super::{Subject, safetensors};
+use super::tensors::{LazyTensor, ModelTensors};
+use super::{Exporter, Format, safetensors};
 use crate::error::{Error, Result};
 use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig};
 
@@ -26,7 +25,7 @@ pub(super) struct Class<'a> {
     /// As in `architectures`.
     pub(super) name: &'static str,
     pub(super) config: Map<String, Value>,
-    pub(super) tensors: BTreeMap<String, Part<'a>>,
+    pub(super) tensors: BTreeMap<String, LazyTensor<'a>>,
     /// What `from_pretrained` needs besides the folder.
     pub(super) extra_argument: Option<&'static str>,
     /// The output's field with the model's one answer and its shape.
@@ -36,17 +35,13 @@ pub(super) struct Class<'a> {
     pub(super) notes: Vec<String>,
 }
 
-pub(super) fn package<'a>(
-    subject: &'a Subject<'_>,
-    precision: Precision,
-    card: &Card,
-) -> Result<Package<'a>> {
-    let mut class = class(subject)?;
+pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Result<Package<'a>> {
+    let mut class = class(exporter)?;
     class.config.insert("architectures".into(), json!([class.name]));
-    class.config.insert("dtype".into(), json!(precision.torch_name()));
+    class.config.insert("dtype".into(), json!(dtype.torch_name()));
     let config = Value::Object(std::mem::take(&mut class.config));
-    let readme = card.transformers(subject, &class);
-    let preprocessor = preprocessor::config(subject, class.processor)?;
+    let readme = exporter.card.transformers(exporter, &class);
+    let preprocessor = preprocessor::config(exporter, class.processor)?;
     let metadata = [("format", "pt".to_owned())];
     let extra = class.extra_argument.map(|extra| format!(", {extra}")).unwrap_or_default();
     let call = format!("transformers.{}.from_pretrained('FOLDER'{extra})", class.name);
@@ -54,7 +49,7 @@ pub(super) fn package<'a>(
     notes.append(&mut class.notes);
     Ok(Package {
         files: vec![
-            safetensors::file("model.safetensors", class.tensors, &metadata, precision),
+            safetensors::file("model.safetensors", class.tensors, &metadata, dtype),
             ExportFile::text("README.md", readme),
             ExportFile::text("preprocessor_config.json", format!("{preprocessor:#}\n")),
             ExportFile::text("config.json", format!("{config:#}\n")),
@@ -64,40 +59,39 @@ pub(super) fn package<'a>(
 }
 
 /// Chosen by what the model computes, not by its name.
-fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
-    let config = subject.config;
+fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
+    let config = exporter.config;
     match config.positions {
-        Positions::Rotary { temperature } => dinov3::class(subject, temperature),
+        Positions::Rotary { temperature } => dinov3::class(exporter, temperature),
         Positions::Learned if config.qkv_bias != QkvBias::All => {
-            Err(refused(subject, "attention without all of its biases"))
+            Err(refused(exporter, "attention without all of its biases"))
         }
-        Positions::Learned if config.pre_norm => clip::class(subject),
-        Positions::Learned if !config.class_token => siglip::class(subject),
-        Positions::Learned if config.init_values.is_some() => dinov2::class(subject),
-        Positions::Learned => vit::class(subject),
+        Positions::Learned if config.pre_norm => clip::class(exporter),
+        Positions::Learned if !config.class_token => siglip::class(exporter),
+        Positions::Learned if config.init_values.is_some() => dinov2::class(exporter),
+        Positions::Learned => vit::class(exporter),
     }
 }
 
 /// The one error of models that transformers has no class for.
-fn refused(subject: &Subject<'_>, what: &str) -> Error {
-    let name = subject.arch;
-    Error::config(format!(
-        "transformers has no class for {name} with {what}: use --to timm or --to onnx"
-    ))
+fn refused(exporter: &Exporter<'_>, what: &str) -> Error {
+    exporter.refuse(Format::Transformers, format!("it has no class with {what}"))
 }
 
 /// The same for a head that the class does not have, which can be left out.
-fn head_refused(subject: &Subject<'_>, what: &str) -> Error {
-    let name = subject.arch;
-    Error::config(format!(
-        "transformers has no class for {name} with {what}: leave the head out with --no-head, or use --to timm or --to onnx"
-    ))
+fn head_refused(exporter: &Exporter<'_>, what: &str) -> Error {
+    match refused(exporter, what) {
+        Error::Export { arch, format, reason, .. } => {
+            Error::Export { arch, format, reason, without_head: true }
+        }
+        other => other,
+    }
 }
 
 /// An error for each trait that the model has and the class has not.
-fn without(subject: &Subject<'_>, traits: &[(bool, &str)]) -> Result<()> {
+fn without(exporter: &Exporter<'_>, traits: &[(bool, &str)]) -> Result<()> {
     match traits.iter().find(|(present, _)| *present) {
-        Some((_, what)) => Err(refused(subject, what)),
+        Some((_, what)) => Err(refused(exporter, what)),
         None => Ok(()),
     }
 }
@@ -151,17 +145,17 @@ fn labels(config: &mut Map<String, Value>, classes: usize) {
 
 /// The tensors of a class as they are collected from a model's.
 struct Names<'a> {
-    weights: &'a Weights,
+    weights: &'a ModelTensors,
     config: &'a VitConfig,
-    tensors: BTreeMap<String, Part<'a>>,
+    tensors: BTreeMap<String, LazyTensor<'a>>,
 }
 
 impl<'a> Names<'a> {
-    fn new(subject: &'a Subject<'_>) -> Self {
-        Self { weights: &subject.weights, config: subject.config, tensors: BTreeMap::new() }
+    fn new(exporter: &'a Exporter<'_>) -> Self {
+        Self { weights: &exporter.weights, config: exporter.config, tensors: BTreeMap::new() }
     }
 
-    fn put(&mut self, name: String, part: Part<'a>) {
+    fn put(&mut self, name: String, part: LazyTensor<'a>) {
         self.tensors.insert(name, part);
     }
 
@@ -192,15 +186,15 @@ impl<'a> Names<'a> {
 
     /// Positions of the class token and the patches, `[1, 1 + P, D]`: zero for a
     /// class token that has none, and those of registers left out.
-    fn token_positions(&self) -> Part<'a> {
+    fn token_positions(&self) -> LazyTensor<'a> {
         let (weights, dim, patches) = (self.weights, self.config.embed_dim, self.config.patches());
         let flat = |rows: usize| weights.shaped("pos_embed", vec![rows, dim]);
         if self.config.no_embed_class {
-            let parts = vec![Part::zeros(vec![1, dim]), flat(patches)];
-            return Part::stacked(parts).reshaped(vec![1, 1 + patches, dim]);
+            let parts = vec![LazyTensor::zeros(vec![1, dim]), flat(patches)];
+            return LazyTensor::stacked(parts).reshaped(vec![1, 1 + patches, dim]);
         }
         let registers = self.config.reg_tokens;
-        Part::new(vec![1, 1 + patches, dim], move || {
+        LazyTensor::new(vec![1, 1 + patches, dim], move || {
             let mut values = weights.read("pos_embed")?;
             values.drain(dim..(1 + registers) * dim);
             Ok(values)
@@ -208,14 +202,14 @@ impl<'a> Names<'a> {
     }
 
     /// Register tokens with their positions, where they have any, `[1, R, D]`.
-    fn registers(&self) -> Part<'a> {
+    fn registers(&self) -> LazyTensor<'a> {
         let (weights, dim) = (self.weights, self.config.embed_dim);
         let registers = self.config.reg_tokens;
         let tokens = weights.copy("reg_token");
         if self.config.no_embed_class || self.config.positions != Positions::Learned {
             return tokens;
         }
-        tokens.plus(Part::new(vec![1, registers, dim], move || {
+        tokens.plus(LazyTensor::new(vec![1, registers, dim], move || {
             Ok(weights.read("pos_embed")?[dim..(1 + registers) * dim].to_vec())
         }))
     }

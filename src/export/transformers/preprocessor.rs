@@ -1,22 +1,21 @@
 use serde_json::{Value, json};
 
 use crate::data::{CropMode, Interpolation};
-use crate::error::{Error, Result};
-use crate::export::{Subject, decimal};
+use crate::error::Result;
+use crate::export::{Exporter, Format, decimal};
 
 /// `preprocessor_config.json`: resize, centre crop of the model's size, values in
 /// 0..1, normalised.
-pub(super) fn config(subject: &Subject<'_>, processor: &str) -> Result<Value> {
-    let [height, width] = subject.config.img_size;
-    let preprocessing = &subject.preprocessing;
+pub(super) fn config(exporter: &Exporter<'_>, processor: &str) -> Result<Value> {
+    let [height, width] = exporter.config.img_size;
+    let preprocessing = &exporter.preprocessing;
     let [resized_height, resized_width] = preprocessing.resized([height, width]);
     let size = match preprocessing.crop_mode {
         CropMode::Center => json!({ "shortest_edge": resized_height.min(resized_width) }),
         CropMode::Squash => json!({ "height": resized_height, "width": resized_width }),
         CropMode::Border => {
-            return Err(Error::config(
-                "transformers' image processors cannot add borders as this model's preparation does; export to timm or onnx",
-            ));
+            let reason = "its image processors cannot add borders as this model's preparation does";
+            return Err(exporter.refuse(Format::Transformers, reason));
         }
     };
     Ok(json!({

@@ -2,32 +2,32 @@ use serde_json::{Value, json};
 
 use super::{Class, Names, head_refused, labels, plain_blocks, refused, shape, without};
 use crate::error::Result;
-use crate::export::Subject;
-use crate::export::weights::Part;
+use crate::export::Exporter;
+use crate::export::tensors::LazyTensor;
 use crate::vit::Pooling;
 
 /// `SiglipVisionModel`, or `SiglipForImageClassification` of a model with a head on
 /// the patches' mean.
-pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
-    let model = subject.config;
+pub(super) fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
+    let model = exporter.config;
     let [height, width] = model.img_size;
-    without(subject, &plain_blocks(model))?;
-    without(subject, &[(height != width, "images that are not square")])?;
+    without(exporter, &plain_blocks(model))?;
+    without(exporter, &[(height != width, "images that are not square")])?;
     let pooled = match model.pooling {
         Pooling::Attention => true,
         Pooling::Mean => false,
-        Pooling::Token => return Err(refused(subject, "no class token and no pooling")),
+        Pooling::Token => return Err(refused(exporter, "no class token and no pooling")),
     };
     let head = model.num_classes > 0;
     if head && pooled {
-        return Err(head_refused(subject, "a head on attention pooling"));
+        return Err(head_refused(exporter, "a head on attention pooling"));
     }
     let mut tower_config = shape(model, "siglip_vision_model");
     tower_config.insert("intermediate_size".into(), json!(model.hidden_dim()));
     tower_config.insert("vision_use_head".into(), json!(pooled));
 
-    let (weights, dim) = (&subject.weights, model.embed_dim);
-    let mut names = Names::new(subject);
+    let (weights, dim) = (&exporter.weights, model.embed_dim);
+    let mut names = Names::new(exporter);
     let tower = "vision_model";
     let embeddings = format!("{tower}.embeddings");
     let positions = weights.shaped("pos_embed", vec![model.patches(), dim]);
@@ -39,7 +39,7 @@ pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
         names.put(format!("{to}.probe"), weights.copy(&format!("{from}.latent")));
         for end in ["weight", "bias"] {
             let fused = ["q", "kv"].map(|part| weights.copy(&format!("{from}.{part}.{end}")));
-            let fused = Part::stacked(fused.into());
+            let fused = LazyTensor::stacked(fused.into());
             names.put(format!("{to}.attention.in_proj_{end}"), fused);
         }
         names.layer(&format!("{to}.attention.out_proj"), &format!("{from}.proj"));

@@ -2,23 +2,23 @@ use serde_json::json;
 
 use super::{Class, Names, head_refused, labels, plain_blocks, reads_class_token, shape, without};
 use crate::error::Result;
-use crate::export::Subject;
+use crate::export::Exporter;
 
 /// `ViTModel`, or `ViTForImageClassification` of a model with a head.
-pub(super) fn class<'a>(subject: &'a Subject<'_>) -> Result<Class<'a>> {
-    let model = subject.config;
-    without(subject, &plain_blocks(model))?;
+pub(super) fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
+    let model = exporter.config;
+    without(exporter, &plain_blocks(model))?;
     let head = model.num_classes > 0;
     if head && !reads_class_token(model) {
-        return Err(head_refused(subject, "a head on pooled patches"));
+        return Err(head_refused(exporter, "a head on pooled patches"));
     }
     let mut config = shape(model, "vit");
     config.insert("intermediate_size".into(), json!(model.hidden_dim()));
     config.insert("qkv_bias".into(), json!(true));
     let prefix = if head { "vit." } else { "" };
-    let mut names = Names::new(subject);
+    let mut names = Names::new(exporter);
     let embeddings = format!("{prefix}embeddings");
-    names.put(format!("{embeddings}.cls_token"), subject.weights.copy("cls_token"));
+    names.put(format!("{embeddings}.cls_token"), exporter.weights.copy("cls_token"));
     names.put(format!("{embeddings}.position_embeddings"), names.token_positions());
     names.layer(&format!("{embeddings}.patch_embeddings.projection"), "patch_embed.proj");
     for block in 0..model.depth {

@@ -8,3 +8,12 @@ mod store;
 pub use compute::{FeatureProgress, FeatureSettings, Precision, View, features};
 pub use key::ModelKey;
 pub use store::FeatureStore;
+
+use std::path::PathBuf;
+
+/// Where features are kept by default: `singer/features` in the user's cache folder, which
+/// is `$XDG_CACHE_HOME` or `~/.cache` on Linux, `~/Library/Caches` on macOS and
+/// `%LOCALAPPDATA%` on Windows. None where the system names no such folder.
+pub fn default_cache() -> Option<PathBuf> {
+    Some(dirs::cache_dir()?.join("singer").join("features"))
+}

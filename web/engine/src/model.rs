@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 
 use js_sys::Uint8Array;
 use serde::Serialize;
-use singer::data::{Normalise, Preprocess};
-use singer::device::OpenDevice;
+use singer::Device;
+use singer::data::Preprocess;
 use singer::frozen::FrozenVit;
-use singer::vit::{Preset, VitConfig, preset};
-use singer::weights::{PREPROCESS_KEY, WeightsFile};
+use singer::model::ResolvedModel;
+use singer::vit::VitConfig;
 
 use crate::error::{Fault, Result};
 
@@ -39,8 +39,8 @@ pub struct ModelInfo {
 }
 
 /// Bytes that a shader can bind at most.
-pub fn most_bound(opened: &OpenDevice) -> u64 {
-    match &opened.gpu {
+pub fn most_bound(device: &Device) -> u64 {
+    match device.gpu() {
         Some(gpu) => gpu.limits().max_storage_buffer_binding_size,
         None => u64::from(u32::MAX),
     }
@@ -65,18 +65,17 @@ impl Model {
     pub fn load(
         name: &str,
         bytes: Vec<u8>,
-        configs: &BTreeMap<String, String>,
+        configs: BTreeMap<String, String>,
         half: bool,
-        opened: &OpenDevice,
+        device: &Device,
     ) -> Result<Self> {
-        let file = WeightsFile::from_bytes(name, bytes)?;
-        let found = file.recognise(|config| configs.get(config).cloned())?;
-        let config = found.config;
+        let found = ResolvedModel::from_bytes(name, bytes, configs)?;
+        let config = found.config.clone();
         let parameters = config.num_params()?;
         let bytes = if half { 2 } else { 4 };
         let largest =
             bytes * (config.embed_dim * config.hidden_dim().max(3 * config.embed_dim)) as u64;
-        let most_bound = most_bound(opened);
+        let most_bound = most_bound(device);
         if largest > most_bound {
             let halved = !half && largest / 2 <= most_bound;
             let mend = if halved { ": keep it in half precision" } else { "" };
@@ -87,25 +86,10 @@ impl Model {
                 most_bound as f64 / 1e6
             )));
         }
-        let stored: Option<Preprocess> =
-            file.metadata().get(PREPROCESS_KEY).and_then(|text| serde_json::from_str(text).ok());
-        let usual = preset(&found.arch).map(Preset::preprocess).unwrap_or_default();
-        let preprocess = match stored {
-            Some(stored) => stored,
-            None => {
-                let text = |name: &str| Ok(configs.get(name).cloned());
-                Preprocess::of_configs(&found.arch, &usual, text)?.unwrap_or_else(|| {
-                    let (mean, std) = found.mean_std;
-                    Preprocess { normalise: Normalise { mean, std }, ..usual }
-                })
-            }
-        };
-        let vit = match half {
-            true => FrozenVit::load_half(&file, &found.arch, &config, opened)?,
-            false => FrozenVit::new(file.load(&found.arch, &config, &opened.device)?, opened)?,
-        };
+        let preprocess = found.preprocess()?;
+        let vit = found.frozen(half, device)?;
         let info = ModelInfo {
-            naming: found.naming,
+            naming: found.naming().unwrap_or_default(),
             depth: config.depth,
             width: config.embed_dim,
             patch: config.patch_size,
@@ -113,7 +97,7 @@ impl Model {
             prefix: config.prefix_tokens(),
             parameters,
             half,
-            assumed: found.assumed,
+            assumed: found.assumed().to_vec(),
             arch: found.arch,
         };
         Ok(Self { vit, config, preprocess, info })

@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 use image::RgbImage;
-use singer::device::OpenDevice;
+use singer::Device;
 use singer::distill::map_layers;
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
@@ -91,17 +91,17 @@ impl Seen {
         picture: RgbImage,
         teacher: &Model,
         student: Option<&Model>,
-        opened: &OpenDevice,
+        device: &Device,
     ) -> Result<(Self, Vec<Stage>)> {
         let patch = teacher.config.patch_size;
         let grid = [picture.height(), picture.width()].map(|side| side as usize / patch);
-        let timer = Timer::start("teacher", opened.gpu.as_ref())?;
-        let of_teacher = tokens(teacher, &picture, grid, opened).await?;
+        let timer = Timer::start("teacher", device.gpu())?;
+        let of_teacher = tokens(teacher, &picture, grid, device).await?;
         let mut stages = vec![timer.stop().await?];
         let mut of_student = None;
         if let Some(student) = student {
-            let timer = Timer::start("student", opened.gpu.as_ref())?;
-            of_student = Some(tokens(student, &picture, grid, opened).await?);
+            let timer = Timer::start("student", device.gpu())?;
+            of_student = Some(tokens(student, &picture, grid, device).await?);
             stages.push(timer.stop().await?);
         }
         Ok((Self { picture, grid, teacher: of_teacher, student: of_student }, stages))
@@ -205,7 +205,7 @@ async fn tokens(
     model: &Model,
     picture: &RgbImage,
     grid: [usize; 2],
-    opened: &OpenDevice,
+    device: &Device,
 ) -> Result<Tokens> {
     let config = &model.config;
     let count = grid[0] * grid[1] + config.prefix_tokens();
@@ -220,13 +220,10 @@ async fn tokens(
     }
     let regridded = match config.grid() == grid {
         true => None,
-        false => Some(model.vit.with_grid_async(opened, config.grid(), grid).await?),
+        false => Some(model.vit.with_grid_async(device, config.grid(), grid).await?),
     };
     let vit = regridded.as_ref().unwrap_or(&model.vit);
-    let [width, height] = [picture.width(), picture.height()].map(|side| side as usize);
-    let mut pixels = Vec::with_capacity(3 * width * height);
-    model.preprocess.normalise.append(picture, &mut pixels);
-    let image = Tensor::from_data(TensorData::new(pixels, [1, 3, height, width]), &opened.device);
+    let image = model.preprocess.normalise.batch([picture], device.burn())?;
     let layers: Vec<usize> = (0..vit.depth()).collect();
     let blocks = vit.intermediate(image, &layers)?;
     if let Some(last) = blocks.last() {

@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
+use singer::Device;
 use singer::data::{check_size, render};
-use singer::device::{OpenDevice, open_webgpu};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
 use singer::readback::read_async;
 use singer::refine::Adapter;
@@ -33,7 +33,7 @@ const SCENES: u64 = 2026;
 /// Calls must not overlap: await each before the next.
 #[wasm_bindgen]
 pub struct Singer {
-    opened: OpenDevice,
+    device: Device,
     /// None on the CPU.
     setup: Option<WgpuSetup>,
     /// Whether the GPU is a software rasteriser.
@@ -96,25 +96,25 @@ impl Singer {
         )]
         on_lost: Option<Function>,
     ) -> Result<Singer> {
-        let (opened, setup) = match prefer {
-            "cpu" => (OpenDevice::cpu(), None),
-            "webgpu" => open_webgpu().await.map(|(opened, setup)| (opened, Some(setup)))?,
-            "auto" => match open_webgpu().await {
-                Ok((opened, setup)) => (opened, Some(setup)),
-                Err(_) => (OpenDevice::cpu(), None),
+        let (device, setup) = match prefer {
+            "cpu" => (Device::cpu(), None),
+            "webgpu" => Device::open_webgpu().await.map(|(device, setup)| (device, Some(setup)))?,
+            "auto" => match Device::open_webgpu().await {
+                Ok((device, setup)) => (device, Some(setup)),
+                Err(_) => (Device::cpu(), None),
             },
             other => return Err(Fault::new(format!("{other}: open auto, webgpu or cpu"))),
         };
-        if let Some(gpu) = &opened.gpu {
+        if let Some(gpu) = device.gpu() {
             gpu.warm_up()?;
         }
         let watch = |setup: &WgpuSetup| Faults::watch(&setup.device, on_lost);
         let faults = setup.as_ref().map(watch).unwrap_or_default();
-        let maps = FeatureMaps::new(&opened);
+        let maps = FeatureMaps::new(&device);
         let is_software =
             |setup: &WgpuSetup| setup.adapter.get_info().device_type == wgpu::DeviceType::Cpu;
         Ok(Self {
-            opened,
+            device,
             software: setup.as_ref().is_some_and(is_software),
             setup,
             faults,
@@ -160,9 +160,9 @@ impl Singer {
     #[wasm_bindgen(unchecked_return_type = "DeviceInfo")]
     pub fn device(&self) -> Result<JsValue> {
         let object = Object::new();
-        set(&object, "backend", if self.opened.is_cpu { "cpu" } else { "webgpu" })?;
-        set(&object, "name", self.opened.name.as_str())?;
-        set(&object, "maxBindingBytes", most_bound(&self.opened) as f64)?;
+        set(&object, "backend", if self.device.is_cpu() { "cpu" } else { "webgpu" })?;
+        set(&object, "name", self.device.name())?;
+        set(&object, "maxBindingBytes", most_bound(&self.device) as f64)?;
         set(&object, "lost", self.faults.lost().map_or(JsValue::NULL, JsValue::from))?;
         Ok(object.into())
     }
@@ -232,7 +232,7 @@ impl Singer {
         let mut adapters = BTreeMap::new();
         let mut rank = 0;
         for layer in file.layers()? {
-            let adapter = file.adapter(layer, &self.opened.device)?;
+            let adapter = file.adapter(layer, self.device.burn())?;
             let of = adapter.down.dims();
             if layer >= depth || of[0] != width {
                 return Err(Fault::new(format!(
@@ -272,7 +272,7 @@ impl Singer {
         self.check_attention(&picture)?;
         let mut times = vec![timer.stop().await?];
         let (seen, stages) =
-            Seen::new(picture, teacher, self.student.as_ref(), &self.opened).await?;
+            Seen::new(picture, teacher, self.student.as_ref(), &self.device).await?;
         self.faults.check()?;
         times.extend(stages);
         let object = Object::new();
@@ -301,7 +301,7 @@ impl Singer {
         }
         let seen = self.seen.as_ref().ok_or_else(no_image)?;
         let wanted = Wanted { layer, quantile, strength };
-        let timer = Timer::start("maps", self.opened.gpu.as_ref())?;
+        let timer = Timer::start("maps", self.device.gpu())?;
         let view = seen.view(wanted, &self.adapters, &self.maps).await?;
         let time = timer.stop().await?;
         self.faults.check()?;
@@ -393,7 +393,7 @@ impl Singer {
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
         let images: Vec<RgbImage> =
             images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
-        let fit = Fit::new(teacher, &images, settings, &self.opened.device).await?;
+        let fit = Fit::new(teacher, &images, settings, self.device.burn()).await?;
         self.adapters = fit.adapters();
         self.fit = Some(fit);
         self.faults.check()
@@ -435,8 +435,8 @@ impl Singer {
         let configs = from_value("configs", configs)?;
         let storage: Option<Storage> =
             storage.map(|storage| from_value("storage", storage)).transpose()?;
-        let half = storage.is_some_and(|storage| storage.half) && !self.opened.is_cpu;
-        Model::load(name, bytes_of(name, bytes)?, &configs, half, &self.opened)
+        let half = storage.is_some_and(|storage| storage.half) && !self.device.is_cpu();
+        Model::load(name, bytes_of(name, bytes)?, configs, half, &self.device)
     }
 
     /// Refuses a picture whose attention weights the device cannot bind, where burn
@@ -449,7 +449,7 @@ impl Singer {
             let patches = (picture.width() / patch) as u64 * (picture.height() / patch) as u64;
             let tokens = patches + config.prefix_tokens() as u64;
             let needed = 4 * tokens * tokens * config.num_heads as u64;
-            let limit = most_bound(&self.opened);
+            let limit = most_bound(&self.device);
             if needed > limit {
                 return Err(Fault::new(format!(
                     "the attention of {tokens} tokens takes {} MB, and this device binds {} MB at most: choose a smaller input",

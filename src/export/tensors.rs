@@ -8,15 +8,15 @@ use crate::vit::Vit;
 
 /// A model's tensors under timm's names and in PyTorch's layout, each read from
 /// its device when asked for.
-pub(super) struct Weights(BTreeMap<String, burn_pack::Tensor>);
+pub(super) struct ModelTensors(BTreeMap<String, burn_pack::Tensor>);
 
-impl Debug for Weights {
+impl Debug for ModelTensors {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()
     }
 }
 
-impl Weights {
+impl ModelTensors {
     pub(super) fn of(vit: &Vit) -> Self {
         let tensors = vit.collect(None, Some(Box::new(BurnToPyTorchAdapter)), false);
         Self(tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor)).collect())
@@ -43,25 +43,25 @@ impl Weights {
     }
 
     /// The tensor as it is.
-    pub(super) fn copy(&self, name: &str) -> Part<'_> {
+    pub(super) fn copy(&self, name: &str) -> LazyTensor<'_> {
         self.shaped(name, self.shape(name))
     }
 
     /// The tensor under another shape of as many elements.
-    pub(super) fn shaped(&self, name: &str, shape: Vec<usize>) -> Part<'_> {
+    pub(super) fn shaped(&self, name: &str, shape: Vec<usize>) -> LazyTensor<'_> {
         let name = name.to_owned();
-        Part::new(shape, move || self.read(&name))
+        LazyTensor::new(shape, move || self.read(&name))
     }
 
     /// Rows of the first axis.
-    pub(super) fn rows(&self, name: &str, rows: Range<usize>) -> Part<'_> {
+    pub(super) fn rows(&self, name: &str, rows: Range<usize>) -> LazyTensor<'_> {
         let mut shape = self.shape(name);
         let width: usize = shape.iter().skip(1).product();
         if let Some(first) = shape.first_mut() {
             *first = rows.len();
         }
         let name = name.to_owned();
-        Part::new(shape, move || {
+        LazyTensor::new(shape, move || {
             let values = self.read(&name)?;
             let within = values.get(rows.start * width..rows.end * width);
             within.map(<[f32]>::to_vec).ok_or_else(|| format!("{name} has too few rows"))
@@ -69,12 +69,12 @@ impl Weights {
     }
 
     /// `[out, in]` as `[in, out]`.
-    pub(super) fn transposed(&self, name: &str) -> Part<'_> {
+    pub(super) fn transposed(&self, name: &str) -> LazyTensor<'_> {
         let mut shape = self.shape(name);
         shape.reverse();
         let name = name.to_owned();
         let (rows, columns) = (shape[0], shape[1]);
-        Part::new(shape, move || {
+        LazyTensor::new(shape, move || {
             let values = self.read(&name)?;
             let mut turned = Vec::with_capacity(values.len());
             for row in 0..rows {
@@ -88,12 +88,12 @@ impl Weights {
 type Make<'a> = Box<dyn Fn() -> Result<Vec<f32>, String> + 'a>;
 
 /// One tensor of an export: its shape, and its elements when they are wanted.
-pub(super) struct Part<'a> {
+pub(super) struct LazyTensor<'a> {
     pub(super) shape: Vec<usize>,
     make: Make<'a>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> LazyTensor<'a> {
     /// The error of `make` is a reason without the tensor's name.
     pub(super) fn new(shape: Vec<usize>, make: impl Fn() -> Result<Vec<f32>, String> + 'a) -> Self {
         Self { shape, make: Box::new(make) }
@@ -137,8 +137,8 @@ impl<'a> Part<'a> {
     }
 }
 
-impl Debug for Part<'_> {
+impl Debug for LazyTensor<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Part {:?}", self.shape)
+        write!(f, "LazyTensor {:?}", self.shape)
     }
 }

@@ -2,7 +2,8 @@ use burn::tensor::{bf16, f16};
 
 /// The type of an export's weights.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Precision {
+#[non_exhaustive]
+pub enum WeightDtype {
     /// The weights' own bits.
     #[default]
     F32,
@@ -12,7 +13,16 @@ pub enum Precision {
     Bf16,
 }
 
-impl Precision {
+impl WeightDtype {
+    /// `f32`, `f16` or `bf16`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
     /// Bytes of an element.
     pub(super) fn size(self) -> usize {
         match self {
@@ -71,13 +81,13 @@ fn rounded(
 
 /// What a narrower type could not hold.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Rounding {
+pub(super) struct Rounding {
     /// Finite values that became infinite.
-    pub infinite: usize,
+    pub(super) infinite: usize,
     /// The largest of them by magnitude.
-    pub largest: f32,
+    pub(super) largest: f32,
     /// The tensor that holds it.
-    pub of: String,
+    pub(super) of: String,
     /// Values too small for the type, which became zero.
-    pub vanished: usize,
+    pub(super) vanished: usize,
 }

@@ -4,22 +4,22 @@ use crate::data::{Edges, Framing, Preprocess, Steps};
 /// How images must reach an exported model, in timm's terms, which all forms can
 /// express.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Preprocessing {
+pub(super) struct TimmPreprocess {
     /// Mean of R, G, B, of values in 0..1.
-    pub mean: [f32; 3],
+    pub(super) mean: [f32; 3],
     /// Deviation of R, G, B.
-    pub std: [f32; 3],
+    pub(super) std: [f32; 3],
     /// The resampling filter.
-    pub interpolation: Interpolation,
+    pub(super) interpolation: Interpolation,
     /// What happens to another aspect ratio.
-    pub crop_mode: CropMode,
+    pub(super) crop_mode: CropMode,
     /// Share of the resized image that the crop keeps, in (0, 1].
-    pub crop_pct: f64,
+    pub(super) crop_pct: f64,
 }
 
-impl Preprocessing {
+impl TimmPreprocess {
     /// What a model of images of `size` `[H, W]` is prepared with.
-    pub fn of(preprocess: &Preprocess, size: [usize; 2]) -> Self {
+    pub(super) fn of(preprocess: &Preprocess, size: [usize; 2]) -> Self {
         let (crop_mode, crop_pct) = match preprocess.framing {
             Framing::Timm { crop_mode, crop_pct } => (crop_mode, crop_pct),
             Framing::Steps(steps) => framing(&steps, size),
@@ -88,8 +88,8 @@ mod tests {
             let framing = Framing::Steps(Steps { resize, crop });
             let preprocess =
                 Preprocess { normalise, interpolation: Interpolation::Bilinear, framing };
-            let Preprocessing { crop_mode, crop_pct, .. } =
-                Preprocessing::of(&preprocess, [224; 2]);
+            let TimmPreprocess { crop_mode, crop_pct, .. } =
+                TimmPreprocess::of(&preprocess, [224; 2]);
             (crop_mode, crop_pct)
         };
         let dinov2 = of(Some(Edges::ShortestEdge(256)), Some([224; 2]));

@@ -2,63 +2,54 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::args::Dtype;
+use super::dtype::{Rounding, WeightDtype};
+use super::file::{ExportFile, Package};
+use super::{Exported, Format};
 use crate::error::{Error, Result};
-use crate::export::{ExportFile, Package, Rounding};
 use crate::weights::{UNFINISHED, stream_atomically};
 
 /// Name of an ONNX model in a folder.
 const MODEL: &str = "model.onnx";
 
 /// Where an export goes.
-pub(super) enum Place {
+#[derive(Debug, Clone)]
+pub(crate) enum Destination {
     /// A folder of its own.
     Folder(PathBuf),
     /// A file in a folder that may hold others.
     File { folder: PathBuf, name: String },
 }
 
-/// What was written.
-pub(super) struct Written {
-    /// Paths and sizes in bytes.
-    pub(super) files: Vec<(PathBuf, u64)>,
-    /// Values that became zero.
-    pub(super) vanished: usize,
-}
-
-impl Place {
-    /// A name with an ending names a file where there may be one alone.
-    pub(super) fn of(out: &Path, may_be_file: bool) -> Result<Self> {
-        let ending = out.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-        if may_be_file && ending == "onnx" && !out.is_dir() {
-            let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
-            let folder = match out.parent() {
-                Some(folder) if !folder.as_os_str().is_empty() => folder,
-                _ => Path::new(""),
-            };
+impl Destination {
+    /// Of a format, at a path.
+    ///
+    /// # Errors
+    /// [`Error::NeedsFolder`] where the path ends as a file does and the format has several.
+    pub(crate) fn of(format: Format, path: &Path) -> Result<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        if format == Format::Onnx && ending == "onnx" && !path.is_dir() {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let folder = path.parent().unwrap_or(Path::new(""));
             return Ok(Self::File { folder: folder.into(), name: name.unwrap_or_default() });
         }
-        if ["onnx", "safetensors"].contains(&ending) && !out.is_dir() {
-            return Err(Error::config(format!(
-                "{}: this form takes several files; give --out a folder",
-                out.display()
-            )));
+        if ["onnx", "safetensors"].contains(&ending) && !path.is_dir() {
+            return Err(Error::NeedsFolder { path: path.to_owned() });
         }
-        Ok(Self::Folder(out.into()))
+        Ok(Self::Folder(path.into()))
     }
 
-    /// Refuses what would replace something, unless `force`d.
-    pub(super) fn check(&self, force: bool) -> Result<()> {
+    /// Refuses what would replace something, unless `replace` allows it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`], and [`Error::NeedsFolder`] for a file in a folder's place.
+    pub(crate) fn check(&self, replace: bool) -> Result<()> {
         let taken = match self {
             Self::Folder(path) if path.is_dir() => {
                 let io = |error| Error::io(path, error);
                 fs::read_dir(path).map_err(io)?.next().is_some().then(|| path.clone())
             }
             Self::Folder(path) if path.exists() => {
-                return Err(Error::config(format!(
-                    "{} is a file; give --out a folder",
-                    path.display()
-                )));
+                return Err(Error::NeedsFolder { path: path.clone() });
             }
             Self::Folder(_) => None,
             Self::File { folder, name } => [name.clone(), format!("{name}.data")]
@@ -67,10 +58,7 @@ impl Place {
                 .find(|path| path.exists()),
         };
         match taken {
-            Some(path) if !force => Err(Error::config(format!(
-                "{} is there already; choose another --out, or replace it with --force",
-                path.display()
-            ))),
+            Some(path) if !replace => Err(Error::Exists { path }),
             _ => Ok(()),
         }
     }
@@ -85,7 +73,7 @@ impl Place {
 
     /// Writes all files, or, where one fails, none of them; in a folder that is
     /// there, each is whole or as it was.
-    pub(super) fn write(&self, package: &Package<'_>, dtype: Dtype) -> Result<Written> {
+    pub(super) fn write(&self, package: Package<'_>, dtype: WeightDtype) -> Result<Exported> {
         let (folder, is_new) = match self {
             Self::Folder(path) => (path, !path.exists()),
             Self::File { folder, .. } => (folder, false),
@@ -112,7 +100,8 @@ impl Place {
             let _ = staging.keep();
         }
         let files = package.files.iter().map(|file| (folder.join(&file.name), file.size()));
-        Ok(Written { files: files.collect(), vanished: rounding.vanished })
+        let files = files.collect();
+        Ok(Exported { files, notes: package.notes, vanished: rounding.vanished })
     }
 }
 
@@ -129,7 +118,7 @@ fn write_file(
     file: &ExportFile<'_>,
     path: &Path,
     folder: &Path,
-    dtype: Dtype,
+    dtype: WeightDtype,
     rounding: &mut Rounding,
 ) -> Result<()> {
     let mut overflow = None;
@@ -142,10 +131,9 @@ fn write_file(
         Ok(())
     });
     match overflow {
-        Some(Rounding { infinite, largest, of, .. }) => Err(Error::config(format!(
-            "{infinite} values are beyond {} and would become infinite (the largest, {largest:e}, in {of}): use another --dtype",
-            dtype.name()
-        ))),
+        Some(Rounding { infinite: count, largest, of: tensor, .. }) => {
+            Err(Error::Overflow { count, dtype: dtype.name(), largest, tensor })
+        }
         None => written.map_err(|error| match error {
             Error::Io { source, .. } => Error::io(folder.join(&file.name), source),
             other => other,

@@ -1,0 +1,37 @@
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+#[cfg(feature = "hub")]
+use crate::hub::Reference;
+#[cfg(feature = "hub")]
+use crate::vit::preset;
+
+/// The file or folder of weights that a reference stands for: a path as it is; the copy
+/// in the hub's cache of `hf-hub:OWNER/NAME[@REVISION]`, or of a timm name with the tag of
+/// its weights, downloaded where it is not there yet. With `progress`, a bar on stderr
+/// shows the download.
+///
+/// # Errors
+/// [`Error::Hub`](crate::Error::Hub) for a model that cannot be had.
+pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
+    let text = reference.to_string_lossy();
+    #[cfg(feature = "hub")]
+    {
+        if let Some(named) = Reference::parse(&text) {
+            return named?.fetch(progress);
+        }
+        let tagged = text.contains('.') && !text.contains('/') && preset(&text).is_some();
+        if tagged && !reference.exists() {
+            return Reference::timm(&text).fetch(progress);
+        }
+    }
+    #[cfg(not(feature = "hub"))]
+    if text.starts_with("hf-hub:") {
+        return Err(crate::Error::Hub {
+            model: text.into_owned(),
+            reason: "this build cannot download models: its feature `hub` is off".into(),
+        });
+    }
+    let _ = progress;
+    Ok(reference.to_owned())
+}

@@ -1,0 +1,246 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device as BurnDevice;
+
+use super::{Model, ModelSpec};
+use crate::data::{Normalise, Preprocess};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::frozen::FrozenVit;
+use crate::vit::{Preset, Vit, VitConfig, init_weights, nearest_name, preset};
+#[cfg(not(target_family = "wasm"))]
+use crate::weights;
+use crate::weights::{PREPROCESS_KEY, Recognised, WeightsFile};
+
+/// A model of which everything is known but no weight is read yet: what a [`ModelSpec`],
+/// or a file in memory, resolves to.
+#[derive(Debug, Clone)]
+pub struct ResolvedModel {
+    /// timm's name where a published model has this shape, else a description.
+    pub arch: String,
+    /// The shape.
+    pub config: VitConfig,
+    source: Source,
+    /// Channel mean and deviation of its images, where no file says more.
+    mean_std: ([f32; 3], [f32; 3]),
+    naming: Option<&'static str>,
+    assumed: Vec<String>,
+}
+
+/// Where the weights come from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// A random generator.
+    New,
+    /// A file or folder, with config files beside it.
+    #[cfg(not(target_family = "wasm"))]
+    Disk(PathBuf),
+    /// A file in memory, with the text of the config files that belong to it, by name.
+    Memory(WeightsFile, BTreeMap<String, String>),
+}
+
+impl ModelSpec {
+    /// Works out the shape: that of the architecture's name, else the one that the weights
+    /// are recognised to have, with the departures of this spec. Weights of the hub are
+    /// fetched.
+    ///
+    /// # Errors
+    /// [`Error::UnknownArch`]; [`Error::Setting`] and [`Error::Config`] for a shape that
+    /// cannot be; those of [`locate`](super::locate) and
+    /// [`weights::recognise`](crate::weights::recognise).
+    #[cfg(not(target_family = "wasm"))]
+    pub fn resolve(&self) -> Result<ResolvedModel> {
+        let found = match &self.weights {
+            Some(reference) => {
+                let path = super::locate(reference, false)?;
+                let found = weights::recognise(&path);
+                Some((found, Source::Disk(path)))
+            }
+            None => None,
+        };
+        self.resolve_from(found)
+    }
+
+    /// As `resolve`, with what the weights were recognised as.
+    fn resolve_from(&self, weights: Option<(Result<Recognised>, Source)>) -> Result<ResolvedModel> {
+        let mut resolved = match (&self.arch, weights) {
+            (Some(arch), weights) => {
+                let preset = preset(arch).ok_or_else(|| Error::UnknownArch {
+                    arch: arch.clone(),
+                    nearest: nearest_name(arch),
+                })?;
+                let mut config = preset.config();
+                let (found, source) = weights.unzip();
+                let found = found.and_then(Result::ok);
+                // A name leaves open whether the weights have their head.
+                if let Some(found) = &found {
+                    config.num_classes = found.config.num_classes;
+                }
+                ResolvedModel {
+                    arch: arch.clone(),
+                    config,
+                    source: source.unwrap_or(Source::New),
+                    mean_std: preset.mean_std(),
+                    naming: found.map(|found| found.naming),
+                    assumed: Vec::new(),
+                }
+            }
+            (None, Some((found, source))) => {
+                let Recognised { arch, config, naming, mean_std, assumed } = found?;
+                ResolvedModel { arch, config, source, mean_std, naming: Some(naming), assumed }
+            }
+            (None, None) => {
+                return Err(Error::setting(
+                    "arch",
+                    "not given",
+                    "a model needs the name of its architecture, or weights",
+                ));
+            }
+        };
+        let config = &mut resolved.config;
+        if let Some(size) = self.img_size {
+            config.img_size = size.sides();
+        }
+        let set = |slot: &mut usize, value: Option<usize>| *slot = value.unwrap_or(*slot);
+        set(&mut config.patch_size, self.patch_size);
+        set(&mut config.embed_dim, self.embed_dim);
+        set(&mut config.depth, self.depth);
+        set(&mut config.num_heads, self.num_heads);
+        set(&mut config.num_classes, self.num_classes);
+        set(&mut config.reg_tokens, self.reg_tokens);
+        config.mlp_ratio = self.mlp_ratio.unwrap_or(config.mlp_ratio);
+        config.validate()?;
+        Ok(resolved)
+    }
+}
+
+impl ResolvedModel {
+    /// The model of a safetensors file in memory, called `name` in messages; `configs` are
+    /// the texts of config files that belong to it, by name (`config.json`,
+    /// `preprocessor_config.json` and the like).
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] and [`Error::Naming`] for a file that is damaged or of no
+    /// known model.
+    pub fn from_bytes(
+        name: &str,
+        bytes: Vec<u8>,
+        configs: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        let file = WeightsFile::from_bytes(name, bytes)?;
+        let found = file.recognise(|config| configs.get(config).cloned());
+        ModelSpec::default().resolve_from(Some((found, Source::Memory(file, configs))))
+    }
+
+    /// The file or folder of the weights; none for a new model and one in memory.
+    pub fn weights(&self) -> Option<&Path> {
+        match &self.source {
+            #[cfg(not(target_family = "wasm"))]
+            Source::Disk(path) => Some(path),
+            Source::New | Source::Memory(..) => None,
+        }
+    }
+
+    /// Whose names the file's tensors have; none for a new model.
+    pub fn naming(&self) -> Option<&'static str> {
+        self.naming
+    }
+
+    /// What no file says and was assumed, a line each.
+    pub fn assumed(&self) -> &[String] {
+        &self.assumed
+    }
+
+    /// A new model of the same name and shape.
+    pub fn without_weights(self) -> Self {
+        Self { source: Source::New, assumed: Vec::new(), ..self }
+    }
+
+    /// How images are prepared for the model: as its file of weights says, else as the
+    /// config files beside it do, else as its published model was measured.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the weights' own entry is damaged, [`Error::Data`] where
+    /// a config file is, or asks for a step that is not known.
+    pub fn preprocess(&self) -> Result<Preprocess> {
+        let published = preset(&self.arch).map(Preset::preprocess).unwrap_or_default();
+        let stated = match &self.source {
+            Source::New => None,
+            #[cfg(not(target_family = "wasm"))]
+            Source::Disk(path) => {
+                let note = weights::stored_note(path, PREPROCESS_KEY)?;
+                match stored(path, note.as_deref())? {
+                    Some(stored) => Some(stored),
+                    None => Preprocess::beside(path, &self.arch, &published)?,
+                }
+            }
+            Source::Memory(file, configs) => {
+                let note = file.metadata().get(PREPROCESS_KEY);
+                match stored(file.path(), note.map(String::as_str))? {
+                    Some(stored) => Some(stored),
+                    None => Preprocess::of_configs(&self.arch, &published, |name| {
+                        Ok(configs.get(name).cloned())
+                    })?,
+                }
+            }
+        };
+        Ok(stated.unwrap_or_else(|| {
+            let (mean, std) = self.mean_std;
+            Preprocess { normalise: Normalise { mean, std }, ..published }
+        }))
+    }
+
+    /// The transformer with its weights, or with new ones from `seed`, on one of burn's
+    /// devices: for training, one that records gradients
+    /// ([`Device::autodiff`](crate::Device::autodiff)).
+    ///
+    /// # Errors
+    /// As [`WeightsFile::load`].
+    pub fn build(&self, seed: u64, device: &BurnDevice) -> Result<Vit> {
+        match &self.source {
+            Source::New => Ok(init_weights(self.config.build(device)?, seed)),
+            #[cfg(not(target_family = "wasm"))]
+            Source::Disk(path) => weights::load(path, &self.arch, &self.config, device),
+            Source::Memory(file, _) => file.load(&self.arch, &self.config, device),
+        }
+    }
+
+    /// The transformer for features alone, by our shaders on a GPU. With `half`, its
+    /// matrices stay in half precision, and so take half the memory.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build), [`FrozenVit::new`] and [`FrozenVit::load_half`].
+    pub fn frozen(&self, half: bool, device: &Device) -> Result<FrozenVit> {
+        let file = match &self.source {
+            Source::New => None,
+            #[cfg(not(target_family = "wasm"))]
+            Source::Disk(path) => Some(WeightsFile::open(path)?),
+            Source::Memory(file, _) => Some(file.clone()),
+        };
+        match file.filter(|_| half) {
+            Some(file) => FrozenVit::load_half(&file, &self.arch, &self.config, device),
+            None => FrozenVit::new(self.build(0, device.burn())?, device),
+        }
+    }
+
+    /// The model on its device, with its weights, or with new ones from `seed`.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build) and [`preprocess`](Self::preprocess).
+    pub fn load(self, seed: u64, device: &Device) -> Result<Model> {
+        let preprocess = self.preprocess()?;
+        let vit = self.build(seed, device.burn())?;
+        let Self { arch, config, assumed, .. } = self;
+        Ok(Model { assumed, ..Model::from_parts(vit, arch, config, preprocess) })
+    }
+}
+
+/// The preparation that a file of ours notes in its metadata.
+fn stored(path: &Path, note: Option<&str>) -> Result<Option<Preprocess>> {
+    let damaged = |error: serde_json::Error| Error::Checkpoint {
+        path: path.to_owned(),
+        reason: format!("its {PREPROCESS_KEY} entry is damaged: {error}"),
+    };
+    note.map(|text| serde_json::from_str(text).map_err(damaged)).transpose()
+}
