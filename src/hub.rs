@@ -41,7 +41,7 @@ impl Reference {
     /// that does not begin so.
     ///
     /// # Errors
-    /// [`Error::Config`] where the rest is no model's name.
+    /// [`Error::Hub`] where the rest is no model's name.
     pub fn parse(text: &str) -> Option<Result<Self>> {
         let rest = text.strip_prefix(PREFIX)?;
         let (model, revision) = rest.split_once('@').unwrap_or((rest, "main"));
@@ -51,9 +51,12 @@ impl Reference {
         };
         let named = model.split('/').count() == 2 && model.split('/').all(plain);
         if !named || !revision.split('/').all(plain) {
-            return Some(Err(Error::config(format!(
-                "`{text}` names no model of the hub; write {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"
-            ))));
+            return Some(Err(Error::Hub {
+                model: text.into(),
+                reason: format!(
+                    "this names no model of the hub; write {PREFIX}OWNER/NAME or {PREFIX}OWNER/NAME@REVISION"
+                ),
+            }));
         }
         Some(Ok(Self { model: model.into(), revision: revision.into() }))
     }

@@ -22,6 +22,8 @@ mod inspect;
 mod memory;
 #[path = "library/methods.rs"]
 mod methods;
+#[path = "library/model.rs"]
+mod model;
 #[path = "library/namings.rs"]
 mod namings;
 #[path = "library/nullspace.rs"]

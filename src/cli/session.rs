@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use burn::tensor::{Device as BurnDevice, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Tensor};
 
 use super::args::TrainArgs;
 use super::config::{DataConfig, Override, TrainConfig};
@@ -108,14 +108,10 @@ pub(super) fn batches(
 ) -> Result<Vec<Tensor<4>>> {
     let count = count.clamp(1, images.len());
     let chosen: Vec<usize> = (0..count).map(|i| i * images.len() / count).collect();
-    let [height, width] = eval.transform.size;
     let batch = |indices: &[usize]| -> Result<Tensor<4>> {
-        let mut pixels = Vec::new();
-        for &index in indices {
-            let image = eval_crop(&images.read(index)?, &eval.transform)?;
-            eval.normalise.append(&image, &mut pixels);
-        }
-        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, height, width]), device))
+        let crop = |&index: &usize| eval_crop(&images.read(index)?, &eval.transform);
+        let crops = indices.iter().map(crop).collect::<Result<Vec<_>>>()?;
+        eval.normalise.batch(&crops, device)
     };
     chosen.chunks(32).map(batch).collect()
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Tensor};
 
 use super::{Picture, Settings};
 use crate::data::Normalise;
@@ -21,15 +21,8 @@ pub(super) struct Batch<'a> {
 
 impl Batch<'_> {
     /// As a model takes them, `[B, 3, H, W]`.
-    pub(super) fn tensor(&self, normalise: Normalise, device: &Device) -> Tensor<4> {
-        let mut pixels = Vec::new();
-        let [mut height, mut width] = [0, 0];
-        for (_, picture) in &self.pictures {
-            [height, width] = sides(picture);
-            normalise.append(&picture.image, &mut pixels);
-        }
-        let shape = [self.pictures.len(), 3, height, width];
-        Tensor::from_data(TensorData::new(pixels, shape), device)
+    pub(super) fn tensor(&self, normalise: Normalise, device: &BurnDevice) -> Result<Tensor<4>> {
+        normalise.batch(self.pictures.iter().map(|(_, picture)| &picture.image), device)
     }
 }
 

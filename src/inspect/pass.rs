@@ -99,7 +99,7 @@ impl Pass<'_> {
     fn teacher(&mut self, batch: &Batch<'_>) -> Result<Vec<Tap>> {
         let model = &self.subjects.teacher;
         let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
-        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device));
+        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device)?);
         let mut taps = Vec::new();
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
@@ -174,7 +174,7 @@ impl Pass<'_> {
         let Some(model) = &self.subjects.student else { return Ok(()) };
         let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
         let prefix = vit.prefix_tokens();
-        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device));
+        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device)?);
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
             let norms = rows(self.maps.norms(tokens.clone(), prefix)?)?;

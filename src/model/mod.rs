@@ -47,7 +47,7 @@ const BATCH: usize = 32;
 /// # assert_eq!(values.len(), 65 * 128);
 /// # Ok::<(), singer::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Model {
     vit: Vit,
     arch: String,

@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Device as BurnDevice, Distribution, Tensor, TensorData};
+use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -99,10 +99,7 @@ fn findings_equal_what_the_models_give_image_by_image() {
         findings.images.iter().zip(pictures().iter().zip([[1, 1], [0, 4], [2, 0], [0, 1]]))
     {
         assert_eq!(image.marked, noisy, "the largest norm is that of the noise");
-        let mut pixels = Vec::new();
-        NORMALISE.append(&picture.image, &mut pixels);
-        let data = TensorData::new(pixels, [1, 3, image.size[0], image.size[1]]);
-        let input = Tensor::<4>::from_data(data, &BurnDevice::flex());
+        let input = NORMALISE.batch([&picture.image], Device::cpu().burn()).unwrap();
         let tokens = |model: &Model, layer: usize| {
             let vit = model.vit.with_grid(model.config.grid(), image.grid).unwrap();
             vit.intermediate(input.clone(), &[layer]).remove(0)

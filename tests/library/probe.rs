@@ -408,12 +408,9 @@ fn kept_features_are_those_of_the_model_and_are_computed_once() {
     assert_eq!(images.reads.load(Ordering::Relaxed), 11);
     assert_eq!((store.len(), store.dim()), (11, 8));
 
-    let mut pixels = Vec::new();
-    for index in 0..11 {
-        let crop = EvalTransform::centre([16, 16], 16);
-        NORMALISE.append(&eval_crop(&images.read(index).unwrap(), &crop).unwrap(), &mut pixels);
-    }
-    let pixels = Tensor::from_data(TensorData::new(pixels, [11, 3, 16, 16]), &Device::flex());
+    let crop = EvalTransform::centre([16, 16], 16);
+    let crop = |index| eval_crop(&images.read(index).unwrap(), &crop).unwrap();
+    let pixels = NORMALISE.batch(&(0..11).map(crop).collect::<Vec<_>>(), &Device::flex()).unwrap();
     let tokens = model.0.intermediate(pixels, &[1]).remove(0);
     let patches = tokens.clone().narrow(1, 1, 16);
     let near = |ours: Vec<f32>, wanted: Vec<f32>| {

@@ -2,7 +2,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 use serde_json::Value;
 use singer::data::{Normalise, render};
 use singer::refine::patch_norms;
@@ -58,10 +58,8 @@ fn a_teacher_alone_gives_the_librarys_norms_and_its_drift() {
     let device = Device::flex();
     let vit = weights::load(&demo_teacher(), &arch, &config, &device).unwrap();
     for (index, image) in array(&found["images"]).iter().enumerate() {
-        let mut pixels = Vec::new();
         let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
-        normalise.append(&render(2026, 5000 + index, 32).image, &mut pixels);
-        let input = Tensor::<4>::from_data(TensorData::new(pixels, [1, 3, 32, 32]), &device);
+        let input = normalise.batch([&render(2026, 5000 + index, 32).image], &device).unwrap();
         let tokens = vit.intermediate(input, &[3, 5]);
         for (layer, tokens) in array(&image["layers"]).iter().zip(tokens) {
             let norms: Vec<f64> = patch_norms(tokens, 1).into_data().iter::<f64>().collect();

@@ -2,11 +2,10 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use singer::Error;
-use singer::data::eval_crop;
 use singer::distill::{Distiller, PassCache, Settings, Weights, adapters_async};
 use singer::readback::read_async;
 use singer::refine::Adapter;
@@ -98,8 +97,8 @@ impl Fit {
             optimizer: ParamOptimizer::new(&OptimizerSettings::default()),
             batches: images
                 .chunks(BATCH)
-                .map(|images| batch(teacher, images, side, device))
-                .collect(),
+                .map(|images| teacher.preprocess.batch(images, [side; 2], device))
+                .collect::<singer::Result<_>>()?,
             passes: PassCache::new(MOST_KEPT),
             settings,
             step: 0,
@@ -160,14 +159,4 @@ fn check(settings: &FitSettings, images: usize) -> Result<()> {
         )));
     }
     Ok(())
-}
-
-/// As the teacher's images are prepared.
-fn batch(teacher: &Model, images: &[RgbImage], side: usize, device: &Device) -> Tensor<4> {
-    let transform = teacher.preprocess.transform([side; 2]);
-    let mut pixels = Vec::with_capacity(images.len() * 3 * side * side);
-    for image in images {
-        teacher.preprocess.normalise.append(&eval_crop(image, &transform)?, &mut pixels);
-    }
-    Tensor::from_data(TensorData::new(pixels, [images.len(), 3, side, side]), device)
 }
