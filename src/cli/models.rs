@@ -4,8 +4,10 @@ use std::path::Path;
 
 use burn::tensor::Device as BurnDevice;
 
+use super::config::DataConfig;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::model::{ModelSpec, ResolvedModel, locate};
+use crate::model::{Model, ModelSpec, ResolvedModel, locate};
 use crate::vit::Vit;
 
 /// A model's shape. `role` is the config section's name.
@@ -33,8 +35,16 @@ pub(super) fn build(model: &ResolvedModel, seed: u64, device: &BurnDevice) -> Re
     Ok(vit)
 }
 
+/// The model on its device with its images prepared as the settings say; as [`build`] does
+/// it.
+pub(super) fn load(model: ResolvedModel, data: &DataConfig, device: &Device) -> Result<Model> {
+    let preprocess = data.preprocess(model.preprocess()?)?;
+    say_assumed(&model);
+    Ok(model.load(0, device)?.with_preprocess(preprocess))
+}
+
 /// Says on stderr what was assumed of a model's weights.
-pub(super) fn say_assumed(model: &ResolvedModel) {
+fn say_assumed(model: &ResolvedModel) {
     for line in model.assumed() {
         let file = model.weights().unwrap_or(Path::new(&model.arch));
         eprintln!("singer: {}: {line}", file.display());

@@ -337,6 +337,27 @@ fn a_runs_folder_is_exported_with_its_statistics_and_its_numbers() {
 }
 
 #[test]
+fn the_card_of_a_run_by_another_method_does_not_say_singer() {
+    let (folder, teacher) = teacher();
+    for (method, origin) in [
+        ("fitnet", "[FitNets]"),
+        ("vitkd", "[ViTKD]"),
+        ("vitkd-reference", "[ViTKD]"),
+        ("kd", "[knowledge distillation]"),
+        ("none", "labels alone"),
+    ] {
+        let run = folder.path().join(method);
+        succeed(distill(&teacher, &run, 1).args(["--method", method]));
+        let out = folder.path().join(format!("{method}-timm"));
+        succeed(&mut export(&run, "timm", &out));
+        let card = fs::read_to_string(out.join("README.md")).unwrap();
+        assert!(card.contains(origin), "{method}: {card}");
+        let claims = ["by [SiNGER]", "refined features", "singer.rank"];
+        assert!(!claims.iter().any(|claim| card.contains(claim)), "{method}: {card}");
+    }
+}
+
+#[test]
 fn what_cannot_be_exported_is_one_line_with_the_mend() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, _) = golden("mae", "vit_base_patch16_224.mae", folder.path());

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 pub(super) use args::ExportArgs;
 
+use super::config::DataConfig;
 use super::models;
 use crate::device::Device;
 use crate::error::Result;
@@ -17,8 +18,8 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     Destination::of(format, &args.out)?.check(args.force)?;
     let origin = Provenance::of(&args.weights)?;
     let resolved = models::open(&origin.weights, args.arch.as_deref())?;
-    models::say_assumed(&resolved);
-    let mut model = resolved.load(0, &Device::cpu())?.with_card(origin.card());
+    let model = models::load(resolved, &DataConfig::default(), &Device::cpu())?;
+    let mut model = model.with_card(origin.card());
     if args.no_head {
         model = model.without_head();
     }

@@ -72,7 +72,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
         return Err(Error::config("--limit must be at least 1"));
     }
     let subject = Subject::open(&args.model)?;
-    let side = session::scene_side(&subject.model.config);
+    let side = session::scene_side(subject.model.config());
     let train = Labelled::open(&args.train, Split::Train, side, args.limit, None)?;
     let classes = train.images.classes().to_vec();
     let others = args.test.iter().chain(&args.subset);
@@ -90,7 +90,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
 
     let shown = Shown::new(args.fit.json);
     let mut outcome = Outcome::begin("classify");
-    let size = subject.model.config.img_size;
+    let size = subject.model.config().img_size;
     let features = |set: &Labelled| {
         subject.features(&set.place, &set.images, (size, View::Crop), false, &shown)
     };

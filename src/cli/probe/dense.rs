@@ -25,7 +25,7 @@ pub(super) fn size(args: &DenseArgs, subject: &Subject) -> Result<[usize; 2]> {
     if args.limit == Some(0) {
         return Err(Error::config("--limit must be at least 1"));
     }
-    let config = &subject.model.config;
+    let config = subject.model.config();
     let size = args.size.map_or(config.img_size, |size| size.0);
     let patch = config.patch_size;
     if size.iter().any(|side| !side.is_multiple_of(patch)) {
@@ -55,7 +55,7 @@ pub(super) fn features<S: DenseSet + ?Sized>(
     // As `sample` spreads them.
     let places = (0..images.len()).map(|index| index * total / images.len()).collect();
     let store = subject.features(what, &images, (size, View::Stretch), true, shown)?;
-    let grid = size.map(|side| side / subject.model.config.patch_size);
+    let grid = size.map(|side| side / subject.model.config().patch_size);
     Ok(DenseFeatures { store, places, grid })
 }
 

@@ -44,7 +44,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
     let size = size(&args.dense, &subject)?;
     let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS)?;
     let mut outcome = Outcome::begin("depth");
-    let side = session::scene_side(&subject.model.config);
+    let side = session::scene_side(subject.model.config());
     let train = set(&args.train, Split::Train, side, args.unit)?;
     let test = set(&args.test, Split::Test, side, args.unit)?;
     let (train, test) = (train.as_ref(), test.as_ref());
@@ -144,5 +144,5 @@ fn draw(
         })
     });
     let shown = shown.collect::<Result<Vec<_>>>()?;
-    sheet::depths(&shown, task.bins.max_depth, &subject.model.arch)
+    sheet::depths(&shown, task.bins.max_depth, subject.model.arch())
 }

@@ -22,7 +22,7 @@ pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     let size = size(&args.dense, &subject)?;
     let settings = fit_settings(&args.fit, args.dense.lr, &DEFAULTS)?;
     let mut outcome = Outcome::begin("segment");
-    let side = session::scene_side(&subject.model.config);
+    let side = session::scene_side(subject.model.config());
     let [train, test] = sets(args, side)?;
     let (train, test) = (train.as_ref(), test.as_ref());
     outcome.lap("check");
@@ -174,5 +174,5 @@ fn draw(
             prediction: labels,
         })
     });
-    sheet::segments(&shown.collect::<Result<Vec<_>>>()?, &subject.model.arch)
+    sheet::segments(&shown.collect::<Result<Vec<_>>>()?, subject.model.arch())
 }

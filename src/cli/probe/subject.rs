@@ -1,28 +1,26 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
 use super::args::{FitArgs, ModelArgs, OptimizerArg};
 use crate::cli::config::DataConfig;
 use crate::cli::models;
-use crate::cli::preprocessing::preprocess;
 use crate::cli::progress::Shown;
-use crate::data::{ImageSet, Preprocess};
+use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::model::ResolvedModel;
+use crate::model::Model;
 use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, default_cache, features};
 use crate::probe::{FeatureStore, FitSettings};
 use crate::train::OptimizerSettings;
-use crate::vit::Vit;
 
 /// The model that is probed, ready on its device.
 pub(super) struct Subject {
-    pub(super) model: ResolvedModel,
+    pub(super) model: Model,
     pub(super) opened: Device,
-    vit: Vit,
+    /// None for new ones.
+    weights: Option<PathBuf>,
     key: ModelKey,
-    preprocess: Preprocess,
     cache: Option<PathBuf>,
     final_norm: bool,
     precision: Precision,
@@ -32,14 +30,15 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn open(args: &ModelArgs) -> Result<Self> {
-        let mut model = models::open(&args.weights, args.arch.as_deref())?;
+        let mut resolved = models::open(&args.weights, args.arch.as_deref())?;
         let opened = Device::open(&args.device)?;
         if args.untrained {
-            model = model.without_weights();
+            resolved = resolved.without_weights();
         }
-        let vit = models::build(&model, 0, opened.burn())?;
-        let key = ModelKey::new(&vit, &model.config)?;
-        let data = DataConfig::default();
+        let weights = resolved.weights().map(Path::to_owned);
+        let data = args.preprocess.over(DataConfig::default())?;
+        let model = models::load(resolved, &data, &opened)?;
+        let key = ModelKey::new(model.vit(), model.config())?;
         let cache = match (&args.cache, args.no_cache) {
             (_, true) => None,
             (Some(folder), _) => Some(folder.clone()),
@@ -48,10 +47,9 @@ impl Subject {
             })?),
         };
         Ok(Self {
-            preprocess: preprocess(&args.preprocess.over(data.clone())?, &model)?,
             model,
             opened,
-            vit,
+            weights,
             key,
             cache,
             final_norm: args.final_norm,
@@ -63,7 +61,7 @@ impl Subject {
 
     /// Whether the model has a class token.
     pub(super) fn has_class_token(&self) -> bool {
-        self.vit.cls_token.is_some()
+        self.model.vit().cls_token.is_some()
     }
 
     /// The features of a set; `what` names it.
@@ -78,14 +76,14 @@ impl Subject {
         let settings = FeatureSettings {
             size,
             view,
-            preprocess: self.preprocess,
+            preprocess: *self.model.preprocess(),
             final_norm: self.final_norm,
             patches,
             precision: self.precision,
             batch: self.batch,
             workers: self.workers,
         };
-        let model = (&self.vit, &self.model.config, &self.key);
+        let model = (self.model.vit(), self.model.config(), &self.key);
         let mut report = |progress| shown.features(what, progress);
         let cache = self.cache.as_deref();
         let (store, _) =
@@ -96,11 +94,11 @@ impl Subject {
     /// What is written about the model.
     pub(super) fn description(&self) -> Value {
         json!({
-            "arch": self.model.arch,
-            "weights": self.model.weights(),
+            "arch": self.model.arch(),
+            "weights": self.weights,
             "final_norm": self.final_norm,
             "precision": self.precision,
-            "preprocess": self.preprocess,
+            "preprocess": self.model.preprocess(),
             "device": self.opened.name(),
         })
     }
