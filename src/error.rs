@@ -83,6 +83,14 @@ pub enum Error {
         /// What the reader found.
         reason: String,
     },
+    /// A tensor is of a type that files of named tensors do not hold.
+    #[error("the tensor {name} is of {found}; files of tensors hold F32, F64 and F16")]
+    Element {
+        /// The tensor's name.
+        name: String,
+        /// Its type.
+        found: String,
+    },
     /// A file of weights names its tensors as no known model does, or leaves open
     /// what the model is.
     #[error("{path}: {reason}", path = path.display())]
@@ -133,6 +141,20 @@ pub enum Error {
         to: [usize; 2],
         /// What the resizer said.
         reason: String,
+    },
+    /// Too many images of a set are unreadable.
+    #[error(
+        "{last}; {unreadable} of {images} images are unreadable, more than the share of {allowed} that is allowed"
+    )]
+    Unreadable {
+        /// Why the last image could not be read.
+        last: Box<Error>,
+        /// Unreadable images so far.
+        unreadable: usize,
+        /// Images of the set.
+        images: usize,
+        /// The share that may be unreadable.
+        allowed: f64,
     },
     /// A loss became NaN or infinite.
     #[error(
@@ -198,6 +220,16 @@ impl Error {
         Self::Io { path: path.as_ref().to_owned(), source }
     }
 
+    /// An error about a file of weights at `path`.
+    pub(crate) fn checkpoint(path: impl AsRef<Path>, reason: &str) -> Self {
+        Self::Checkpoint { path: path.as_ref().to_owned(), reason: one_line(reason, 240) }
+    }
+
+    /// An error about the tensors' names in a file of weights at `path`.
+    pub(crate) fn naming(path: impl AsRef<Path>, reason: &str) -> Self {
+        Self::Naming { path: path.as_ref().to_owned(), reason: one_line(reason, 640) }
+    }
+
     /// An error about a data set at `path`.
     pub fn data(path: impl AsRef<Path>, reason: impl Into<String>) -> Self {
         Self::Data { path: path.as_ref().to_owned(), reason: reason.into() }
@@ -230,3 +262,13 @@ impl Error {
 
 /// The library's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// At most `most` characters of a reason in one line, whatever a hostile file put into it.
+fn one_line(reason: &str, most: usize) -> String {
+    let mut line: String =
+        reason.chars().take(most).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    if line.len() < reason.len() {
+        line.push('…');
+    }
+    line
+}

@@ -1,6 +1,10 @@
 //! Tensors' values on the host.
 
+#[cfg(not(target_family = "wasm"))]
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+#[cfg(not(target_family = "wasm"))]
+use burn::tensor::TensorData;
 
 use crate::error::{Error, Result};
 
@@ -22,6 +26,43 @@ pub fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 pub async fn read_async<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor.into_data_async().await;
     data.map(|data| data.iter::<f32>().collect()).map_err(failed)
+}
+
+/// The parameters of a module by burn's path (`blocks.0.attn.qkv.weight`), in the
+/// module's order, in their own precision.
+///
+/// # Errors
+/// As [`read`].
+#[cfg(not(target_family = "wasm"))]
+pub fn named_parameters<M: Module>(module: &M) -> Result<Vec<(String, TensorData)>> {
+    let mut named = Named { path: Vec::new(), found: Ok(Vec::new()) };
+    module.visit(&mut named);
+    named.found
+}
+
+#[cfg(not(target_family = "wasm"))]
+struct Named {
+    path: Vec<String>,
+    found: Result<Vec<(String, TensorData)>>,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl ModuleVisitor for Named {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Ok(found) = &mut self.found else { return };
+        match param.val().try_into_data() {
+            Ok(data) => found.push((self.path.join("."), data)),
+            Err(error) => self.found = Err(failed(error)),
+        }
+    }
 }
 
 fn failed(error: impl std::fmt::Display) -> Error {

@@ -19,6 +19,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Device { .. } => {
             Some("choose one with --device; `singer devices` lists what there is".into())
         }
+        Error::Unreadable { .. } => {
+            Some("repair or remove them, or raise data.max_unreadable".into())
+        }
         _ => None,
     }
 }

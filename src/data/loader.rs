@@ -63,7 +63,7 @@ impl Loader {
     /// Starts the workers at batch `first`.
     ///
     /// # Errors
-    /// [`Error::Config`] where the set is smaller than one batch.
+    /// [`Error::Setting`] where the set is smaller than one batch.
     pub fn start(
         images: ImageSet,
         transform: Transform,
@@ -73,11 +73,11 @@ impl Loader {
     ) -> Result<Self> {
         let short = settings.order == Order::Shuffled && images.len() < settings.batch;
         if settings.batch == 0 || short {
-            return Err(Error::config(format!(
-                "batches of {} cannot be made from {} images",
+            return Err(Error::setting(
+                "batch",
                 settings.batch,
-                images.len()
-            )));
+                format!("it must lie between 1 and the number of images, {}", images.len()),
+            ));
         }
         let stop = Arc::new(AtomicBool::new(false));
         let unreadable = Arc::new(Mutex::new(BTreeSet::new()));
@@ -213,16 +213,12 @@ impl Worker {
         if allowed == 0.0 {
             return Err(error);
         }
-        Err(Error::data(
-            self.images.name(image),
-            format!(
-                "{error}; {} of {} images are unreadable, more than data.max_unreadable = {} allows: \
-                 mend or remove them, or raise it",
-                seen.len(),
-                self.images.len(),
-                self.settings.max_unreadable
-            ),
-        ))
+        Err(Error::Unreadable {
+            last: Box::new(error),
+            unreadable: seen.len(),
+            images: self.images.len(),
+            allowed: self.settings.max_unreadable,
+        })
     }
 
     fn order(&mut self, epoch: usize) -> &[usize] {

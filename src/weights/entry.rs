@@ -1,12 +1,76 @@
+//! Tensors in a file: its bytes, views of tensors in them, and parameters made of views.
+//! Nothing is read before it is asked for.
+
 use std::fmt::{self, Debug, Formatter};
-#[cfg(not(target_family = "wasm"))]
-use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
+#[cfg(not(target_family = "wasm"))]
+use std::{fs, fs::File, io, path::Path};
 
-use burn::tensor::{TensorData, bf16, f16};
+use burn::tensor::{DType, TensorData, bf16, f16};
+#[cfg(not(target_family = "wasm"))]
+use memmap2::Mmap;
 
-use super::bytes::Bytes;
+#[cfg(not(target_family = "wasm"))]
+use crate::error::{Error, Result};
+
+/// A file's bytes.
+#[derive(Debug)]
+pub(super) enum Bytes {
+    /// Mapped into memory.
+    #[cfg(not(target_family = "wasm"))]
+    Mapped(Mmap),
+    /// Held in memory.
+    Held(Vec<u8>),
+}
+
+impl Bytes {
+    /// Maps a file.
+    ///
+    /// # Errors
+    /// [`Error::Io`], also for what is no regular file.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn map(path: &Path) -> Result<Self> {
+        let io = |error| Error::io(path, error);
+        // Checked before opening, which would wait at a pipe.
+        if !fs::metadata(path).map_err(io)?.is_file() {
+            return Err(Error::checkpoint(path, "it is not a regular file"));
+        }
+        let file = File::open(path).map_err(io)?;
+        // SAFETY: the map is only read. Another process that shortens the file
+        // meanwhile ends this one; nothing short of a copy prevents that.
+        unsafe { Mmap::map(&file) }.map(Self::Mapped).map_err(io)
+    }
+
+    /// Lets the system take a mapped file's pages back, so that loading a model does
+    /// not end with the whole file in memory beside it.
+    pub(super) fn release(&self, at: Range<usize>) {
+        #[cfg(unix)]
+        if let Self::Mapped(map) = self {
+            // SAFETY: the map is of a file and only read, so the pages hold nothing
+            // that is not in the file; the next access reads them again. It is
+            // advice: an error changes nothing.
+            let _ = unsafe {
+                let advice = memmap2::UncheckedAdvice::DontNeed;
+                map.unchecked_advise_range(advice, at.start, at.len())
+            };
+        }
+        #[cfg(not(unix))]
+        let _ = at;
+    }
+}
+
+impl Deref for Bytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            #[cfg(not(target_family = "wasm"))]
+            Self::Mapped(map) => map,
+            Self::Held(bytes) => bytes,
+        }
+    }
+}
 
 /// More dimensions than any weight has.
 const MAX_RANK: usize = 8;
@@ -23,6 +87,16 @@ pub(super) enum Element {
 }
 
 impl Element {
+    fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::F32 => "F32",
+            Self::F64 => "F64",
+            Self::Other(name, _) => name,
+        }
+    }
+
     fn size(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
@@ -150,6 +224,21 @@ impl Entry {
         Ok(TensorData::new(self.values()?, self.shape.clone()))
     }
 
+    /// The elements of a whole tensor of f32 or f64 as they are. The error is the reason.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn read_exact(&self) -> Result<TensorData, String> {
+        let dtype = match self.element {
+            Element::F32 => DType::F32,
+            Element::F64 => DType::F64,
+            other => return Err(format!("is of type {}, wanted F32 or F64", other.name())),
+        };
+        let bytes = match &self.place {
+            Place::Within(bytes, at) => bytes[at.clone()].to_vec(),
+            Place::Deferred(read) => read().map_err(|error| error.to_string())?,
+        };
+        Ok(TensorData::from_bytes_vec(bytes, self.shape.clone(), dtype))
+    }
+
     pub(super) fn values(&self) -> Result<Vec<f32>, String> {
         match &self.place {
             Place::Within(bytes, at) => {
@@ -236,4 +325,64 @@ fn row_major(shape: &[usize]) -> Vec<usize> {
         strides[axis - 1] = strides[axis] * shape[axis].max(1);
     }
     strides
+}
+
+/// Where a parameter's values come from. Nothing is read before [`Source::read`].
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    /// A tensor of the file, or part of one.
+    View(Entry),
+    /// Several, one after the other along the first axis.
+    Stack(Vec<Entry>),
+    /// The sum of two with as many elements, in the first one's shape.
+    Sum(Entry, Entry),
+    /// What a file leaves out because it is zero.
+    Zeros(Vec<usize>),
+}
+
+impl Source {
+    /// The rows of all parts in order; the error is the reason why they cannot
+    /// make one tensor.
+    pub(super) fn stack(mut parts: Vec<Entry>) -> Result<Self, String> {
+        if parts.len() == 1 {
+            return Ok(Self::View(parts.remove(0)));
+        }
+        let columns = |part: &Entry| part.shape().get(1..).map(<[usize]>::to_vec);
+        let first = parts.first().and_then(columns);
+        if first.is_none() || parts.iter().any(|part| columns(part) != first) {
+            return Err(format!("parts of shapes {parts:?} do not fit together"));
+        }
+        Ok(Self::Stack(parts))
+    }
+
+    pub(super) fn shape(&self) -> Vec<usize> {
+        match self {
+            Self::View(entry) | Self::Sum(entry, _) => entry.shape().to_vec(),
+            Self::Stack(parts) => {
+                let rows = parts.iter().map(|part| part.shape()[0]).sum();
+                let columns = parts.first().into_iter().flat_map(|part| &part.shape()[1..]);
+                [rows].into_iter().chain(columns.copied()).collect()
+            }
+            Self::Zeros(shape) => shape.clone(),
+        }
+    }
+
+    /// The values as f32; the error is the reason.
+    pub(super) fn read(&self) -> Result<TensorData, String> {
+        let values = match self {
+            Self::View(entry) => return entry.read(),
+            Self::Stack(parts) => {
+                let mut all = Vec::new();
+                for part in parts {
+                    all.extend(part.values()?);
+                }
+                all
+            }
+            Self::Sum(a, b) => {
+                a.values()?.into_iter().zip(b.values()?).map(|(a, b)| a + b).collect()
+            }
+            Self::Zeros(shape) => vec![0.0; shape.iter().product()],
+        };
+        Ok(TensorData::new(values, self.shape()))
+    }
 }

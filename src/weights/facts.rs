@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::source::Source;
+use super::entry::Source;
 use crate::vit::Family;
 
 /// What a ViT's tensors, under timm's names, tell of its shape.

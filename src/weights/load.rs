@@ -6,9 +6,8 @@ use burn::store::{ApplyError, ModuleSnapshot, bridge, burn_pack};
 use burn::tensor::{DType, Device as BurnDevice, Shape, TensorData};
 use rayon::prelude::*;
 
-use super::WeightsFile;
-use super::file::fault;
-use super::source::Source;
+use super::entry::Source;
+use super::file::WeightsFile;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
@@ -60,7 +59,7 @@ impl WeightsFile {
             .collect();
         let result = model.apply(tensors, None, None, false);
         if let Some((name, reason)) = result.errors.iter().find_map(unreadable) {
-            return Err(fault(self.path(), &format!("{name} {reason}")));
+            return Err(Error::checkpoint(self.path(), &format!("{name} {reason}")));
         }
         let missing: Vec<String> = result.missing.iter().map(|(name, _)| timm_name(name)).collect();
         let misfits: Vec<String> = result.errors.iter().map(misfit).collect();
@@ -110,7 +109,7 @@ fn lazy(name: String, source: Source, dtype: DType) -> burn_pack::Tensor {
 
 /// Whether a tensor is a linear layer's matrix, which PyTorch stores `[out, in]` and
 /// burn `[in, out]`.
-fn is_linear(name: &str, shape: &[usize]) -> bool {
+pub(super) fn is_linear(name: &str, shape: &[usize]) -> bool {
     shape.len() == 2 && name.ends_with(".weight")
 }
 
@@ -120,7 +119,7 @@ fn is_block_matrix(name: &str, shape: &[usize]) -> bool {
 }
 
 /// A row-major matrix of `rows` and `columns`, transposed, tile by tile.
-fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
     const TILE: usize = 32;
     let mut out = vec![0.0; values.len()];
     out.par_chunks_mut((TILE * rows).max(1)).enumerate().for_each(|(tile, out)| {
@@ -156,7 +155,7 @@ fn burn_name(name: &str) -> String {
 }
 
 /// The reverse of [`burn_name`].
-fn timm_name(name: &str) -> String {
+pub(super) fn timm_name(name: &str) -> String {
     match name.rsplit_once('.') {
         Some((owner, "gamma")) if owner.contains("norm") => format!("{owner}.weight"),
         Some((owner, "beta")) if owner.contains("norm") => format!("{owner}.bias"),

@@ -2,7 +2,6 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::file::fault;
 use super::{NamedTensors, WeightsFile};
 use crate::error::{Error, Result};
 use crate::refine::Adapter;
@@ -112,6 +111,6 @@ impl PartsFile {
     }
 
     fn damaged(&self, reason: &str) -> Error {
-        fault(self.file.path(), reason)
+        Error::checkpoint(self.file.path(), reason)
     }
 }

@@ -1,15 +1,20 @@
+//! Models in files under timm's names.
+
 use std::path::Path;
 
-use burn::store::{BurnToPyTorchAdapter, ModuleSnapshot, SafetensorsStore};
+use burn::tensor::TensorData;
 
-use super::tensors::with_sorted_header;
-use super::{CONFIG_KEY, write_atomically};
+use super::atomic::write_atomically;
+use super::file::CONFIG_KEY;
+use super::load::{is_linear, timm_name, transposed};
+use super::tensors::NamedTensors;
 use crate::error::{Error, Result};
+use crate::readback::named_parameters;
 use crate::vit::{Vit, VitConfig};
 
 /// Writes a ViT as safetensors with timm's names and layout, so that
 /// `timm.create_model(arch, ...).load_state_dict(..., strict=True)` takes it.
-/// The shape goes into the file's metadata for [`stored_config`](super::stored_config).
+/// The shape goes into the file's metadata, see [`stored_config`](super::stored_config).
 ///
 /// # Errors
 /// [`Error::Io`] where the file cannot be written; nothing half-written stays.
@@ -17,8 +22,8 @@ pub fn save(model: &Vit, arch: &str, config: &VitConfig, path: &Path) -> Result<
     save_with_notes(model, arch, config, &[], path)
 }
 
-/// The same, with more entries for the file's metadata, which
-/// [`stored_note`](super::stored_note) reads.
+/// The same with further entries in the file's metadata, see
+/// [`stored_note`](super::stored_note).
 ///
 /// # Errors
 /// As [`save`].
@@ -29,26 +34,23 @@ pub fn save_with_notes(
     notes: &[(&str, String)],
     path: &Path,
 ) -> Result<()> {
-    let bytes = to_bytes(model, arch, config, notes)
-        .map_err(|reason| Error::io(path, std::io::Error::other(reason)))?;
-    write_atomically(path, &bytes)
+    let mut file = NamedTensors::default();
+    for (name, data) in named_parameters(model)? {
+        let name = timm_name(&name);
+        let data = if is_linear(&name, data.shape()) { turned(data) } else { data };
+        file.tensors.insert(name, data);
+    }
+    let stored = serde_json::to_string(&(arch, config));
+    let stored = stored.map_err(|error| Error::io(path, error.into()))?;
+    let stated = [("format", "pt".to_owned()), (CONFIG_KEY, stored)];
+    file.metadata.extend(stated.into_iter().map(|(key, value)| (key.to_owned(), value)));
+    file.metadata.extend(notes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    write_atomically(path, &file.to_bytes()?)
 }
 
-fn to_bytes(
-    model: &Vit,
-    arch: &str,
-    config: &VitConfig,
-    notes: &[(&str, String)],
-) -> Result<Vec<u8>, String> {
-    let stored = serde_json::to_string(&(arch, config)).map_err(|error| error.to_string())?;
-    let mut store = SafetensorsStore::from_bytes(None)
-        .with_to_adapter(BurnToPyTorchAdapter)
-        .clear_metadata()
-        .metadata("format", "pt")
-        .metadata(CONFIG_KEY, stored);
-    for (key, value) in notes {
-        store = store.metadata(*key, value);
-    }
-    model.save_into(&mut store).map_err(|error| error.to_string())?;
-    store.get_bytes().map(with_sorted_header).map_err(|error| error.to_string())
+/// A linear layer's matrix as PyTorch stores it, `[out, in]`.
+fn turned(data: TensorData) -> TensorData {
+    let [rows, columns] = [data.shape()[0], data.shape()[1]];
+    let values: Vec<f32> = data.iter().collect();
+    TensorData::new(transposed(&values, rows, columns), [columns, rows])
 }

@@ -1,20 +1,21 @@
+//! Plain named tensors in a safetensors file.
+
 use std::collections::{BTreeMap, HashMap};
 #[cfg(not(target_family = "wasm"))]
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use burn::tensor::{DType, TensorData};
-#[cfg(not(target_family = "wasm"))]
-use safetensors::SafeTensors;
-use safetensors::serialize;
-use safetensors::tensor::{Dtype, TensorView};
+use serde_json::{Map, json};
 
 #[cfg(not(target_family = "wasm"))]
-use super::write_atomically;
+use super::atomic::write_atomically;
 #[cfg(not(target_family = "wasm"))]
+use super::entry::Bytes;
+use super::safetensors;
 use crate::error::{Error, Result};
 
-/// Named f32 or f64 tensors and string metadata in one safetensors file. Those
-/// of f16 are written too; [`WeightsFile`](super::WeightsFile) reads them.
+/// Named tensors of f32, f64 or f16 and string metadata in one safetensors file. f16 is
+/// written only; [`WeightsFile`](super::WeightsFile) reads it.
 #[derive(Debug, Default, Clone)]
 pub struct NamedTensors {
     /// The tensors by name.
@@ -31,22 +32,14 @@ impl NamedTensors {
     #[cfg(not(target_family = "wasm"))]
     pub fn read(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
-        let damaged = |reason: String| Error::Checkpoint { path: path.to_owned(), reason };
-        let file = SafeTensors::deserialize(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let (_, header) =
-            SafeTensors::read_metadata(&bytes).map_err(|error| damaged(error.to_string()))?;
-        let mut tensors = BTreeMap::new();
-        for (name, view) in file.tensors() {
-            let dtype = match view.dtype() {
-                Dtype::F32 => DType::F32,
-                Dtype::F64 => DType::F64,
-                other => return Err(damaged(format!("{name} is {other:?}, wanted F32 or F64"))),
-            };
-            let data =
-                TensorData::from_bytes_vec(view.data().to_vec(), view.shape().to_vec(), dtype);
-            tensors.insert(name, data);
-        }
-        Ok(Self { tensors, metadata: header.metadata().clone().unwrap_or_default() })
+        let damaged = |reason: &str| Error::checkpoint(path, reason);
+        let contents = safetensors::read(&Arc::new(Bytes::Held(bytes)));
+        let contents = contents.map_err(|reason| damaged(&reason))?;
+        let tensors = contents.tensors.into_iter().map(|(name, entry)| {
+            let data = entry.read_exact().map_err(|reason| damaged(&format!("{name} {reason}")))?;
+            Ok((name, data))
+        });
+        Ok(Self { tensors: tensors.collect::<Result<_>>()?, metadata: contents.metadata })
     }
 
     /// Writes the file atomically.
@@ -55,45 +48,35 @@ impl NamedTensors {
     /// [`Error::Io`]; nothing half-written stays.
     #[cfg(not(target_family = "wasm"))]
     pub fn write(&self, path: &Path) -> Result<()> {
-        let bytes = self.to_bytes();
-        let bytes = bytes.map_err(|error| Error::io(path, std::io::Error::other(error)))?;
-        write_atomically(path, &bytes)
+        write_atomically(path, &self.to_bytes()?)
     }
 
-    /// The file's bytes; the error is the reason why the tensors make none.
-    pub fn to_bytes(&self) -> Result<Vec<u8>, String> {
-        let views = self
-            .tensors
-            .iter()
-            .map(|(name, data)| {
-                let dtype = match data.dtype() {
-                    DType::F64 => Dtype::F64,
-                    DType::F16 => Dtype::F16,
-                    _ => Dtype::F32,
-                };
-                TensorView::new(dtype, data.shape().to_vec(), data.as_bytes())
-                    .map(|view| (name.as_str(), view))
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| error.to_string())?;
-        let metadata = (!self.metadata.is_empty()).then(|| self.metadata.clone());
-        let bytes = serialize(views, metadata).map_err(|error| error.to_string())?;
-        Ok(with_sorted_header(bytes))
+    /// The file's bytes; equal contents give equal bytes.
+    ///
+    /// # Errors
+    /// [`Error::Element`] for tensors of other types than f32, f64 and f16.
+    pub fn to_bytes(&self) -> Result<Vec<u8>> {
+        let mut tensors = Vec::new();
+        for (name, data) in &self.tensors {
+            let (dtype, size) = match data.dtype() {
+                DType::F64 => ("F64", 8),
+                DType::F32 => ("F32", 4),
+                DType::F16 => ("F16", 2),
+                other => {
+                    return Err(Error::Element { name: name.clone(), found: format!("{other:?}") });
+                }
+            };
+            tensors.push((name.as_str(), dtype, size, data));
+        }
+        // Wider elements first, so that each tensor is aligned to its own.
+        tensors.sort_by_key(|&(_, _, size, _)| std::cmp::Reverse(size));
+        let metadata: Map<_, _> =
+            self.metadata.iter().map(|(key, value)| (key.clone(), json!(value))).collect();
+        let entries = tensors.iter().map(|(name, dtype, _, data)| {
+            (*name, *dtype, data.shape().to_vec(), data.as_bytes().len())
+        });
+        let mut bytes = safetensors::header(entries, metadata);
+        tensors.iter().for_each(|(.., data)| bytes.extend_from_slice(data.as_bytes()));
+        Ok(bytes)
     }
-}
-
-/// The same file with the header's keys in order. The writer keeps metadata in
-/// a hash map, so equal contents would not give equal bytes.
-pub(super) fn with_sorted_header(file: Vec<u8>) -> Vec<u8> {
-    let sorted = || {
-        let (length, rest) = file.split_first_chunk::<8>()?;
-        let (header, data) = rest.split_at_checked(u64::from_le_bytes(*length) as usize)?;
-        let header: serde_json::Value = serde_json::from_slice(header).ok()?;
-        let mut header = header.to_string();
-        // Tensors stay aligned to 8 bytes.
-        header.extend(std::iter::repeat_n(' ', header.len().next_multiple_of(8) - header.len()));
-        let length = (header.len() as u64).to_le_bytes();
-        Some([&length, header.as_bytes(), data].concat())
-    };
-    sorted().unwrap_or(file)
 }

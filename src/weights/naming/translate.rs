@@ -3,8 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::pattern::fit;
 use super::{NAMINGS, Naming, Rule, To};
 use crate::weights::contents::Contents;
-use crate::weights::entry::Entry;
-use crate::weights::source::Source;
+use crate::weights::entry::{Entry, Source};
 
 /// Names that a message about an unknown naming shows.
 const SHOWN: usize = 4;

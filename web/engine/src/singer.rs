@@ -418,7 +418,7 @@ impl Singer {
             let halves = [data(adapter.down.val()).await?, data(adapter.up.val()).await?];
             adapters.push((layer, halves));
         }
-        let bytes = adapters_file(adapters).to_bytes().map_err(Fault::new)?;
+        let bytes = adapters_file(adapters).to_bytes()?;
         Ok(Uint8Array::from(bytes.as_slice()))
     }
 }

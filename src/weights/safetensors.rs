@@ -1,3 +1,6 @@
+//! The safetensors format, <https://github.com/huggingface/safetensors#format>: the one
+//! reader and the one writer of its header.
+
 use std::collections::HashMap;
 use std::fmt::{self, Formatter};
 use std::sync::Arc;
@@ -6,10 +9,10 @@ use safetensors::Dtype;
 use safetensors::tensor::TensorInfo;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::{Map, Value, json};
 
-use super::bytes::Bytes;
 use super::contents::Contents;
-use super::entry::{Element, Entry};
+use super::entry::{Bytes, Element, Entry};
 
 /// Bytes of a header beyond which it is not read: a hundred times that of the
 /// largest ViT.
@@ -18,7 +21,7 @@ const MAX_HEADER: u64 = 16 << 20;
 /// Finds the tensors of a safetensors file, by the rules of
 /// <https://github.com/huggingface/safetensors#format>: they cover the data
 /// exactly, without overlap, and no name comes twice.
-pub(super) fn contents(bytes: &Arc<Bytes>) -> Result<Contents, String> {
+pub(super) fn read(bytes: &Arc<Bytes>) -> Result<Contents, String> {
     let (length, rest) = bytes.split_first_chunk::<8>().ok_or("it is too short")?;
     let length = u64::from_le_bytes(*length);
     if length > rest.len() as u64 {
@@ -110,4 +113,28 @@ impl<'de> Deserialize<'de> for Header {
 
         deserializer.deserialize_map(Names)
     }
+}
+
+/// What a file begins with, the header's length and the header, for tensors whose data
+/// follow in this order: name, type (`F32`), shape and size in bytes. Its keys are
+/// sorted, so equal contents give equal bytes.
+pub(crate) fn header<'a>(
+    tensors: impl IntoIterator<Item = (&'a str, &'static str, Vec<usize>, usize)>,
+    metadata: Map<String, Value>,
+) -> Vec<u8> {
+    let mut entries = Map::new();
+    let mut at = 0;
+    for (name, dtype, shape, size) in tensors {
+        let end = at + size;
+        let entry = json!({ "dtype": dtype, "shape": shape, "data_offsets": [at, end] });
+        entries.insert(name.to_owned(), entry);
+        at = end;
+    }
+    if !metadata.is_empty() {
+        entries.insert("__metadata__".into(), Value::Object(metadata));
+    }
+    let mut header = Value::Object(entries).to_string().into_bytes();
+    // Tensors stay aligned to 8 bytes.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    [&(header.len() as u64).to_le_bytes(), header.as_slice()].concat()
 }
