@@ -1,9 +1,11 @@
+//! The shape that tensors show.
+
 use std::collections::BTreeMap;
 
 use super::entry::Source;
 use crate::vit::Family;
 
-/// What a ViT's tensors, under timm's names, tell of its shape.
+/// The shape of a ViT as its tensors, under timm's names, show it.
 #[derive(Debug)]
 pub(super) struct Facts {
     pub(super) embed_dim: usize,
@@ -25,7 +27,7 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    /// The error is the reason why the tensors are no ViT's.
+    /// Reads the shape; the error is the reason why the tensors are not a ViT's.
     pub(super) fn of(tensors: &BTreeMap<String, Source>) -> Result<Self, String> {
         let shape = |name: &str| tensors.get(name).map(Source::shape);
         let has = |name: &str| tensors.contains_key(name);
@@ -89,7 +91,7 @@ impl Facts {
         }
     }
 
-    /// Class and register tokens.
+    /// Number of class and register tokens.
     fn prefix(&self) -> usize {
         usize::from(self.class_token) + self.reg_tokens
     }

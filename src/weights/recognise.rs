@@ -1,3 +1,5 @@
+//! Which model a file of weights holds.
+
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
@@ -13,32 +15,32 @@ use crate::vit::{
 /// Bytes of a config beyond which it is not read.
 #[cfg(not(target_family = "wasm"))]
 const MAX_CONFIG: u64 = 4 << 20;
-/// Patches beyond which an image size that a config names is not believed.
+/// The most patches of an image size that a config states.
 const MAX_PATCHES: usize = 1 << 16;
 
-/// What a file of weights holds.
+/// The architecture of a file of weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recognised {
     /// timm's name where a published model has this shape, else a description.
     pub arch: String,
     /// The shape, with as many classes as the file's head has.
     pub config: VitConfig,
-    /// Whose names the tensors have.
+    /// The project whose names the tensors have.
     pub naming: &'static str,
-    /// Channel mean and deviation that the images should have.
+    /// Channel mean and standard deviation of the model's images.
     pub mean_std: ([f32; 3], [f32; 3]),
-    /// What nothing says and was assumed, a line each.
+    /// Assumptions where neither the file nor a config says, one line each.
     pub assumed: Vec<String>,
 }
 
 /// Works out the architecture of a file of weights in any published naming, from
 /// its tensors and the configs beside it (`config.json` of transformers or timm,
 /// `open_clip_config.json`, `preprocessor_config.json`). A file written by
-/// [`save`](super::save) says it itself.
+/// [`save`](super::save) states it itself.
 ///
 /// # Errors
 /// As [`load`](super::load), and [`Error::Naming`] where the names are those of
-/// no known model or the shape cannot be told.
+/// no known model or the shape is ambiguous.
 #[cfg(not(target_family = "wasm"))]
 pub fn recognise(path: &Path) -> Result<Recognised> {
     let folder = if path.is_dir() { Some(path) } else { path.parent() };
@@ -51,11 +53,11 @@ pub fn recognise(path: &Path) -> Result<Recognised> {
 
 impl WeightsFile {
     /// Works out the architecture from the tensors and the configs beside the file,
-    /// whose text `beside` gives by name. A file written by `save` says it itself.
+    /// whose text `beside` gives by name. A file written by `save` states it itself.
     ///
     /// # Errors
     /// [`Error::Naming`] where the names are those of no known model or the shape
-    /// cannot be told.
+    /// is ambiguous.
     pub fn recognise(&self, beside: impl Fn(&str) -> Option<String>) -> Result<Recognised> {
         if let Some((arch, config)) = self.stored_config()? {
             let of_arch = || preset(&arch).map_or(Statistics::Half.mean_std(), Preset::mean_std);
@@ -89,17 +91,17 @@ struct Search<'t> {
 impl Search<'_> {
     fn run(mut self) -> Result<Recognised, String> {
         let family = self.facts.family();
-        // A name that the tensors contradict tells nothing.
+        // A name that the tensors contradict is ignored.
         self.stated.preset = self.stated.preset.filter(|preset| preset.family == family);
-        let mut config = self.told(family)?;
-        let usual = self.translated.naming.usual;
+        let mut config = self.inferred(family)?;
+        let defaults = self.translated.naming.defaults;
 
         // Presets of this shape, whatever their image size and classes.
-        let alike: Vec<&'static Preset> =
+        let candidates: Vec<&'static Preset> =
             presets().iter().filter(|preset| same_build(&preset.config(), &config)).collect();
-        config.num_heads = self.heads(&alike)?;
-        config.img_size = self.image_size(&mut config, &alike)?;
-        let alike: Vec<&'static Preset> = alike
+        config.num_heads = self.heads(&candidates)?;
+        config.img_size = self.image_size(&mut config, &candidates)?;
+        let candidates: Vec<&'static Preset> = candidates
             .into_iter()
             .filter(|preset| {
                 let published = preset.config();
@@ -108,22 +110,22 @@ impl Search<'_> {
                     && published.num_heads == config.num_heads
             })
             .collect();
-        let of_classes: Vec<&'static Preset> = alike
+        let of_classes: Vec<&'static Preset> = candidates
             .iter()
             .copied()
             .filter(|preset| preset.config().num_classes == config.num_classes)
             .collect();
-        let alike = if of_classes.is_empty() { alike } else { of_classes };
+        let candidates = if of_classes.is_empty() { candidates } else { of_classes };
 
-        config.norm_eps = self.stated.norm_eps.or(usual.norm_eps).unwrap_or(config.norm_eps);
-        config.mlp = self.mlp(family, &alike)?;
-        let chosen = self.choose(&alike, &config);
-        let mean_std = self.mean_std(family, chosen, &alike);
+        config.norm_eps = self.stated.norm_eps.or(defaults.norm_eps).unwrap_or(config.norm_eps);
+        config.mlp = self.mlp(family, &candidates)?;
+        let chosen = self.choose(&candidates, &config);
+        let mean_std = self.mean_std(family, chosen, &candidates);
         let arch = chosen.map_or_else(|| description(family, &config), |p| p.name.to_owned());
         for what in &self.translated.left_out {
             self.assumed.push(format!("left out {what}"));
         }
-        if let Some(name) = &self.stated.stranger {
+        if let Some(name) = &self.stated.unknown_arch {
             self.assumed.push(format!(
                 "its config.json names {name}, which is not known here: took it for the {arch} that its tensors describe"
             ));
@@ -132,8 +134,8 @@ impl Search<'_> {
         Ok(Recognised { arch, config, naming, mean_std, assumed: self.assumed })
     }
 
-    /// What the tensors tell; the rest is the family's.
-    fn told(&self, family: Family) -> Result<VitConfig, String> {
+    /// The configuration that the tensors show; the rest is the family's.
+    fn inferred(&self, family: Family) -> Result<VitConfig, String> {
         let facts = &self.facts;
         let base = family.config();
         let positions = match (facts.positions, base.positions) {
@@ -170,16 +172,16 @@ impl Search<'_> {
         })
     }
 
-    fn heads(&mut self, alike: &[&Preset]) -> Result<usize, String> {
+    fn heads(&mut self, candidates: &[&Preset]) -> Result<usize, String> {
         let width = self.facts.embed_dim;
         let by_periods = || self.translated.head_dim.filter(|&d| d > 0).map(|d| width / d);
-        let by_preset = || alike.first().map(|preset| preset.config().num_heads);
+        let by_preset = || candidates.first().map(|preset| preset.config().num_heads);
         let of_timm = || {
             let config = self.stated.preset?.config();
             (config.embed_dim == width).then_some(config.num_heads)
         };
-        let told = self.stated.num_heads.or_else(by_periods).or_else(of_timm).or_else(by_preset);
-        if let Some(heads) = told {
+        let known = self.stated.num_heads.or_else(by_periods).or_else(of_timm).or_else(by_preset);
+        if let Some(heads) = known {
             return Ok(heads);
         }
         if !width.is_multiple_of(64) {
@@ -193,10 +195,14 @@ impl Search<'_> {
     }
 
     /// The image size, and in the config whether positions leave out the prefix.
-    fn image_size(&self, config: &mut VitConfig, alike: &[&Preset]) -> Result<[usize; 2], String> {
+    fn image_size(
+        &self,
+        config: &mut VitConfig,
+        candidates: &[&Preset],
+    ) -> Result<[usize; 2], String> {
         let patch = self.facts.patch_size;
         let Some(rows) = self.facts.positions else {
-            let published = || Some([alike.first()?.config().img_size[0]; 2]);
+            let published = || Some([candidates.first()?.config().img_size[0]; 2]);
             let default = 16 * patch;
             let size = self.stated.img_size.or_else(published).unwrap_or([default; 2]);
             let grid = size.map(|side| (side / patch).max(1));
@@ -216,7 +222,7 @@ impl Search<'_> {
         Ok(grid.map(|side| side * patch))
     }
 
-    fn mlp(&mut self, family: Family, alike: &[&Preset]) -> Result<Activation, String> {
+    fn mlp(&mut self, family: Family, candidates: &[&Preset]) -> Result<Activation, String> {
         if self.facts.gated {
             return match self.stated.activation.as_deref() {
                 Some(name @ ("gelu" | "quick_gelu")) if self.facts.positions.is_none() => {
@@ -231,11 +237,11 @@ impl Search<'_> {
         if let Some(preset) = self.stated.preset {
             return Ok(preset.config().mlp);
         }
-        let usual = self.translated.naming.usual.mlp;
-        let kinds: Vec<Activation> = alike.iter().map(|preset| preset.config().mlp).collect();
-        let kind = usual.or(kinds.first().copied()).unwrap_or_default();
+        let default = self.translated.naming.defaults.mlp;
+        let kinds: Vec<Activation> = candidates.iter().map(|preset| preset.config().mlp).collect();
+        let kind = default.or(kinds.first().copied()).unwrap_or_default();
         let certain = !kinds.is_empty() && kinds.iter().all(|&other| other == kind);
-        if family == Family::Clip && !certain && self.translated.naming.mlp_is_a_guess {
+        if family == Family::Clip && !certain && self.translated.naming.activation_varies {
             let (name, other) = match kind {
                 Activation::QuickGelu => ("QuickGELU", "exact GELU, as in OpenCLIP"),
                 _ => ("exact GELU", "QuickGELU, as in OpenAI's own weights"),
@@ -247,21 +253,25 @@ impl Search<'_> {
         Ok(kind)
     }
 
-    /// The preset to be named after: what timm's config says, else the first of
-    /// the same activation, else one that differs in the form of GELU only.
-    fn choose(&self, alike: &[&'static Preset], config: &VitConfig) -> Option<&'static Preset> {
+    /// The preset that gives the name: timm's config's, else the first with the same
+    /// activation, else one that differs in the form of GELU only.
+    fn choose(
+        &self,
+        candidates: &[&'static Preset],
+        config: &VitConfig,
+    ) -> Option<&'static Preset> {
         let named = self.stated.preset.filter(|preset| same_build(&preset.config(), config));
         let quick = |kind: Activation| kind == Activation::QuickGelu;
-        named
-            .or_else(|| alike.iter().copied().find(|p| p.config().mlp == config.mlp))
-            .or_else(|| alike.iter().copied().find(|p| quick(p.config().mlp) == quick(config.mlp)))
+        named.or_else(|| candidates.iter().copied().find(|p| p.config().mlp == config.mlp)).or_else(
+            || candidates.iter().copied().find(|p| quick(p.config().mlp) == quick(config.mlp)),
+        )
     }
 
     fn mean_std(
         &mut self,
         family: Family,
         chosen: Option<&Preset>,
-        alike: &[&Preset],
+        candidates: &[&Preset],
     ) -> ([f32; 3], [f32; 3]) {
         if let Some(stated) = self.stated.mean_std {
             return stated;
@@ -269,11 +279,11 @@ impl Search<'_> {
         if let Some(preset) = self.stated.preset {
             return preset.mean_std();
         }
-        if let Some(usual) = self.translated.naming.usual.statistics {
-            return usual.mean_std();
+        if let Some(statistics) = self.translated.naming.defaults.statistics {
+            return statistics.mean_std();
         }
         let found = chosen.map_or(family.statistics().mean_std(), Preset::mean_std);
-        if alike.is_empty() || alike.iter().any(|preset| preset.mean_std() != found) {
+        if candidates.is_empty() || candidates.iter().any(|preset| preset.mean_std() != found) {
             let (mean, std) = found;
             self.assumed.push(format!(
                 "assumed channel mean {mean:?} and deviation {std:?}, as models of this shape differ in them; a preprocessor_config.json beside the file can say otherwise"

@@ -1,3 +1,5 @@
+//! The configs beside a file of weights.
+
 use serde_json::Value;
 
 use crate::vit::{Activation, Preset, preset};
@@ -5,13 +7,13 @@ use crate::vit::{Activation, Preset, preset};
 /// Channel mean and deviation.
 type MeanStd = ([f32; 3], [f32; 3]);
 
-/// What the files beside weights say of what tensors do not tell.
+/// What the configs beside weights state.
 #[derive(Debug, Default)]
 pub(super) struct Stated {
     /// timm's model with its tag, where timm published it.
     pub(super) preset: Option<&'static Preset>,
-    /// timm's name of a model that is not known here.
-    pub(super) stranger: Option<String>,
+    /// timm's name of a model that has no preset.
+    pub(super) unknown_arch: Option<String>,
     pub(super) img_size: Option<[usize; 2]>,
     pub(super) num_heads: Option<usize>,
     pub(super) norm_eps: Option<f64>,
@@ -20,8 +22,8 @@ pub(super) struct Stated {
     pub(super) mean_std: Option<MeanStd>,
 }
 
-/// What transformers' classes take for granted and their configs may leave out,
-/// by `model_type`: heads, epsilon of norms, activation, image side.
+/// Defaults of transformers' classes, which their configs may omit, by `model_type`:
+/// heads, epsilon of norms, activation, image side.
 #[rustfmt::skip]
 const DEFAULTS: &[(&[&str], usize, f64, &str, usize)] = &[
     (&["vit", "vit_mae", "deit"], 12, 1e-12, "gelu", 224),
@@ -58,7 +60,7 @@ impl Stated {
         let args = &config["model_args"];
         Self {
             preset: known,
-            stranger: known.is_none().then(|| name.to_owned()),
+            unknown_arch: known.is_none().then(|| name.to_owned()),
             img_size: sides(&args["img_size"]),
             num_heads: number(&args["num_heads"]),
             activation: args["act_layer"].as_str().map(str::to_owned),

@@ -1,14 +1,33 @@
+//! A file's tensors under timm's names.
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::pattern::fit;
-use super::{NAMINGS, Naming, Rule, To};
+use super::rules::{Naming, Rule, To, fit};
+use super::{original, transformers};
 use crate::weights::contents::Contents;
 use crate::weights::entry::{Entry, Source};
+
+/// All namings, the ones with the most specific marks first.
+const NAMINGS: [&Naming; 13] = [
+    &original::MAE,
+    &original::DINOV3,
+    &original::DEIT_DISTILLED,
+    &original::DINOV2,
+    &original::TIMM,
+    &original::OPENAI_CLIP,
+    &original::OPEN_CLIP,
+    &transformers::DINOV2,
+    &transformers::DINOV3,
+    &transformers::DEIT,
+    &transformers::VIT,
+    &transformers::CLIP,
+    &transformers::SIGLIP,
+];
 
 /// Names that a message about an unknown naming shows.
 const SHOWN: usize = 4;
 
-/// A rule may send a name to other rules this often.
+/// The most renames of one name within its naming.
 const MAX_AGAIN: usize = 2;
 
 /// A file's tensors under timm's names.
@@ -16,7 +35,7 @@ const MAX_AGAIN: usize = 2;
 pub(in crate::weights) struct Translated {
     pub(in crate::weights) naming: &'static Naming,
     pub(in crate::weights) tensors: BTreeMap<String, Source>,
-    /// Channels of a head, where the file tells them.
+    /// Channels of a head, where the file shows them.
     pub(in crate::weights) head_dim: Option<usize>,
     /// Parts of the model that were left out.
     pub(in crate::weights) left_out: BTreeSet<&'static str>,
@@ -78,8 +97,8 @@ struct Sorting {
 }
 
 impl Sorting {
-    /// Does with a tensor what the first rule says that fits its name; where none
-    /// does, it keeps its `full` one.
+    /// Applies the first rule that fits a tensor's name; without one the tensor keeps its
+    /// `full` name.
     fn sort<'r>(
         &mut self,
         name: &str,
@@ -117,8 +136,8 @@ impl Sorting {
                 }
                 To::Projection(to) => self.add_projection(to, entry)?,
                 To::TransposedProjection(to) => {
-                    let turned = entry.transposed().ok_or_else(|| square("is no matrix"))?;
-                    self.add_projection(to, turned)?;
+                    let transposed = entry.transposed().ok_or_else(|| square("is no matrix"))?;
+                    self.add_projection(to, transposed)?;
                 }
                 To::MasksKeys(bias) => self.masked.push(gaps.fill(bias)),
                 To::Periods => self.head_dim = entry.shape().first().map(|count| 4 * count),

@@ -1,0 +1,180 @@
+//! The names of timm and of the original repositories.
+
+use super::rules::To::{
+    Again, Is, LeftOut, MasksKeys, Outside, Part, Periods, Projection, Tokens, TransposedProjection,
+};
+use super::rules::{Defaults, NO_DEFAULTS, Naming, Rule, TWO_HEADS};
+use crate::vit::{Activation, Statistics};
+
+/// timm's names, also those of the original DINO, DeiT and DeiT III, and open_clip's
+/// models with timm's image tower.
+pub(super) const TIMM: Naming = Naming {
+    title: "timm",
+    prefixes: &["", "visual.trunk.", "model."],
+    marks: &["patch_embed.proj.weight"],
+    counter: None,
+    rules: &[TIMM_RULES],
+    beside: &[
+        ("visual.head.proj.weight", Projection("head.*")),
+        ("text.*", Outside),
+        ("logit_scale", Outside),
+        ("logit_bias", Outside),
+    ],
+    folds_class_position: false,
+    activation_varies: true,
+    defaults: NO_DEFAULTS,
+};
+
+/// The last rules also of namings that are timm's with exceptions.
+const TIMM_RULES: &[Rule] = &[
+    ("blocks.#.mlp.fc1_g.*", Part("blocks.#.mlp.fc1.*", 0)),
+    ("blocks.#.mlp.fc1_x.*", Part("blocks.#.mlp.fc1.*", 1)),
+    ("*", Is("*")),
+];
+
+/// DeiT with a distillation token, <https://github.com/facebookresearch/deit> and
+/// timm. The token is to the blocks what a register token is.
+pub(super) const DEIT_DISTILLED: Naming = Naming {
+    title: "DeiT, distilled",
+    prefixes: &[""],
+    marks: &["dist_token"],
+    counter: None,
+    rules: &[
+        &[
+            ("dist_token", Tokens("reg_token")),
+            ("head.*", LeftOut(TWO_HEADS)),
+            ("head_dist.*", LeftOut(TWO_HEADS)),
+        ],
+        TIMM_RULES,
+    ],
+    beside: &[],
+    folds_class_position: false,
+    activation_varies: false,
+    defaults: Defaults { statistics: Some(Statistics::ImageNet), ..NO_DEFAULTS },
+};
+
+/// <https://github.com/facebookresearch/dinov2>, also in training's chunks of
+/// blocks, and UNIC (<https://github.com/naver/unic>), whose encoder is DINOv2's.
+pub(super) const DINOV2: Naming = Naming {
+    title: "DINOv2",
+    prefixes: &["", "encoder."],
+    marks: &["mask_token", "register_tokens", "blocks.#.#.norm1.weight"],
+    counter: None,
+    rules: &[
+        &[
+            ("blocks.#.#.*", Again("blocks.#.*")),
+            ("mask_token", Outside),
+            ("register_tokens", Tokens("reg_token")),
+            ("blocks.#.mlp.w12.*", Is("blocks.#.mlp.fc1.*")),
+            ("blocks.#.mlp.w3.*", Is("blocks.#.mlp.fc2.*")),
+        ],
+        TIMM_RULES,
+    ],
+    // The ladder of projections to UNIC's teachers; heads of DINOv2's training.
+    beside: &[("lp.*", Outside), ("dino_head.*", Outside), ("ibot_head.*", Outside)],
+    folds_class_position: true,
+    activation_varies: false,
+    defaults: Defaults { statistics: Some(Statistics::ImageNet), ..NO_DEFAULTS },
+};
+
+/// <https://github.com/facebookresearch/dinov3>.
+pub(super) const DINOV3: Naming = Naming {
+    title: "DINOv3",
+    prefixes: &[""],
+    marks: &["storage_tokens", "rope_embed.periods"],
+    counter: None,
+    rules: &[
+        &[
+            ("storage_tokens", Tokens("reg_token")),
+            ("mask_token", Outside),
+            ("rope_embed.periods", Periods),
+            // Of crops that only training has.
+            ("local_cls_norm.*", Outside),
+            ("blocks.#.attn.qkv.bias_mask", MasksKeys("blocks.#.attn.qkv.bias")),
+            ("blocks.#.mlp.w1.*", Part("blocks.#.mlp.fc1.*", 0)),
+            ("blocks.#.mlp.w2.*", Part("blocks.#.mlp.fc1.*", 1)),
+            ("blocks.#.mlp.w3.*", Is("blocks.#.mlp.fc2.*")),
+        ],
+        TIMM_RULES,
+    ],
+    beside: &[],
+    folds_class_position: false,
+    activation_varies: false,
+    defaults: NO_DEFAULTS,
+};
+
+/// <https://github.com/facebookresearch/mae> with its decoder; without it the
+/// names are timm's.
+pub(super) const MAE: Naming = Naming {
+    title: "MAE",
+    prefixes: &[""],
+    marks: &["decoder_embed.weight"],
+    counter: None,
+    rules: &[&[("decoder_*", Outside), ("mask_token", Outside)], TIMM_RULES],
+    beside: &[],
+    folds_class_position: false,
+    activation_varies: false,
+    defaults: Defaults { statistics: Some(Statistics::ImageNet), ..NO_DEFAULTS },
+};
+
+/// OpenAI's CLIP, <https://github.com/openai/CLIP>: the state dictionary of its
+/// TorchScript archives.
+pub(super) const OPENAI_CLIP: Naming = Naming {
+    title: "OpenAI's CLIP",
+    counter: Some("input_resolution"),
+    activation_varies: false,
+    defaults: Defaults {
+        mlp: Some(Activation::QuickGelu),
+        statistics: Some(Statistics::Clip),
+        ..NO_DEFAULTS
+    },
+    ..OPEN_CLIP
+};
+
+/// open_clip, <https://github.com/mlfoundations/open_clip>, whole or the image
+/// tower alone. Saved anew, OpenAI's CLIP has the same names.
+pub(super) const OPEN_CLIP: Naming = Naming {
+    title: "open_clip",
+    prefixes: &["visual.", ""],
+    marks: &["class_embedding"],
+    counter: None,
+    rules: &[CLIP_TOWER],
+    beside: CLIP_TEXT,
+    folds_class_position: false,
+    activation_varies: true,
+    defaults: NO_DEFAULTS,
+};
+
+const CLIP_TOWER: &[Rule] = &[
+    ("class_embedding", Tokens("cls_token")),
+    ("positional_embedding", Tokens("pos_embed")),
+    ("conv1.*", Is("patch_embed.proj.*")),
+    ("ln_pre.*", Is("norm_pre.*")),
+    ("ln_post.*", Is("norm.*")),
+    ("proj", TransposedProjection("head.*")),
+    ("transformer.resblocks.#.ln_1.*", Is("blocks.#.norm1.*")),
+    ("transformer.resblocks.#.ln_2.*", Is("blocks.#.norm2.*")),
+    ("transformer.resblocks.#.attn.in_proj_*", Is("blocks.#.attn.qkv.*")),
+    ("transformer.resblocks.#.attn.out_proj.*", Is("blocks.#.attn.proj.*")),
+    ("transformer.resblocks.#.mlp.c_fc.*", Is("blocks.#.mlp.fc1.*")),
+    ("transformer.resblocks.#.mlp.c_proj.*", Is("blocks.#.mlp.fc2.*")),
+    ("transformer.resblocks.#.ls_1.gamma", Is("blocks.#.ls1.gamma")),
+    ("transformer.resblocks.#.ls_2.gamma", Is("blocks.#.ls2.gamma")),
+];
+
+/// The text tower and the scale of the similarities.
+const CLIP_TEXT: &[Rule] = &[
+    ("transformer.*", Outside),
+    ("text.*", Outside),
+    ("token_embedding.weight", Outside),
+    ("positional_embedding", Outside),
+    ("ln_final.*", Outside),
+    ("text_projection", Outside),
+    ("text_projection.*", Outside),
+    ("attn_mask", Outside),
+    ("logit_scale", Outside),
+    ("logit_bias", Outside),
+    ("input_resolution", Outside),
+    ("context_length", Outside),
+    ("vocab_size", Outside),
+];
