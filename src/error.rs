@@ -16,6 +16,14 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// Nothing can be written to a folder.
+    #[error("{path}: nothing can be written there ({source})", path = path.display())]
+    Unwritable {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// A setting has a value that cannot work.
     #[error("{0}")]
     Config(String),
@@ -207,6 +215,57 @@ pub enum Error {
         /// The driver's reason.
         reason: String,
     },
+    /// The model has no such layer.
+    #[error("there is no layer {layer}; the teacher's are 0 to {last}", last = depth.saturating_sub(1))]
+    NoSuchLayer {
+        /// The layer, counted from 0.
+        layer: usize,
+        /// How many the teacher has.
+        depth: usize,
+    },
+    /// Models, or what was trained for them, do not fit each other.
+    #[error("{reason}")]
+    Incompatible {
+        /// What does not fit what.
+        reason: String,
+    },
+    /// There are no images to work on.
+    #[error("there are no images")]
+    NoImages,
+    /// Planting changed no patch by more than the median patch norm.
+    #[error(
+        "planting changed no patch of these images by more than the median patch norm; \
+         take more images, a higher strength or a larger share"
+    )]
+    NoArtifacts,
+    /// An image is smaller than one patch.
+    #[error("{path}: {width}x{height} pixels leave no patch of {patch}x{patch}", path = path.display())]
+    TooFewPixels {
+        /// The image.
+        path: PathBuf,
+        /// In pixels.
+        width: usize,
+        /// In pixels.
+        height: usize,
+        /// Side of a patch in pixels.
+        patch: usize,
+    },
+    /// An image has more patches than fit into memory.
+    #[error("{path}: {patches} patches are more than {limit}", path = path.display())]
+    TooManyPatches {
+        /// The image.
+        path: PathBuf,
+        /// How many it has.
+        patches: usize,
+        /// How many it may have.
+        limit: usize,
+    },
+    /// A figure could not be drawn or encoded.
+    #[error("cannot draw a figure: {reason}")]
+    Drawing {
+        /// Why not.
+        reason: String,
+    },
     /// The singular value decomposition did not converge.
     #[error(
         "the singular value decomposition of block {0} failed: its weights hold NaN or infinite values"
@@ -252,6 +311,11 @@ impl Error {
         expected: impl Into<String>,
     ) -> Self {
         Self::Setting { setting, value: value.to_string(), expected: expected.into() }
+    }
+
+    /// An error about models that do not fit each other.
+    pub(crate) fn incompatible(reason: impl Into<String>) -> Self {
+        Self::Incompatible { reason: reason.into() }
     }
 
     /// An error about settings that do not go together.

@@ -28,9 +28,12 @@
 //! - [`probe`]: linear heads on frozen features: classes, segments, depth.
 //! - [`plant`]: artifacts of known place and strength in a clean model.
 //! - [`recover`]: how much of the clean features comes back from planted artifacts.
+//! - `figure` (feature `figures`): sheets of maps, charts and radar charts, as PNG and SVG.
 //! - [`gpu`]: the WGSL shaders, on wgpu alone.
 //! - [`device`]: which GPU, or the CPU.
 //! - [`readback`]: tensors' values on the host.
+//! - `report` (feature `figures`): pages, tables and charts of what was measured.
+//! - [`statistics`]: quantiles and medians of values on the host.
 //!
 //! Training needs an autodiff device for what is trained
 //! (`device.clone().autodiff()`), and the plain one for the teacher and the
@@ -47,6 +50,8 @@ pub mod error;
 pub mod eval;
 #[cfg(not(target_family = "wasm"))]
 pub mod export;
+#[cfg(all(feature = "figures", not(target_family = "wasm")))]
+pub mod figure;
 pub mod frozen;
 pub mod gpu;
 #[cfg(feature = "hub")]
@@ -68,6 +73,9 @@ pub mod readback;
 #[cfg(not(target_family = "wasm"))]
 pub mod recover;
 pub mod refine;
+#[cfg(all(feature = "figures", not(target_family = "wasm")))]
+pub mod report;
+pub mod statistics;
 pub mod train;
 pub mod vit;
 pub mod weights;

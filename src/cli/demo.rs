@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use burn::tensor::Device as BurnDevice;
+use burn::tensor::{Device as BurnDevice, Tensor};
 
 use super::args::DemoArgs;
 use super::config::{DataConfig, DeviceName, DistillConfig, TrainConfig};
 use super::distill::{Report, distill};
-use super::figure::{Bar, Face, Painter, Sheet, SheetRow, Tile, number, png};
 use super::parts_file;
 use super::session;
 use crate::data::{ImageSet, Normalise, Split};
@@ -16,9 +15,12 @@ use crate::device::Device;
 use crate::distill::Settings;
 use crate::error::{Error, Result};
 use crate::export::STUDENT;
+use crate::figure::png;
 use crate::maps::FeatureMaps;
 use crate::model::{Model, ModelSpec};
+use crate::readback::read;
 use crate::refine::patch_norms;
+use crate::report::{NormMaps, norm_sheet};
 use crate::train::Schedule;
 use crate::vit::Vit;
 use crate::weights::write_atomically;
@@ -110,62 +112,23 @@ fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let refined = adapter.forward(raw.clone(), prefix);
     let mapped = *report.student_layers.last().unwrap_or(&(student.depth() - 1));
     let student = student.intermediate(batch, &[mapped]).remove(0);
-    let maps = [raw, refined, student].map(|tokens| {
+    let norms = |name: &str, group, tokens: Tensor<3>| -> Result<NormMaps> {
         let norms = patch_norms(tokens, prefix);
         let patches = norms.dims()[1];
-        let values: Vec<f32> = norms.into_data().iter::<f32>().collect();
-        values.chunks(patches).map(<[f32]>::to_vec).collect::<Vec<_>>()
-    });
-    let [height, width] = model.config().grid();
-    let sheet = sheet(&pictures, &maps, [height, width]);
-    let maps = FeatureMaps::new(&device);
-    write_atomically(path, &png(sheet.draw(&Painter::new(&maps))?)?)
-}
-
-/// Subjects of the figure, in the order of their maps.
-const SUBJECTS: [&str; 3] = ["teacher", "refined teacher", "student"];
-
-/// A row for each picture, with a map of patch norms for each subject. Teacher
-/// and refined teacher share a range of colours over all pictures.
-fn sheet<'a>(
-    pictures: &'a [image::RgbImage],
-    maps: &'a [Vec<Vec<f32>>; 3],
-    grid: [usize; 2],
-) -> Sheet<'a> {
-    let all = |maps: &'a [Vec<f32>]| maps.iter().flatten().copied();
-    let shared = Bar::from_zero(all(&maps[0]).chain(all(&maps[1])));
-    let bars = [shared.clone(), shared, Bar::from_zero(all(&maps[2]))];
-    let row = |(index, picture): (usize, &'a image::RgbImage)| {
-        let input = Tile {
-            kind: "input".into(),
-            subject: "scene".into(),
-            face: Face::Photo(picture),
-            cross: None,
-            numbers: String::new(),
-        };
-        let map = |(subject, bar): (usize, &Bar)| {
-            let values = &maps[subject][index];
-            let most = values.iter().copied().fold(0.0, f32::max);
-            Tile {
-                kind: "patch norm".into(),
-                subject: SUBJECTS[subject].into(),
-                face: Face::Map { values, grid, bar: bar.clone() },
-                cross: None,
-                numbers: format!("largest {}", number(most)),
-            }
-        };
-        let tiles = std::iter::once(input).chain(bars.iter().enumerate().map(map)).collect();
-        SheetRow { heading: String::new(), tiles }
+        let norms = read(norms)?.chunks(patches).map(<[f32]>::to_vec).collect();
+        Ok(NormMaps { name: name.into(), group, norms })
     };
-    Sheet {
-        title: "Patch norms of the last block".into(),
-        notes: vec![
-            "Coloured from 0; teacher and refined teacher share one range, the student has its own."
-                .into(),
-        ],
-        rows: pictures.iter().enumerate().map(row).collect(),
-        size: grid,
-    }
+    let norms = [
+        norms("teacher", 0, raw)?,
+        norms("refined teacher", 0, refined)?,
+        norms("student", 1, student)?,
+    ];
+    let title = "Patch norms of the last block";
+    let note =
+        "Coloured from 0; teacher and refined teacher share one range, the student has its own.";
+    let sheet = norm_sheet(title, note, &pictures, &norms, model.config().grid());
+    let maps = FeatureMaps::new(&device);
+    write_atomically(path, &png(sheet.draw(&maps)?)?)
 }
 
 /// The scenes in which the teacher's largest patch norm is largest.

@@ -22,6 +22,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Unreadable { .. } => {
             Some("repair or remove them, or raise data.max_unreadable".into())
         }
+        Error::Unwritable { .. } => Some("choose another --out".into()),
+        Error::TooFewPixels { patch, .. } => Some(format!("give --size {patch} or more")),
+        Error::TooManyPatches { .. } => Some("give a smaller --size".into()),
         _ => None,
     }
 }
@@ -31,6 +34,8 @@ fn key(setting: &str) -> Option<&'static str> {
     Some(match setting {
         "rank" => "singer.rank or --rank",
         "quantile" => "singer.quantile or --quantile",
+        "limit" => "--limit",
+        "training_free" => "--training-free",
         _ => return None,
     })
 }

@@ -10,7 +10,6 @@ mod devices;
 mod distill;
 mod evaluate;
 mod export;
-mod figure;
 mod fit;
 mod hints;
 mod inspect;

@@ -2,7 +2,8 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device as BurnDevice, Tensor};
 
-use super::{Picture, Settings};
+use super::Picture;
+use super::inspection::Settings;
 use crate::data::Normalise;
 use crate::error::{Error, Result};
 
@@ -35,9 +36,9 @@ pub(super) fn sides(picture: &Picture) -> [usize; 2] {
 /// set.
 ///
 /// # Errors
-/// [`Error::Config`] for a picture that is not made of whole patches or of more
-/// than [`MOST_PATCHES`], one without the patch that is to be marked, and for no
-/// picture at all.
+/// [`Error::Data`] for a picture that is not made of whole patches or lacks the patch
+/// to be marked, [`Error::TooManyPatches`] for one of more than [`MOST_PATCHES`],
+/// [`Error::NoImages`].
 pub(super) fn batches<'a>(
     pictures: &'a [Picture],
     patch: usize,
@@ -48,33 +49,32 @@ pub(super) fn batches<'a>(
         let [height, width] = sides(picture);
         let grid = [height / patch, width / patch];
         if grid.contains(&0) || grid.map(|side| side * patch) != [height, width] {
-            return Err(Error::config(format!(
-                "{}: {height}x{width} pixels are not whole patches of {patch}",
-                picture.name
-            )));
+            let reason = format!("{height}x{width} pixels are not whole patches of {patch}");
+            return Err(Error::data(&picture.name, reason));
         }
         if grid[0] * grid[1] > MOST_PATCHES {
-            return Err(Error::config(format!(
-                "{}: {}x{} patches are more than {MOST_PATCHES}; make the image smaller",
-                picture.name, grid[0], grid[1]
-            )));
+            return Err(Error::TooManyPatches {
+                path: picture.name.clone().into(),
+                patches: grid[0] * grid[1],
+                limit: MOST_PATCHES,
+            });
         }
         if let Some([row, col]) = settings.mark
             && (row >= grid[0] || col >= grid[1])
         {
-            return Err(Error::config(format!(
-                "{}: the marked patch {row},{col} lies outside its {}x{} patches; rows are 0 to {} and columns 0 to {}",
-                picture.name,
+            let reason = format!(
+                "the marked patch {row},{col} lies outside its {}x{} patches; rows are 0 to {} and columns 0 to {}",
                 grid[0],
                 grid[1],
                 grid[0] - 1,
                 grid[1] - 1
-            )));
+            );
+            return Err(Error::data(&picture.name, reason));
         }
         by_grid.entry(grid).or_default().push((index, picture));
     }
     if by_grid.is_empty() {
-        return Err(Error::config("there is no image to look at"));
+        return Err(Error::NoImages);
     }
     let batches = by_grid.into_iter().flat_map(|(grid, pictures)| {
         // As many as hold no more attention than one of the largest images.

@@ -160,7 +160,7 @@ pub struct Spectrum {
 pub struct Injection {
     /// Where the features were replaced.
     pub layer: usize,
-    /// `refined teacher`, `training-free`, `clipped` or `masked`.
+    /// `refined teacher`, `training-free`, `clipped` or `zeroed`.
     pub method: String,
     /// From that layer to the last block.
     pub blocks: Vec<BlockDrift>,

@@ -1,29 +1,34 @@
 //! Looking into a teacher, its refinement and its student on images.
 //!
-//! [`inspect`] passes images of any patch grid through the models, batch by
-//! batch, and gives [`Findings`]: norms, similarities, where outliers are, what
-//! the blocks that read the features would pass on, and what becomes of the
-//! teacher when changed features are put back into it ([`inject`]).
+//! [`open_pictures`] frames images of any size, [`Inspection::run`] passes them
+//! through the models, batch by batch, and gives [`Findings`]: norms, similarities,
+//! where outliers are, spectra of the blocks that read the features, and how far the
+//! teacher's outcome moves when changed features are put back into it ([`inject`]).
+//! `report::inspect` (feature `figures`) writes them as a page with figures.
 
 mod batches;
-mod controls;
+mod comparison;
+mod feature_source;
 mod findings;
 mod injection;
+mod inspection;
 mod norms;
 mod pass;
-mod settings;
+mod pictures;
+mod replacements;
 mod statistics;
-mod subjects;
 
 pub use batches::MOST_PATCHES;
-pub use controls::{clipped, masked};
+pub use comparison::{Comparison, LayerParts};
+pub use feature_source::{CLIPPED, REFINED, STUDENT, TEACHER, TRAINING_FREE, ZEROED};
 pub use findings::{
     BlockDrift, DepthRow, DepthSeries, Findings, Histogram, ImageFindings, Injection,
     LayerFindings, LogitDrift, Map, MapKind, PositionShare, Spectrum,
 };
 pub use injection::{Drift, inject};
-pub use settings::Settings;
-pub use subjects::{LayerParts, Model, Picture, Subjects};
+pub use inspection::Inspection;
+pub use pictures::{Framing, Picture, PictureSize, open_pictures};
+pub use replacements::{clipped, replaced_by_mean, zeroed};
 
 use crate::device::Device;
 use crate::error::Result;
@@ -31,35 +36,46 @@ use crate::maps::FeatureMaps;
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::refine::TrainingFree;
 use batches::batches;
+use inspection::Settings;
 use norms::NormTable;
 use pass::Pass;
 
-/// Looks into `subjects`, which are on `device`, on
-/// `pictures`. Memory holds one batch's tokens of the inspected layers.
-///
-/// # Errors
-/// [`Error::Config`](crate::Error::Config) where settings, models and pictures
-/// do not fit; [`Error::Svd`](crate::Error::Svd).
-pub fn inspect(
-    subjects: &Subjects,
+impl Inspection {
+    /// Inspects models, which are on `device`, on pictures.
+    /// Memory holds one batch's tokens of the inspected layers.
+    ///
+    /// # Errors
+    /// Those of [`Comparison::check`]; [`Error::Svd`](crate::Error::Svd); those of the
+    /// device.
+    pub fn run(
+        &self,
+        compared: &Comparison,
+        pictures: &[Picture],
+        device: &Device,
+    ) -> Result<Findings> {
+        let settings = compared.settings(self, pictures)?;
+        inspect(compared, pictures, &settings, device)
+    }
+}
+
+fn inspect(
+    compared: &Comparison,
     pictures: &[Picture],
     settings: &Settings,
     device: &Device,
-    maps: &FeatureMaps,
 ) -> Result<Findings> {
-    subjects.check(settings, pictures)?;
-    let patch = subjects.teacher.config.patch_size;
+    let patch = compared.teacher.config().patch_size;
     let batches = batches(pictures, patch, settings)?;
-    let bases = settings.layers.iter().map(|&layer| reader(subjects, settings, layer));
+    let bases = settings.layers.iter().map(|&layer| reader(compared, settings, layer));
     let bases = bases.collect::<Result<Vec<_>>>()?;
     let form =
         |basis| settings.training_free.map(|share| TrainingFree::new(basis, share, device.burn()));
     let mut pass = Pass {
-        subjects,
+        compared,
         settings,
         device: device.burn(),
-        maps,
-        student_layers: subjects.student_layers(&settings.layers)?,
+        maps: &FeatureMaps::new(device),
+        student_layers: compared.student_layers(&settings.layers)?,
         closed_forms: bases.iter().map(|(_, basis)| form(basis)).collect(),
         norms: NormTable::new(settings.quantile),
         drifts: Vec::new(),
@@ -71,10 +87,10 @@ pub fn inspect(
     let Pass { student_layers, norms, drifts, mut images, .. } = pass;
     images.sort_by_key(|(index, _)| *index);
     let layers = || settings.layers.iter().copied().zip(student_layers.iter().copied());
-    let models = std::iter::once(("teacher", &subjects.teacher))
-        .chain(subjects.student.as_ref().map(|student| ("student", student)));
+    let models = std::iter::once((TEACHER, &compared.teacher))
+        .chain(compared.student.as_ref().map(|student| (STUDENT, student)));
     Ok(Findings {
-        models: models.map(|(role, model)| (role.to_owned(), model.name.clone())).collect(),
+        models: models.map(|(role, model)| (role.to_owned(), model.arch().to_owned())).collect(),
         device: device.name().to_owned(),
         quantile: settings.quantile,
         layers: settings.layers.clone(),
@@ -87,13 +103,13 @@ pub fn inspect(
             .iter()
             .map(|(layer, method, drift)| drift.injection(*layer, method))
             .collect(),
-        notes: subjects.notes(settings),
+        notes: compared.notes(settings),
     })
 }
 
 /// The block that reads a layer, linearised, and the basis of its left nullspace.
-fn reader(subjects: &Subjects, settings: &Settings, layer: usize) -> Result<(Spectrum, Basis)> {
-    let teacher = &subjects.teacher.vit;
+fn reader(compared: &Comparison, settings: &Settings, layer: usize) -> Result<(Spectrum, Basis)> {
+    let teacher = compared.teacher.vit();
     let block = reader_of(layer, teacher.depth());
     let rank = settings.rank;
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::statistics::{counts, edges, outlier_bound, quantile, sorted};
-use super::subjects::Subject;
+use super::feature_source::FeatureSource;
+use super::statistics::{counts, edges, outlier_bound};
 use super::{DepthRow, DepthSeries, Histogram, PositionShare};
+use crate::statistics::{quantile, sorted};
 
 /// Bins of a histogram.
 const BINS: usize = 64;
@@ -11,7 +12,7 @@ const BINS: usize = 64;
 #[derive(Debug)]
 pub(super) struct NormTable {
     quantile: f64,
-    entries: BTreeMap<(Subject, usize), Vec<ImageNorms>>,
+    entries: BTreeMap<(FeatureSource, usize), Vec<ImageNorms>>,
 }
 
 #[derive(Debug)]
@@ -28,7 +29,7 @@ impl NormTable {
     /// Adds the norms of some images of one grid.
     pub(super) fn add(
         &mut self,
-        subject: Subject,
+        subject: FeatureSource,
         block: usize,
         grid: [usize; 2],
         images: &[Vec<f32>],
@@ -66,31 +67,32 @@ impl NormTable {
     /// Distributions at a teacher layer: the teacher and its refinements share
     /// their bins, the student has its own.
     pub(super) fn histograms(&self, layer: usize, student: Option<usize>) -> Vec<Histogram> {
-        let teacher = self.at(layer, student).filter(|(key, _)| key.0 != Subject::Student);
+        let teacher = self.at(layer, student).filter(|(key, _)| key.0 != FeatureSource::Student);
         let shared: Vec<f32> = teacher.flat_map(|(_, images)| all(images)).collect();
         let shared = edges(shared.iter(), BINS);
-        let histogram = |(&(subject, block), images): (&(Subject, usize), &Vec<ImageNorms>)| {
-            let values = all(images);
-            let own = (subject == Subject::Student).then(|| edges(values.iter(), BINS));
-            let edges = own.unwrap_or_else(|| shared.clone());
-            let thresholds =
-                images.iter().map(|image| quantile(&sorted(&image.values), self.quantile));
-            Histogram {
-                subject: subject.name(),
-                layer: block,
-                teacher_layer: layer,
-                counts: counts(values.iter(), &edges),
-                edges,
-                threshold: thresholds.sum::<f32>() / images.len().max(1) as f32,
-            }
-        };
+        let histogram =
+            |(&(subject, block), images): (&(FeatureSource, usize), &Vec<ImageNorms>)| {
+                let values = all(images);
+                let own = (subject == FeatureSource::Student).then(|| edges(values.iter(), BINS));
+                let edges = own.unwrap_or_else(|| shared.clone());
+                let thresholds =
+                    images.iter().map(|image| quantile(&sorted(&image.values), self.quantile));
+                Histogram {
+                    subject: subject.name(),
+                    layer: block,
+                    teacher_layer: layer,
+                    counts: counts(values.iter(), &edges),
+                    edges,
+                    threshold: thresholds.sum::<f32>() / images.len().max(1) as f32,
+                }
+            };
         self.at(layer, student).map(histogram).collect()
     }
 
     /// How often each position is an outlier at a teacher layer, on the grid
     /// that most images have.
     pub(super) fn positions(&self, layer: usize, student: Option<usize>) -> Vec<PositionShare> {
-        let share = |(&(subject, _), images): (&(Subject, usize), &Vec<ImageNorms>)| {
+        let share = |(&(subject, _), images): (&(FeatureSource, usize), &Vec<ImageNorms>)| {
             let grid = commonest(images);
             let mut share = vec![0.0; grid[0] * grid[1]];
             for image in images {
@@ -108,9 +110,9 @@ impl NormTable {
         &self,
         layer: usize,
         student: Option<usize>,
-    ) -> impl Iterator<Item = (&(Subject, usize), &Vec<ImageNorms>)> {
+    ) -> impl Iterator<Item = (&(FeatureSource, usize), &Vec<ImageNorms>)> {
         self.entries.iter().filter(move |((subject, block), _)| match subject {
-            Subject::Student => student == Some(*block),
+            FeatureSource::Student => student == Some(*block),
             _ => *block == layer,
         })
     }

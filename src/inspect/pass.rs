@@ -1,22 +1,24 @@
 use burn::tensor::{Device, Tensor};
 
 use super::batches::{Batch, sides};
-use super::controls::{clipped, masked};
+use super::feature_source::FeatureSource;
 use super::injection::{Drift, inject};
+use super::inspection::Settings;
 use super::norms::NormTable;
-use super::statistics::{largest, quantile, sorted, summary};
-use super::subjects::Subject;
-use super::{ImageFindings, LayerFindings, Map, MapKind, Settings, Subjects};
+use super::replacements::{clipped, zeroed};
+use super::statistics::{largest, summary};
+use super::{CLIPPED, Comparison, ImageFindings, LayerFindings, Map, MapKind, ZEROED};
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::readback::read;
 use crate::refine::TrainingFree;
+use crate::statistics::{quantile, sorted};
 use crate::vit::Vit;
 
 /// Passes batch by batch through the models; keeps numbers, not tokens.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
-    pub(super) subjects: &'a Subjects,
+    pub(super) compared: &'a Comparison,
     pub(super) settings: &'a Settings,
     pub(super) device: &'a Device,
     pub(super) maps: &'a FeatureMaps,
@@ -33,7 +35,7 @@ pub(super) struct Pass<'a> {
 
 /// One subject's tokens after an inspected layer.
 struct Features {
-    subject: Subject,
+    subject: FeatureSource,
     tokens: Tensor<3>,
     prefix: usize,
     /// Image by image.
@@ -56,7 +58,7 @@ impl Pass<'_> {
         let mut layers: Vec<Vec<LayerFindings>> = vec![Vec::new(); batch.pictures.len()];
         for (at, tap) in taps.iter().enumerate() {
             let mut maps: Vec<Vec<Map>> = vec![Vec::new(); batch.pictures.len()];
-            let mut add = |kind, subject: Subject, values: Vec<Vec<f32>>| {
+            let mut add = |kind, subject: FeatureSource, values: Vec<Vec<f32>>| {
                 for (image, values) in values.into_iter().enumerate() {
                     maps[image].push(self.map(kind, subject, values, tap.thresholds[image]));
                 }
@@ -97,15 +99,15 @@ impl Pass<'_> {
 
     /// All blocks of the teacher; norms of each, more at the inspected layers.
     fn teacher(&mut self, batch: &Batch<'_>) -> Result<Vec<Tap>> {
-        let model = &self.subjects.teacher;
-        let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
-        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device)?);
+        let model = &self.compared.teacher;
+        let vit = model.vit().with_grid(model.config().grid(), batch.grid)?;
+        let mut tokens = vit.embed(batch.tensor(model.preprocess().normalise, self.device)?);
         let mut taps = Vec::new();
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
             let norms = self.maps.norms(tokens.clone(), vit.prefix_tokens())?;
             let host = rows(norms.clone())?;
-            self.norms.add(Subject::Teacher, block, batch.grid, &host);
+            self.norms.add(FeatureSource::Teacher, block, batch.grid, &host);
             if let Some(at) = self.settings.layers.iter().position(|&layer| layer == block) {
                 taps.push(self.tap(at, &vit, tokens.clone(), norms, host, batch.grid)?);
             }
@@ -128,29 +130,32 @@ impl Pass<'_> {
         let prefix = teacher.prefix_tokens();
         let outliers = self.maps.outliers(norms.clone(), self.settings.quantile)?;
         let mut refined = Vec::new();
-        if let Some(parts) = self.subjects.parts(layer) {
+        if let Some(parts) = self.compared.parts(layer) {
             let (down, up) = (parts.adapter.down.val(), parts.adapter.up.val());
-            refined.push((Subject::Refined, self.maps.refine(tokens.clone(), down, up, prefix)?));
+            refined.push((
+                FeatureSource::Refined,
+                self.maps.refine(tokens.clone(), down, up, prefix)?,
+            ));
         }
         if let Some(form) = &self.closed_forms[at] {
             let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);
-            refined.push((Subject::TrainingFree, tokens));
+            refined.push((FeatureSource::TrainingFree, tokens));
         }
         if self.settings.inject {
             let mut methods: Vec<String> =
                 refined.iter().map(|(subject, _)| subject.name()).collect();
             let mut replaced: Vec<Tensor<3>> =
                 refined.iter().map(|(_, tokens)| tokens.clone()).collect();
-            methods.extend(["clipped".to_owned(), "masked".to_owned()]);
+            methods.extend([CLIPPED.to_owned(), ZEROED.to_owned()]);
             replaced.push(clipped(tokens.clone(), norms, &outliers, prefix));
-            replaced.push(masked(tokens.clone(), &outliers, prefix));
+            replaced.push(zeroed(tokens.clone(), &outliers, prefix));
             let drifts = inject(teacher, self.maps, layer, tokens.clone(), replaced)?;
             for (method, drift) in methods.into_iter().zip(drifts) {
                 self.add_drift(layer, method, drift);
             }
         }
         let mut features =
-            vec![Features { subject: Subject::Teacher, tokens, prefix, norms: host }];
+            vec![Features { subject: FeatureSource::Teacher, tokens, prefix, norms: host }];
         for (subject, tokens) in refined {
             let norms = rows(self.maps.norms(tokens.clone(), prefix)?)?;
             self.norms.add(subject, layer, grid, &norms);
@@ -171,18 +176,23 @@ impl Pass<'_> {
     /// All blocks of the student; its features join the teacher's that they are
     /// compared with.
     fn student(&mut self, batch: &Batch<'_>, taps: &mut [Tap]) -> Result<()> {
-        let Some(model) = &self.subjects.student else { return Ok(()) };
-        let vit = model.vit.with_grid(model.config.grid(), batch.grid)?;
+        let Some(model) = &self.compared.student else { return Ok(()) };
+        let vit = model.vit().with_grid(model.config().grid(), batch.grid)?;
         let prefix = vit.prefix_tokens();
-        let mut tokens = vit.embed(batch.tensor(model.normalise, self.device)?);
+        let mut tokens = vit.embed(batch.tensor(model.preprocess().normalise, self.device)?);
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
             let norms = rows(self.maps.norms(tokens.clone(), prefix)?)?;
-            self.norms.add(Subject::Student, block, batch.grid, &norms);
+            self.norms.add(FeatureSource::Student, block, batch.grid, &norms);
             let own = taps.iter_mut().zip(&self.student_layers);
             for (tap, _) in own.filter(|(_, mapped)| **mapped == Some(block)) {
                 let (tokens, norms) = (tokens.clone(), norms.clone());
-                tap.features.push(Features { subject: Subject::Student, tokens, prefix, norms });
+                tap.features.push(Features {
+                    subject: FeatureSource::Student,
+                    tokens,
+                    prefix,
+                    norms,
+                });
             }
         }
         Ok(())
@@ -200,16 +210,17 @@ impl Pass<'_> {
 
     /// Similarity of each of the teacher's patches to the student's in the
     /// teacher's space: none where nothing leads there.
-    fn to_student(&self, at: usize, tap: &Tap) -> Result<Vec<(Subject, Vec<Vec<f32>>)>> {
-        let Some(student) = tap.features.iter().find(|f| f.subject == Subject::Student) else {
+    fn to_student(&self, at: usize, tap: &Tap) -> Result<Vec<(FeatureSource, Vec<Vec<f32>>)>> {
+        let Some(student) = tap.features.iter().find(|f| f.subject == FeatureSource::Student)
+        else {
             return Ok(Vec::new());
         };
-        let projected = match self.subjects.parts(self.settings.layers[at]) {
+        let projected = match self.compared.parts(self.settings.layers[at]) {
             Some(parts) => parts.projection.forward(student.tokens.clone()),
             None => student.tokens.clone(),
         };
         let width = projected.dims()[2];
-        let sides = [Subject::Teacher, Subject::Refined];
+        let sides = [FeatureSource::Teacher, FeatureSource::Refined];
         let teachers = tap.features.iter().filter(|f| sides.contains(&f.subject));
         teachers
             .filter(|teacher| teacher.tokens.dims()[2] == width)
@@ -222,10 +233,16 @@ impl Pass<'_> {
             .collect()
     }
 
-    fn map(&self, kind: MapKind, subject: Subject, values: Vec<f32>, raw_threshold: f32) -> Map {
+    fn map(
+        &self,
+        kind: MapKind,
+        subject: FeatureSource,
+        values: Vec<f32>,
+        raw_threshold: f32,
+    ) -> Map {
         let outliers = (kind == MapKind::Norm).then(|| {
             let threshold = match subject {
-                Subject::Student => quantile(&sorted(&values), self.settings.quantile),
+                FeatureSource::Student => quantile(&sorted(&values), self.settings.quantile),
                 _ => raw_threshold,
             };
             values.iter().filter(|&&norm| norm > threshold).count()

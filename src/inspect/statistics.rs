@@ -1,18 +1,4 @@
-/// The `q`-quantile of values in ascending order, with linear interpolation
-/// between ranks as NumPy's default; zero where there are none.
-pub(super) fn quantile(sorted: &[f32], q: f64) -> f32 {
-    let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
-    let rank = q.clamp(0.0, 1.0) * last as f64;
-    let (lower, upper) = (sorted[rank as usize], sorted[(rank as usize + 1).min(last)]);
-    // Not computed from infinities, whose difference is no number.
-    if rank.fract() == 0.0 { lower } else { lower + (upper - lower) * rank.fract() as f32 }
-}
-
-pub(super) fn sorted(values: &[f32]) -> Vec<f32> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    sorted
-}
+use crate::statistics::{median, quantile, sorted};
 
 /// Least, median and largest value.
 pub(super) fn summary(values: &[f32]) -> [f32; 3] {
@@ -22,7 +8,7 @@ pub(super) fn summary(values: &[f32]) -> [f32; 3] {
 
 /// An outlier's norm is larger than this: three times its image's median.
 pub(super) fn outlier_bound(norms: &[f32]) -> f32 {
-    3.0 * summary(norms)[1]
+    3.0 * median(norms)
 }
 
 /// Index of the largest value; the first of equal ones.

@@ -1,5 +1,8 @@
 //! How much of a teacher's clean features comes back when planted artifacts are
-//! refined, clipped or masked.
+//! refined, clipped or replaced by the mean of the other patches.
+//!
+//! [`Experiment::run`] does it all; `report::recover` (feature `figures`) writes what
+//! it finds as a table and a chart.
 //!
 //! With artifacts of known place ([`plant`](crate::plant)) the clean teacher is the
 //! truth for every token. Each way to treat the artifacts is applied to the planted
@@ -8,9 +11,11 @@
 //! artifact and for the others.
 
 mod distance;
+mod experiment;
 mod treatment;
 
 pub use distance::Errors;
+pub use experiment::{Case, Event, Experiment, Findings, GivenTeacher, Images};
 pub use treatment::{Treated, Treatment};
 
 use burn::tensor::Tensor;
@@ -20,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::readback::read;
 use crate::refine::{Adapter, TrainingFree, patch_norms};
+use crate::statistics::upper_median;
 use crate::vit::Vit;
 use distance::Tally;
 
@@ -33,6 +39,19 @@ pub struct Settings {
     pub quantile: f64,
     /// Rank of the closed form's bases.
     pub rank: usize,
+}
+
+impl Settings {
+    fn check(&self, depth: usize) -> Result<()> {
+        if self.block >= depth {
+            let expected = format!("the teacher's blocks are 0 to {}", depth - 1);
+            return Err(Error::setting("block", self.block, expected));
+        }
+        if !(0.0..=1.0).contains(&self.quantile) {
+            return Err(Error::setting("quantile", self.quantile, "it must lie between 0 and 1"));
+        }
+        Ok(())
+    }
 }
 
 /// What one treatment left of the artifacts after one block.
@@ -57,8 +76,9 @@ pub struct Recovery {
 /// [`Settings::block`] by more than the median norm of the clean patches there.
 ///
 /// # Errors
-/// [`Error::Config`] for models or settings that do not fit each other and where
-/// no patch has an artifact; [`Error::Svd`]; errors of the device.
+/// [`Error::Setting`] for a block the teacher lacks or a quantile outside 0 to 1,
+/// [`Error::Incompatible`] for models and adapters that do not fit each other,
+/// [`Error::NoArtifacts`], [`Error::NoImages`], [`Error::Svd`]; errors of the device.
 pub fn measure(
     clean: &Vit,
     planted: &Vit,
@@ -110,10 +130,7 @@ pub fn measure(
     }
     let found = tally.recoveries();
     if found.iter().any(|recovery| recovery.artifacts.patches == 0) {
-        return Err(Error::config(
-            "planting changed no patch of these images by more than the median patch norm: \
-             take more images, a higher strength or a larger share",
-        ));
+        return Err(Error::NoArtifacts);
     }
     Ok(found)
 }
@@ -126,32 +143,20 @@ fn check(
 ) -> Result<()> {
     let shape = |vit: &Vit| (vit.depth(), vit.embed_dim(), vit.prefix_tokens());
     if shape(clean) != shape(planted) {
-        return Err(Error::config("the clean and the planted teacher have different shapes"));
+        return Err(Error::incompatible("the clean and the planted teacher have different shapes"));
     }
-    if settings.block >= clean.depth() {
-        return Err(Error::config(format!(
-            "block {}: the teacher's are 0 to {}",
-            settings.block,
-            clean.depth() - 1
-        )));
-    }
-    if !(0.0..=1.0).contains(&settings.quantile) {
-        return Err(Error::config(format!(
-            "the quantile is {}; it must lie between 0 and 1",
-            settings.quantile
-        )));
-    }
+    settings.check(clean.depth())?;
     for (layer, adapter) in adapters {
         let [width, rank] = adapter.down.dims();
         if !(settings.block..clean.depth()).contains(layer) {
-            return Err(Error::config(format!(
+            return Err(Error::incompatible(format!(
                 "an adapter is for layer {layer}, and artifacts reach layers {} to {}",
                 settings.block,
                 clean.depth() - 1
             )));
         }
         if width != clean.embed_dim() || adapter.up.dims() != [rank, width] {
-            return Err(Error::config(format!(
+            return Err(Error::incompatible(format!(
                 "the adapter of layer {layer} is for tokens of width {width}, and the teacher's have {}",
                 clean.embed_dim()
             )));
@@ -166,6 +171,5 @@ fn median_norm(clean: &Vit, images: &[Tensor<4>], block: usize) -> Result<f32> {
         let tokens = clean.intermediate(batch.clone(), &[block]).remove(0);
         norms.extend(read(patch_norms(tokens, clean.prefix_tokens()))?);
     }
-    norms.sort_by(f32::total_cmp);
-    norms.get(norms.len() / 2).copied().ok_or_else(|| Error::config("there are no images"))
+    upper_median(&norms).ok_or(Error::NoImages)
 }

@@ -1,8 +1,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::inspect::{clipped, replaced_by_mean};
 use crate::loss::quantile;
-use crate::refine::{Adapter, TrainingFree, on_patches, patch_norms};
+use crate::maps::Outliers;
+use crate::refine::{Adapter, TrainingFree, patch_norms};
 
 /// What is done to features with artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,13 +19,14 @@ pub enum Treatment {
     /// Outliers scaled down to their image's quantile.
     Clipped,
     /// Outliers replaced by the mean of their image's other patches.
-    Masked,
+    #[serde(alias = "masked")]
+    ReplacedByMean,
 }
 
 impl Treatment {
     /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 5] =
-        [Self::Raw, Self::Refined, Self::TrainingFree, Self::Clipped, Self::Masked];
+        [Self::Raw, Self::Refined, Self::TrainingFree, Self::Clipped, Self::ReplacedByMean];
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
@@ -32,7 +35,7 @@ impl Treatment {
             Self::Refined => "refined",
             Self::TrainingFree => "training-free",
             Self::Clipped => "clipped",
-            Self::Masked => "masked",
+            Self::ReplacedByMean => "replaced by mean",
         }
     }
 }
@@ -59,33 +62,26 @@ impl Treated<'_> {
             Treatment::Raw => tokens,
             Treatment::Refined => self.adapter.forward(tokens, self.prefix),
             Treatment::TrainingFree => {
-                let [outliers, ..] = self.outliers();
-                self.closed.forward(tokens, outliers, self.prefix)
+                let (outliers, _) = self.outliers();
+                self.closed.forward(tokens, outliers.mask, self.prefix)
             }
             Treatment::Clipped => {
-                let [outliers, norms, threshold] = self.outliers();
-                let factor = threshold.expand(norms.dims()) / norms.clamp_min(1e-12);
-                let factor = (factor - 1.0) * outliers + 1.0;
-                on_patches(tokens, self.prefix, |patches| patches * factor.unsqueeze_dim::<3>(2))
+                let (outliers, norms) = self.outliers();
+                clipped(tokens, norms, &outliers, self.prefix)
             }
-            Treatment::Masked => {
-                let [outliers, ..] = self.outliers();
-                let outlier = outliers.unsqueeze_dim::<3>(2);
-                on_patches(tokens, self.prefix, |patches| {
-                    let others: Tensor<3> = 1.0 - outlier.clone();
-                    let sum = (patches.clone() * others.clone()).sum_dim(1);
-                    let mean = sum / others.clone().sum_dim(1).clamp_min(1.0);
-                    patches * others + mean * outlier
-                })
+            Treatment::ReplacedByMean => {
+                let (outliers, _) = self.outliers();
+                replaced_by_mean(tokens, &outliers, self.prefix)
             }
         }
     }
 
-    /// 1 for each outlier, the norms, both `[B, P]`, and the threshold `[B, 1]`.
-    fn outliers(&self) -> [Tensor<2>; 3] {
+    /// Patches whose norm is above their image's quantile, and the norms `[B, P]`.
+    fn outliers(&self) -> (Outliers, Tensor<2>) {
         let norms = patch_norms(self.tokens.clone(), self.prefix);
         let threshold = quantile(norms.clone(), self.quantile);
-        let above = norms.clone().greater(threshold.clone().expand(norms.dims())).float();
-        [above, norms, threshold]
+        let mask = norms.clone().greater(threshold.clone().expand(norms.dims())).float();
+        let count = mask.clone().sum_dim(1);
+        (Outliers { threshold, mask, count }, norms)
     }
 }

@@ -3,16 +3,16 @@ use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use singer::Device;
-use singer::data::Normalise;
+use singer::data::{Normalise, Preprocess};
 use singer::inspect::{
-    Drift, Findings, Injection, Map, MapKind, Model, Picture, Settings, Subjects, clipped, inject,
-    inspect, masked,
+    Comparison, Drift, Findings, Injection, Inspection, Map, MapKind, Picture, clipped, inject,
+    zeroed,
 };
 use singer::loss::quantile;
 use singer::maps::FeatureMaps;
 use singer::refine::patch_norms;
 use singer::vit::{Vit, VitConfig, init_weights};
+use singer::{Device, Model};
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
 
@@ -31,7 +31,8 @@ fn config() -> VitConfig {
 
 fn model(config: &VitConfig, seed: u64) -> Model {
     let vit = init_weights(config.build(&BurnDevice::flex()).unwrap(), seed);
-    Model { name: "tiny".into(), vit, config: config.clone(), normalise: NORMALISE }
+    let preprocess = Preprocess { normalise: NORMALISE, ..Preprocess::default() };
+    Model::from_parts(vit, "tiny", config.clone(), preprocess)
 }
 
 /// Nearly grey, but for one patch of noise.
@@ -55,16 +56,22 @@ fn pictures() -> Vec<Picture> {
     ]
 }
 
-fn settings() -> Settings {
-    Settings {
-        layers: vec![0, 2],
-        quantile: 0.8,
-        mark: None,
-        training_free: Some(1.0),
-        rank: 2,
-        inject: true,
-        batch: 2,
-    }
+fn inspection() -> Inspection {
+    let mut inspection = Inspection::default();
+    inspection.layers = vec![0, 2];
+    inspection.quantile = 0.8;
+    inspection.training_free = Some(1.0);
+    inspection.rank = Some(2);
+    inspection.inject = true;
+    inspection.batch = 2;
+    inspection
+}
+
+/// The same with a change.
+fn with(change: impl FnOnce(&mut Inspection)) -> Inspection {
+    let mut changed = inspection();
+    change(&mut changed);
+    changed
 }
 
 fn cpu() -> (Device, FeatureMaps) {
@@ -73,9 +80,8 @@ fn cpu() -> (Device, FeatureMaps) {
     (opened, maps)
 }
 
-fn look(subjects: &Subjects, settings: &Settings) -> Findings {
-    let (opened, maps) = cpu();
-    inspect(subjects, &pictures(), settings, &opened, &maps).unwrap()
+fn look(compared: &Comparison, inspection: &Inspection) -> Findings {
+    inspection.run(compared, &pictures(), &cpu().0).unwrap()
 }
 
 fn find<'a>(maps: &'a [Map], kind: MapKind, subject: &str) -> &'a Map {
@@ -89,9 +95,9 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[test]
 fn findings_equal_what_the_models_give_image_by_image() {
     let student = VitConfig { depth: 2, reg_tokens: 0, num_classes: 0, ..config() };
-    let subjects =
-        Subjects { teacher: model(&config(), 3), student: Some(model(&student, 4)), run: vec![] };
-    let findings = look(&subjects, &settings());
+    let compared =
+        Comparison { teacher: model(&config(), 3), student: Some(model(&student, 4)), run: vec![] };
+    let findings = look(&compared, &inspection());
     let names: Vec<&str> = findings.images.iter().map(|image| image.name.as_str()).collect();
     assert_eq!(names, ["a", "bb", "ccc", "dddd"], "batches by grid keep the set's order");
 
@@ -101,11 +107,11 @@ fn findings_equal_what_the_models_give_image_by_image() {
         assert_eq!(image.marked, noisy, "the largest norm is that of the noise");
         let input = NORMALISE.batch([&picture.image], Device::cpu().burn()).unwrap();
         let tokens = |model: &Model, layer: usize| {
-            let vit = model.vit.with_grid(model.config.grid(), image.grid).unwrap();
+            let vit = model.vit().with_grid(model.config().grid(), image.grid).unwrap();
             vit.intermediate(input.clone(), &[layer]).remove(0)
         };
         for layer in &image.layers {
-            let norms = patch_norms(tokens(&subjects.teacher, layer.layer), 2);
+            let norms = patch_norms(tokens(&compared.teacher, layer.layer), 2);
             let found = find(&layer.maps, MapKind::Norm, "teacher");
             for (ours, theirs) in found.values.iter().zip(values(norms.clone())) {
                 assert!((ours - theirs).abs() <= 1e-5 * theirs, "{ours} {theirs}");
@@ -115,7 +121,7 @@ fn findings_equal_what_the_models_give_image_by_image() {
             let above = found.values.iter().filter(|&&norm| norm > layer.threshold).count();
             assert_eq!(found.outliers, Some(above));
 
-            let student = subjects.student.as_ref().unwrap();
+            let student = compared.student.as_ref().unwrap();
             let mapped = layer.student_layer.unwrap();
             let norms = values(patch_norms(tokens(student, mapped), 1));
             let found = &find(&layer.maps, MapKind::Norm, "student").values;
@@ -140,8 +146,8 @@ fn findings_equal_what_the_models_give_image_by_image() {
 
 #[test]
 fn sums_over_the_set_agree_with_the_maps() {
-    let subjects = Subjects { teacher: model(&config(), 3), student: None, run: vec![] };
-    let findings = look(&subjects, &settings());
+    let compared = Comparison { teacher: model(&config(), 3), student: None, run: vec![] };
+    let findings = look(&compared, &inspection());
     let subject = |name: &str| findings.depth.iter().find(|series| series.subject == name).unwrap();
     let layers = |name: &str| subject(name).rows.iter().map(|row| row.layer).collect::<Vec<_>>();
     assert_eq!((layers("teacher"), layers("training-free")), (vec![0, 1, 2], vec![0, 2]));
@@ -199,7 +205,7 @@ fn sums_over_the_set_agree_with_the_maps() {
 
     let methods: Vec<(usize, &str)> =
         findings.injections.iter().map(|found| (found.layer, found.method.as_str())).collect();
-    let each = ["training-free", "clipped", "masked"];
+    let each = ["training-free", "clipped", "zeroed"];
     assert_eq!(methods, [0, 2].map(|layer| each.map(|method| (layer, method))).concat());
     for injection in &findings.injections {
         assert_eq!(injection.blocks.len(), 3 - injection.layer);
@@ -213,9 +219,12 @@ fn sums_over_the_set_agree_with_the_maps() {
 
 #[test]
 fn a_teacher_is_wholly_similar_to_itself() {
-    let subjects =
-        Subjects { teacher: model(&config(), 3), student: Some(model(&config(), 3)), run: vec![] };
-    let findings = look(&subjects, &Settings { layers: vec![0], ..settings() });
+    let compared = Comparison {
+        teacher: model(&config(), 3),
+        student: Some(model(&config(), 3)),
+        run: vec![],
+    };
+    let findings = look(&compared, &with(|one| one.layers = vec![0]));
     for image in &findings.images {
         assert_eq!(image.layers[0].student_layer, Some(0));
         let similar = find(&image.layers[0].maps, MapKind::TeacherStudentSimilarity, "teacher");
@@ -225,25 +234,24 @@ fn a_teacher_is_wholly_similar_to_itself() {
 
 #[test]
 fn what_cannot_be_looked_into_together_is_refused() {
-    let (opened, maps) = cpu();
-    let teacher = || Subjects { teacher: model(&config(), 3), student: None, run: vec![] };
+    let (opened, _) = cpu();
+    let teacher = || Comparison { teacher: model(&config(), 3), student: None, run: vec![] };
     let other = VitConfig { img_size: [24, 12], patch_size: 4, ..config() };
     let mut mixed = teacher();
     mixed.student = Some(model(&other, 1));
     let odd = vec![Picture { name: "odd".into(), image: RgbImage::new(17, 8) }];
-    let cases: [(Subjects, Settings, Vec<Picture>, &str); 9] = [
-        (teacher(), Settings { layers: vec![3], ..settings() }, pictures(), "0 to 2"),
-        (teacher(), Settings { layers: vec![], ..settings() }, pictures(), "at least one layer"),
-        (teacher(), Settings { quantile: f64::NAN, ..settings() }, pictures(), "quantile is NaN"),
-        (teacher(), Settings { rank: 9, ..settings() }, pictures(), "rank is 9"),
-        (teacher(), Settings { batch: 0, ..settings() }, pictures(), "at least one image"),
-        (teacher(), Settings { mark: Some([2, 0]), ..settings() }, pictures(), "bb: the marked"),
-        (teacher(), settings(), odd, "odd: 8x17"),
-        (teacher(), settings(), vec![], "no image"),
-        (mixed, settings(), pictures(), "8 pixels wide and the student's 4"),
+    let cases: [(Comparison, Inspection, Vec<Picture>, &str); 8] = [
+        (teacher(), with(|one| one.layers = vec![3]), pictures(), "0 to 2"),
+        (teacher(), with(|one| one.quantile = f64::NAN), pictures(), "quantile is NaN"),
+        (teacher(), with(|one| one.rank = Some(9)), pictures(), "rank is 9"),
+        (teacher(), with(|one| one.batch = 0), pictures(), "at least one image"),
+        (teacher(), with(|one| one.mark = Some([2, 0])), pictures(), "bb: the marked"),
+        (teacher(), inspection(), odd, "odd: 8x17"),
+        (teacher(), inspection(), vec![], "no images"),
+        (mixed, inspection(), pictures(), "8 pixels wide and the student's 4"),
     ];
-    for (subjects, settings, pictures, part) in cases {
-        let error = inspect(&subjects, &pictures, &settings, &opened, &maps).unwrap_err();
+    for (compared, inspection, pictures, part) in cases {
+        let error = inspection.run(&compared, &pictures, &opened).unwrap_err();
         assert!(error.to_string().contains(part), "{error} lacks {part}");
     }
 }
@@ -260,7 +268,7 @@ fn injected(vit: &Vit, layer: usize, before: &Tensor<3>, after: Tensor<3>) -> In
 fn unchanged_features_do_not_drift() {
     let device = BurnDevice::flex();
     device.seed(2);
-    let vit = model(&config(), 6).vit;
+    let vit = model(&config(), 6).into_vit();
     let tokens = Tensor::<3>::random([3, 9, 8], Distribution::Normal(0.0, 2.0), &device);
     for layer in 0..3 {
         let injection = injected(&vit, layer, &tokens, tokens.clone());
@@ -277,7 +285,7 @@ fn unchanged_features_do_not_drift() {
 
 /// A teacher whose blocks add nothing to the residual stream.
 fn idle_teacher() -> Vit {
-    let mut vit = model(&config(), 6).vit;
+    let mut vit = model(&config(), 6).into_vit();
     for block in &mut vit.blocks {
         for linear in [&mut block.attn.proj, &mut block.mlp.fc2] {
             linear.weight = linear.weight.clone().map(|weight| weight.zeros_like());
@@ -354,7 +362,7 @@ fn controls_touch_outliers_only() {
     assert!(mask.contains(&1.0) && mask.contains(&0.0));
     let before = values(norms.clone());
     let changed =
-        [clipped(tokens.clone(), norms, &outliers, 1), masked(tokens.clone(), &outliers, 1)];
+        [clipped(tokens.clone(), norms, &outliers, 1), zeroed(tokens.clone(), &outliers, 1)];
     for (which, changed) in changed.into_iter().enumerate() {
         let prefix = |tokens: &Tensor<3>| values(tokens.clone().narrow(1, 0, 1));
         assert_eq!(prefix(&changed), prefix(&tokens));

@@ -144,5 +144,12 @@ fn treatments_equal_hand_worked_numbers() {
         assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?}");
     };
     near(values(Treatment::Clipped), [9.0, 9.0, 1.0, 0.0, 0.0, 2.0, 2.5, 0.0, 1.5, 2.0]);
-    near(values(Treatment::Masked), [9.0, 9.0, 1.0, 0.0, 0.0, 2.0, 0.5, 1.0, 0.5, 1.0]);
+    near(values(Treatment::ReplacedByMean), [9.0, 9.0, 1.0, 0.0, 0.0, 2.0, 0.5, 1.0, 0.5, 1.0]);
+}
+
+#[test]
+fn files_that_call_the_mean_masked_are_still_read() {
+    let read: Treatment = serde_json::from_str("\"masked\"").unwrap();
+    assert_eq!(read, Treatment::ReplacedByMean);
+    assert_eq!(serde_json::to_string(&read).unwrap(), "\"replaced-by-mean\"");
 }

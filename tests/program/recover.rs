@@ -86,7 +86,7 @@ fn recover_says_what_it_cannot_work_with() {
         command
     };
     fail_with(&mut command(&["--placements", "within"]), &["--placements within", "inside"]);
-    fail_with(&mut command(&["--block", "7"]), &["block 7", "0 to 2"]);
+    fail_with(&mut command(&["--block", "7"]), &["block is 7", "0 to 2"]);
     fail_with(&mut command(&["--quantile", "2"]), &["quantile is 2"]);
     fail_with(&mut command(&["--silence", "9"]), &["block 9", "0 to 2"]);
     assert!(!out.exists(), "a refused recovery leaves nothing behind");

@@ -4,6 +4,7 @@ use std::str::FromStr;
 use clap::Args as ClapArgs;
 
 use crate::cli::preprocessing::PixelArgs;
+use crate::inspect::PictureSize;
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct InspectArgs {
@@ -86,12 +87,7 @@ impl FromStr for Mark {
 
 /// How large an image is made.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Size {
-    /// Its shorter side has this many pixels.
-    Shorter(usize),
-    /// As large as it is.
-    Original,
-}
+pub(super) struct Size(pub(super) PictureSize);
 
 /// No side is made longer.
 const LARGEST: usize = 1 << 14;
@@ -101,8 +97,8 @@ impl FromStr for Size {
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse() {
-            Ok(side) if (1..=LARGEST).contains(&side) => Ok(Self::Shorter(side)),
-            _ if text == "original" => Ok(Self::Original),
+            Ok(side) if (1..=LARGEST).contains(&side) => Ok(Self(PictureSize::Shorter(side))),
+            _ if text == "original" => Ok(Self(PictureSize::Original)),
             _ => Err(format!("write a number of pixels, 1 to {LARGEST}, or `original`")),
         }
     }

@@ -6,7 +6,6 @@ use serde_json::json;
 use super::args::DepthArgs;
 use super::dense::{DEFAULTS, features, size, spread};
 use super::outcome::{Outcome, make_folder, percent};
-use super::sheet;
 use super::subject::{Subject, fit_settings};
 use crate::cli::progress::Shown;
 use crate::cli::session;
@@ -17,6 +16,7 @@ use crate::probe::{
     DepthBins, DepthReport, DepthTask, FeatureRows, LinearHead, PatchRows, fit, predict_depth,
     score_depth,
 };
+use crate::report::probe::{DepthImage, depth_sheet};
 
 /// A set whose depth maps were all looked into.
 fn set(
@@ -134,7 +134,7 @@ fn draw(
         let mut errors = DepthErrors::default();
         errors.add(&truth.metres, &depths, task.bins.max_depth);
         let known = |depth: f32| if task.bins.bin(depth).is_some() { depth } else { f32::NAN };
-        Ok(sheet::Measured {
+        Ok(DepthImage {
             name: images.name(place),
             input: images.read(place)?,
             size: truth.size,
@@ -144,5 +144,5 @@ fn draw(
         })
     });
     let shown = shown.collect::<Result<Vec<_>>>()?;
-    sheet::depths(&shown, task.bins.max_depth, subject.model.arch())
+    depth_sheet(&shown, task.bins.max_depth, subject.model.arch())
 }

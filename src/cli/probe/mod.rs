@@ -6,7 +6,6 @@ mod dense;
 mod depth;
 mod outcome;
 mod segment;
-mod sheet;
 mod subject;
 
 use std::process::ExitCode;

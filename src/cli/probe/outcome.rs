@@ -5,10 +5,11 @@ use comfy_table::Table;
 use serde_json::{Map, Value, json};
 
 use super::args::FitArgs;
-use crate::cli::figure::png;
 use crate::cli::run_folder::{now, versions};
 use crate::error::{Error, Result};
+use crate::figure::png;
 use crate::probe::LinearHead;
+use crate::report;
 use crate::weights::{NamedTensors, write_atomically};
 
 /// Config, scores and times of a probe.
@@ -36,11 +37,7 @@ pub(super) fn make_folder(out: Option<&Path>) -> Result<()> {
             out.display()
         )));
     }
-    let unusable = |error: std::io::Error| {
-        Error::data(out, format!("nothing can be written there ({error}); choose another --out"))
-    };
-    std::fs::create_dir_all(out).map_err(unusable)?;
-    tempfile::tempfile_in(out).map(drop).map_err(unusable)
+    report::make_folder(out)
 }
 
 impl Outcome {

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use super::args::SegmentArgs;
 use super::dense::{DEFAULTS, features, size, spread};
 use super::outcome::{Outcome, make_folder, percent};
-use super::sheet;
 use super::subject::{Subject, fit_settings};
 use crate::cli::progress::Shown;
 use crate::cli::session;
@@ -16,6 +15,7 @@ use crate::probe::metrics::{Confusion, SegmentationScores};
 use crate::probe::{
     FeatureRows, LinearHead, PatchRows, SegmentTask, fit, predict_labels, score_segments,
 };
+use crate::report::probe::{SegmentedImage, segmentation_sheet};
 
 pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     let subject = Subject::open(&args.model)?;
@@ -165,7 +165,7 @@ fn draw(
         let labels = predict_labels(&logits, task.grid, truth.size);
         let mut confusion = Confusion::new(task.set.classes().len());
         confusion.add(&truth.labels, &labels);
-        Ok(sheet::Segmented {
+        Ok(SegmentedImage {
             name: images.name(place),
             input: images.read(place)?,
             size: truth.size,
@@ -174,5 +174,5 @@ fn draw(
             prediction: labels,
         })
     });
-    sheet::segments(&shown.collect::<Result<Vec<_>>>()?, subject.model.arch())
+    segmentation_sheet(&shown.collect::<Result<Vec<_>>>()?, subject.model.arch())
 }

@@ -2,8 +2,6 @@
 //! artifacts.
 
 mod args;
-mod chart;
-mod table;
 
 pub(super) use args::RecoverArgs;
 
@@ -11,186 +9,92 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use burn::tensor::{Device as BurnDevice, Tensor};
-use serde::Serialize;
 
 use super::config::{DataConfig, MethodName};
-use super::figure::{plate, png};
 use super::inspect::Run;
-use super::parts_file;
 use super::preprocessing::preprocess;
 use super::progress::Shown;
-use super::{models, session};
+use super::{models, parts_file, session};
 use crate::data::Split;
 use crate::device::Device;
-use crate::distill;
-use crate::distill::Weights;
 use crate::error::{Error, Result};
-use crate::method::{FitSettings, fit_adapters};
-use crate::plant::{Placement, PlantSettings, Planted, plant, silence};
-use crate::recover::{Recovery, Settings, measure};
+use crate::plant::{Placement, silence};
+use crate::recover::{Event, Experiment, GivenTeacher, Images};
 use crate::refine::Adapter;
-use crate::vit::Vit;
-use crate::weights::write_atomically;
-
-/// One planted teacher and what came back of its clean features.
-#[derive(Debug, Serialize)]
-struct Case {
-    /// Where the planted vector points; none for a given teacher.
-    placement: Option<Placement>,
-    /// Its norm over the median patch norm; none for a given teacher.
-    strength: Option<f64>,
-    planted: Option<Planted>,
-    /// The fit's last outlier and information loss, weighted; none where the
-    /// adapters were given.
-    fit: Option<[f32; 2]>,
-    recoveries: Vec<Recovery>,
-}
-
-impl Case {
-    fn name(&self) -> String {
-        match (self.placement, self.strength) {
-            (Some(placement), Some(strength)) => {
-                let placement = serde_json::json!(placement);
-                format!("{}, {strength}x", placement.as_str().unwrap_or_default())
-            }
-            _ => "given teacher".into(),
-        }
-    }
-}
-
-/// What is written as `recovery.json`.
-#[derive(Debug, Serialize)]
-struct Report {
-    teacher: String,
-    device: String,
-    settings: Settings,
-    fit: FitSettings,
-    fit_images: usize,
-    measured_images: usize,
-    cases: Vec<Case>,
-}
+use crate::report::recover::{markdown, write};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let shape = models::open(&args.clean, args.arch.as_deref())?;
     let opened = Device::open(&args.device)?;
     let plain = opened.burn();
+    let experiment = Experiment { threads: session::parts(None, &opened), ..experiment(args)? };
     let mut clean = models::build(&shape, 0, plain)?;
     if let Some(block) = args.silence {
         let (model, unit) = silence(clean, block)?;
         println!("silenced hidden unit {unit} of block {block}");
         clean = model;
     }
-    let depth = clean.depth();
-    let settings = Settings {
-        block: args.block.unwrap_or(depth * 17 / 24),
-        quantile: args.quantile,
-        rank: args.rank.min(clean.embed_dim()),
-    };
-    let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;
     let preprocess = preprocess(&data, &shape)?;
     let eval = session::eval_settings(&data, shape.config.img_size, &preprocess, 1, None);
+    let side = session::scene_side(&shape.config);
     let images = |place: &str, split: Split| -> Result<Vec<Tensor<4>>> {
         session::batches(&session::images(place, split, side)?, args.limit, &eval, plain)
     };
-    let fitted_on = images(&args.data, Split::Train)?;
-    let measured_on = match &args.val {
+    let fit = images(&args.data, Split::Train)?;
+    let measure = match &args.val {
         Some(place) => images(place, Split::Val)?,
-        None => fitted_on.clone(),
+        None => fit.clone(),
     };
-    let fit = FitSettings {
-        method: distill::Settings {
-            layers: if settings.block + 1 < depth { vec![settings.block] } else { Vec::new() },
-            rank: settings.rank,
-            quantile: settings.quantile,
-            weights: Weights { kd: 0.0, outlier: args.outlier_weight, info: args.info_weight },
-            ..distill::Settings::default()
-        },
-        steps: args.fit_steps,
-        lr: args.lr,
-        seed: args.seed,
-        parts: session::parts(None, &opened),
-    };
-    fit.method.resolve_layers(depth)?;
-    let count = |batches: &[Tensor<4>]| batches.iter().map(|batch| batch.dims()[0]).sum();
-    let work = Work {
-        clean: &clean,
-        fitted_on: &fitted_on,
-        measured_on: &measured_on,
-        settings,
-        fit: &fit,
-    };
-    let mut report = Report {
-        teacher: args.clean.display().to_string(),
-        device: opened.name().to_owned(),
-        settings,
-        fit: fit.clone(),
-        fit_images: count(&fitted_on),
-        measured_images: count(&measured_on),
-        cases: Vec::new(),
-    };
-    match &args.planted {
-        Some(file) => {
-            let planted = models::build(&models::open(file, args.arch.as_deref())?, 0, plain)?;
-            let adapters = args.run.as_deref().map(|run| adapters_of(run, plain)).transpose()?;
-            report.cases.push(work.case(&planted, adapters)?);
-        }
-        None => {
-            for &strength in &args.strengths {
-                for placement in &args.placements {
-                    report.cases.push(work.plant(args, placement, strength)?);
-                    println!("{} done", report.cases[report.cases.len() - 1].name());
-                }
+    let given = args.planted.as_deref().map(|file| -> Result<GivenTeacher> {
+        let planted = models::build(&models::open(file, args.arch.as_deref())?, 0, plain)?;
+        let adapters = args.run.as_deref().map(|run| adapters_of(run, plain)).transpose()?;
+        Ok(GivenTeacher { planted, adapters })
+    });
+    let given = given.transpose()?;
+
+    let mut shown: Option<Shown> = None;
+    let mut report = |event: Event<'_>| match event {
+        Event::Fit(progress) => shown.get_or_insert_with(|| Shown::new(true)).adapters(progress),
+        Event::Case(case) => {
+            if let Some(shown) = shown.take() {
+                shown.finish();
+            }
+            if case.placement.is_some() {
+                println!("{} done", case.name());
             }
         }
+    };
+    let teacher = args.clean.display().to_string();
+    let images = Images { fit: &fit, measure: &measure };
+    let findings = experiment.run(&teacher, &clean, images, given, &opened, &mut report)?;
+    print!("{}", markdown(&findings));
+    for path in write(&findings, &args.out)? {
+        println!("wrote {}", path.display());
     }
-    write(&report, &args.out)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// What all cases share.
-struct Work<'a> {
-    clean: &'a Vit,
-    fitted_on: &'a [Tensor<4>],
-    measured_on: &'a [Tensor<4>],
-    settings: Settings,
-    fit: &'a FitSettings,
-}
-
-impl Work<'_> {
-    fn plant(&self, args: &RecoverArgs, placement: &str, strength: f64) -> Result<Case> {
-        let placement = serde_json::from_value(placement.into()).map_err(|_| {
-            Error::config(format!("--placements {placement}: use inside, mixed or outside"))
-        })?;
-        let settings = PlantSettings {
-            block: self.settings.block,
-            strength,
-            share: args.share,
-            placement,
-            rank: self.settings.rank,
-            seed: args.seed,
-        };
-        let (teacher, planted) = plant(self.clean.clone(), self.fitted_on, &settings)?;
-        let case = self.case(&teacher, None)?;
-        let (placement, planted) = (Some(placement), Some(planted));
-        Ok(Case { placement, strength: Some(strength), planted, ..case })
-    }
-
-    /// With adapters of a run, or fitted ones.
-    fn case(&self, teacher: &Vit, adapters: Option<Vec<(usize, Adapter)>>) -> Result<Case> {
-        let (adapters, fit) = match adapters {
-            Some(adapters) => (adapters, None),
-            None => {
-                let shown = Shown::new(true);
-                let mut report = |progress| shown.adapters(progress);
-                let fitted = fit_adapters(teacher, self.fitted_on, self.fit, &mut report)?;
-                shown.finish();
-                (fitted.adapters, Some(fitted.losses))
-            }
-        };
-        let recoveries = measure(self.clean, teacher, &adapters, self.measured_on, &self.settings)?;
-        Ok(Case { placement: None, strength: None, planted: None, fit, recoveries })
-    }
+fn experiment(args: &RecoverArgs) -> Result<Experiment> {
+    let placement = |name: &String| -> Result<Placement> {
+        serde_json::from_value(name.as_str().into()).map_err(|_| {
+            Error::config(format!("--placements {name}: use inside, mixed or outside"))
+        })
+    };
+    Ok(Experiment {
+        block: args.block,
+        placements: args.placements.iter().map(placement).collect::<Result<_>>()?,
+        strengths: args.strengths.clone(),
+        share: args.share,
+        rank: args.rank,
+        quantile: args.quantile,
+        fit_steps: args.fit_steps,
+        lr: args.lr,
+        outlier_weight: args.outlier_weight,
+        info_weight: args.info_weight,
+        seed: args.seed,
+        ..Experiment::default()
+    })
 }
 
 /// What a run of `singer distill` trained.
@@ -204,22 +108,4 @@ fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Vec<(usize, Adapter
     }
     let file = parts_file::open(folder)?;
     file.layers()?.into_iter().map(|layer| Ok((layer, file.adapter(layer, device)?))).collect()
-}
-
-fn write(report: &Report, out: &Path) -> Result<()> {
-    std::fs::create_dir_all(out).map_err(|error| Error::io(out, error))?;
-    let json = serde_json::to_string_pretty(report).unwrap_or_default() + "\n";
-    let page = table::page(report);
-    let figure = plate("Artifacts: distance to clean", &chart::panels(report))?;
-    let files: [(&str, Vec<u8>); 3] = [
-        ("recovery.json", json.into_bytes()),
-        ("recovery.md", page.clone().into_bytes()),
-        ("recovery.png", png(figure)?),
-    ];
-    print!("{page}");
-    for (name, bytes) in files {
-        write_atomically(&out.join(name), &bytes)?;
-        println!("wrote {}", out.join(name).display());
-    }
-    Ok(())
 }

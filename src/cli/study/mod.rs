@@ -1,25 +1,17 @@
 //! `singer study`: trains methods with seeds, measures and compares them.
 
-mod chart;
 mod job;
-mod page;
 mod plan;
-mod results;
 mod runner;
-mod statistics;
-mod text;
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::StudyArgs;
-use super::figure::{png, radar_picture, radar_svg};
 use super::session;
 use crate::error::{Error, Result};
-use crate::weights::write_atomically;
+use crate::report::study::{Results, Row, markdown, write};
 use job::Job;
 use plan::Plan;
-use results::Results;
 
 pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     let mut plan = Plan::read(&args.study)?;
@@ -37,9 +29,9 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     }
     let stop = session::stop_flag("stopping; the runs save what they have")?;
     let ran = runner::run(&plan, &jobs, &stop);
-    let results = Results::gather(&plan, &jobs);
+    let results = gather(&plan, &jobs);
     write(&results, &plan.out)?;
-    println!("\n{}", text::markdown(&results));
+    println!("\n{}", markdown(&results));
     println!("wrote {}", plan.out.join("results.html").display());
     if ran.left > 0 {
         println!("{} jobs are left; go on with the same command", ran.left);
@@ -54,19 +46,28 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     }
 }
 
-/// Writes `results.json`, `.md`, `.html` and, where there are enough metrics, the
-/// radar chart.
-fn write(results: &Results, out: &Path) -> Result<()> {
-    std::fs::create_dir_all(out).map_err(|error| Error::io(out, error))?;
-    let json = serde_json::to_vec_pretty(results)
-        .map_err(|error| Error::config(format!("cannot write the results as JSON: {error}")))?;
-    write_atomically(&out.join("results.json"), &json)?;
-    write_atomically(&out.join("results.md"), text::markdown(results).as_bytes())?;
-    let radar = chart::radar(results);
-    let svg = radar.as_ref().map(radar_svg).transpose()?;
-    write_atomically(&out.join("results.html"), page::page(results, svg.as_deref()).as_bytes())?;
-    if let Some(radar) = &radar {
-        write_atomically(&out.join("radar.png"), &png(radar_picture(radar)?)?)?;
-    }
-    Ok(())
+/// Gathers what the jobs have left.
+fn gather(plan: &Plan, jobs: &[Job]) -> Results {
+    let metrics =
+        || plan.probes.iter().flat_map(|probe| probe.metrics.iter().map(move |m| (probe, m)));
+    let values = |name: &str| -> Vec<Vec<Option<f64>>> {
+        let of_name = || jobs.iter().filter(|job| job.name == name);
+        metrics().map(|(probe, m)| of_name().map(|job| job.value(probe, m)).collect()).collect()
+    };
+    let models = plan.models.iter().map(|model| {
+        let values =
+            values(&model.name).into_iter().map(|values| values.first().copied().flatten());
+        Row::model(&model.name, values.collect()).with_chart(model.chart)
+    });
+    let variants = plan.variants.iter().map(|variant| {
+        Row::variant(&variant.name, values(&variant.name))
+            .with_chart(variant.chart)
+            .with_baseline(variant.baseline)
+    });
+    let rows = models.chain(variants).collect();
+    let columns = metrics().map(|(probe, metric)| {
+        (format!("{}, {}", probe.name, metric.name), metric.lower_is_better)
+    });
+    let title = plan.title.as_deref().unwrap_or("Study");
+    Results::new(title, plan.seeds.clone(), columns.collect(), rows)
 }

@@ -1,0 +1,185 @@
+use burn::nn::Linear;
+use burn::tensor::Device as BurnDevice;
+
+use super::batches::batches;
+use super::inspection::Settings;
+use super::{Inspection, Picture};
+use crate::distill::map_layers;
+use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::refine::Adapter;
+use crate::weights::PartsFile;
+
+/// What a distillation trained for one teacher layer, besides the student.
+#[derive(Debug)]
+pub struct LayerParts {
+    /// The teacher's layer, from 0.
+    pub layer: usize,
+    /// Refines its features.
+    pub adapter: Adapter,
+    /// From the student's width to the teacher's.
+    pub projection: Linear,
+}
+
+impl LayerParts {
+    /// All layers of a run's file, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file is damaged.
+    pub fn read_all(file: &PartsFile, device: &BurnDevice) -> Result<Vec<Self>> {
+        let read = |layer| {
+            let (adapter, projection) =
+                (file.adapter(layer, device)?, file.projection(layer, device)?);
+            Ok(Self { layer, adapter, projection })
+        };
+        file.layers()?.into_iter().map(read).collect()
+    }
+}
+
+/// The models to compare: a teacher, what a distillation made of its features, and
+/// its student.
+#[derive(Debug)]
+pub struct Comparison {
+    /// The teacher.
+    pub teacher: Model,
+    /// Its student, where there is one.
+    pub student: Option<Model>,
+    /// All layers of a distillation's run, ascending; empty without one.
+    pub run: Vec<LayerParts>,
+}
+
+impl Comparison {
+    /// Rejects what cannot be inspected together, before the work is done.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] and [`Error::NoSuchLayer`] for settings that do not fit the
+    /// teacher, [`Error::Data`] for pictures that do not, [`Error::Incompatible`] for
+    /// models that do not fit each other.
+    pub fn check(&self, inspection: &Inspection, pictures: &[Picture]) -> Result<()> {
+        self.settings(inspection, pictures).map(drop)
+    }
+
+    /// The inspection's settings, checked.
+    pub(super) fn settings(
+        &self,
+        inspection: &Inspection,
+        pictures: &[Picture],
+    ) -> Result<Settings> {
+        self.check_run()?;
+        let settings = inspection.resolve(self)?;
+        let config = self.teacher.config();
+        batches(pictures, config.patch_size, &settings)?;
+        self.student_layers(&settings.layers)?;
+        if let Some(student) = &self.student
+            && student.config().patch_size != config.patch_size
+        {
+            return Err(Error::incompatible(format!(
+                "the teacher's patches are {} pixels wide and the student's {}; only maps of equal patches can be compared",
+                config.patch_size,
+                student.config().patch_size
+            )));
+        }
+        Ok(settings)
+    }
+
+    /// Rejects a run of other models.
+    fn check_run(&self) -> Result<()> {
+        let vit = self.teacher.vit();
+        let width = vit.embed_dim();
+        for LayerParts { layer, adapter, projection } in &self.run {
+            if *layer >= vit.depth() {
+                return Err(Error::incompatible(format!(
+                    "the run refines layer {layer}, and the teacher's are 0 to {}: give the teacher of that run",
+                    vit.depth() - 1
+                )));
+            }
+            let ([down, rank], [rank_up, up]) = (adapter.down.dims(), adapter.up.dims());
+            if down != width || up != width || rank != rank_up {
+                return Err(Error::incompatible(format!(
+                    "the run's adapter of layer {layer} is for tokens of width {down}, and the teacher's have {width}: give the teacher of that run"
+                )));
+            }
+            let [from, to] = projection.weight.dims();
+            let student = self.student.as_ref().map_or(from, |student| student.vit().embed_dim());
+            if (from, to) != (student, width) {
+                return Err(Error::incompatible(format!(
+                    "the run's projection of layer {layer} leads from width {from} to {to}, and student and teacher have {student} and {width}: give the student of that run"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What the run trained for a layer.
+    pub(super) fn parts(&self, layer: usize) -> Option<&LayerParts> {
+        self.run.iter().find(|parts| parts.layer == layer)
+    }
+
+    /// The student's layer for each of the teacher's: the run's mapping for the
+    /// run's layers, alone for others beside a run, else one to one.
+    pub(super) fn student_layers(&self, layers: &[usize]) -> Result<Vec<Option<usize>>> {
+        let Some(student) = &self.student else {
+            return Ok(vec![None; layers.len()]);
+        };
+        let (depth, blocks) = (self.teacher.vit().depth(), student.vit().depth());
+        let run_layers: Vec<usize> = self.run.iter().map(|parts| parts.layer).collect();
+        let mapped = map_layers(&run_layers, depth, blocks)?;
+        let of_run = |layer| run_layers.iter().position(|&own| own == layer).map(|at| mapped[at]);
+        if self.run.is_empty() {
+            if layers.len() > blocks {
+                return Err(Error::incompatible(format!(
+                    "{} layers need as many student blocks, and the student has {blocks}: name fewer layers",
+                    layers.len()
+                )));
+            }
+            return Ok(map_layers(layers, depth, blocks)?.into_iter().map(Some).collect());
+        }
+        layers
+            .iter()
+            .map(|&layer| match of_run(layer) {
+                Some(own) => Ok(Some(own)),
+                None => Ok(map_layers(&[layer], depth, blocks)?.first().copied()),
+            })
+            .collect()
+    }
+
+    /// What cannot be shown, and why.
+    pub(super) fn notes(&self, settings: &Settings) -> Vec<String> {
+        let mut notes = Vec::new();
+        let run_layers: Vec<String> =
+            self.run.iter().map(|parts| parts.layer.to_string()).collect();
+        let widths =
+            self.student.as_ref().map(|s| [self.teacher.vit().embed_dim(), s.vit().embed_dim()]);
+        if self.run.is_empty() {
+            notes.push("There is no run, so there are no refined features of the teacher.".into());
+        }
+        for layer in settings.layers.iter().filter(|&&layer| self.parts(layer).is_none()) {
+            if !self.run.is_empty() {
+                notes.push(format!(
+                    "Layer {layer}: the run has neither adapter nor projection for it (its layers are {}).",
+                    run_layers.join(", ")
+                ));
+            }
+            if let Some([teacher, student]) = widths
+                && teacher != student
+            {
+                notes.push(format!(
+                    "Layer {layer}: teacher and student are not compared, as their tokens are {teacher} and {student} wide and only a run has a projection between them."
+                ));
+            }
+        }
+        if self.student.is_none() {
+            notes.push("There is no student.".into());
+        }
+        if settings.inject && self.teacher.vit().head.is_none() {
+            notes.push("The teacher has no head, so there are no logits to compare.".into());
+        }
+        if settings.inject && settings.layers.last() == Some(&(self.teacher.vit().depth() - 1)) {
+            notes.push(
+                "No block follows the last layer, so patches put back there cannot reach the class token or the logits."
+                    .into(),
+            );
+        }
+        notes
+    }
+}

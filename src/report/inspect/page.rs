@@ -1,0 +1,295 @@
+//! The report as one page that needs nothing else.
+
+use base64::Engine;
+use image::RgbImage;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use super::charts::{Chart, Part, charts};
+use super::ranges::Ranges;
+use super::{images, positions, tables};
+use crate::error::Result;
+use crate::figure::{ColourBar, Hue, SheetRow, Tile, TileImage, jpeg, png, small_map_picture};
+use crate::inspect::{Findings, ImageFindings};
+use crate::maps::{FeatureMaps, Palette};
+
+/// The page's source.
+pub(super) fn page(findings: &Findings, ranges: &Ranges, maps: &FeatureMaps) -> Result<String> {
+    let images: Vec<Markup> = findings
+        .images
+        .iter()
+        .map(|image| one_image(findings, image, ranges, maps))
+        .collect::<Result<_>>()?;
+    let [norms, spectra, injection] = [Part::Norms, Part::Spectra, Part::Injection]
+        .map(|part| -> Result<Vec<Markup>> { charts(findings, part).iter().map(chart).collect() });
+    let positions = where_outliers_are(findings, maps)?;
+    let (spectra, injection) = (spectra?, injection?);
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { "Inspection of a Vision Transformer's features" }
+                style { (PreEscaped(style())) }
+            }
+            body {
+                h1 { "Inspection of a Vision Transformer's features" }
+                (settings(findings))
+                (notes(findings))
+                nav {
+                    a href="#images" { "Images" } a href="#norms" { "Norms" }
+                    @if !spectra.is_empty() { a href="#spectra" { "Spectra" } }
+                    @if !findings.injections.is_empty() { a href="#injection" { "Injection" } }
+                }
+                section #images {
+                    h2 { "Images" }
+                    p {
+                        "Patch norm: the L2 norm of each patch token; artifacts are single bright \
+                         patches, mostly on plain ground. Similarity to ×: the cosine of each patch to \
+                         the marked one; clean features light up where the same object or surface is, \
+                         artifacts show as holes or specks. Similarity to student: the cosine of \
+                         each patch to the student's, mapped into the teacher's space."
+                    }
+                    p.faint { (images::key(findings, ranges)) }
+                    @for image in &images { (image) }
+                }
+                section #norms {
+                    h2 { "Norms and outliers" }
+                    @for chart in &norms? { (chart) }
+                    (positions)
+                    (tables::norms(findings))
+                }
+                @if !spectra.is_empty() {
+                    section #spectra { h2 { "Spectra" } @for chart in &spectra { (chart) } }
+                }
+                @if !findings.injections.is_empty() {
+                    section #injection {
+                        h2 { "What the teacher makes of other features" }
+                        (about_injection())
+                        (tables::injections(findings))
+                        @for chart in &injection { (chart) }
+                    }
+                }
+                p.faint { "All numbers are in inspect.json beside this page; the figures are in images/ and charts/." }
+            }
+        }
+    };
+    Ok(markup.into_string())
+}
+
+fn settings(findings: &Findings) -> Markup {
+    let layers: Vec<String> = findings.layers.iter().map(usize::to_string).collect();
+    html! {
+        dl {
+            @for (subject, model) in &findings.models { dt { (subject) } dd { (model) } }
+            dt { "device" } dd { (findings.device) }
+            dt { "layers" } dd { (layers.join(", ")) " (counted from 0)" }
+            dt { "images" } dd { (findings.images.len()) }
+            dt { "quantile γ" } dd { (findings.quantile) }
+        }
+    }
+}
+
+fn notes(findings: &Findings) -> Markup {
+    html! {
+        @if !findings.notes.is_empty() {
+            div.notes {
+                strong { "Notes" }
+                ul { @for note in &findings.notes { li { (note) } } }
+            }
+        }
+    }
+}
+
+fn about_injection() -> Markup {
+    html! {
+        p {
+            "The features after one layer were replaced and the rest of the teacher ran on them. The \
+             refinement starts in directions that the next block's linearised MLP hardly reads, but that \
+             does not make the drift zero: the residual stream carries every change onwards to all later \
+             blocks, LayerNorm rescales each token by its own norm, and attention reads it too. What can \
+             be asked is how the drift compares with that of cruder means. The controls are outliers \
+             clipped to the quantile and outliers set to zero."
+        }
+    }
+}
+
+fn one_image(
+    findings: &Findings,
+    image: &ImageFindings,
+    ranges: &Ranges,
+    maps: &FeatureMaps,
+) -> Result<Markup> {
+    let rows: Vec<Markup> = images::rows(findings, image, ranges)
+        .iter()
+        .map(|row| tiles(row, image.size, &image.name, maps))
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        article {
+            h3 { (image.name) }
+            p.faint { (images::facts(image)) "." }
+            @for row in &rows { (row) }
+        }
+    })
+}
+
+fn where_outliers_are(findings: &Findings, maps: &FeatureMaps) -> Result<Markup> {
+    let grid = findings.positions.first().map_or([1, 1], |share| share.grid);
+    let rows: Vec<Markup> = positions::rows(findings)
+        .iter()
+        .map(|row| tiles(row, grid, positions::TITLE, maps))
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        @if !rows.is_empty() {
+            h3 { (positions::TITLE) }
+            p { (positions::READING) }
+            @for row in &rows { (row) }
+        }
+    })
+}
+
+/// A row of tiles that show something of `size`.
+fn tiles(row: &SheetRow, size: [usize; 2], of: &str, maps: &FeatureMaps) -> Result<Markup> {
+    let [height, width] = size.map(|side| side.max(1));
+    let ratio = width as f64 / height as f64;
+    // Wide pictures get wider cells, so that all cover about the same area; on a
+    // phone two stand side by side unless they are very wide.
+    let cell = 8.5 * ratio.sqrt().clamp(0.9, 2.2);
+    let most = if ratio < 2.0 { "calc(50% - .5rem)" } else { "100%" };
+    let tiles: Vec<Markup> = row
+        .tiles
+        .iter()
+        .enumerate()
+        .map(|(index, tile)| {
+            // Each kind of map starts a line; norms stand beside the input.
+            let new_row = index > 1 && row.tiles[index - 1].kind != tile.kind;
+            let face = face(tile, maps)?;
+            let alt = format!(
+                "{} {} of {of}, {}. {}",
+                tile.kind, tile.subject, row.heading, tile.numbers
+            );
+            Ok(html! {
+                figure.tile.new-row[new_row] {
+                    figcaption { span { (tile.kind) } strong { (tile.subject) } }
+                    div.face style=(format!("aspect-ratio:{width}/{height}")) {
+                        img.pixels[face.pixels] src=(face.source) alt=(alt);
+                        (cross(tile))
+                    }
+                    @if let TileImage::Map { bar, .. } = &tile.image { (colour_bar(bar)) }
+                    @if !tile.numbers.is_empty() { p { (tile.numbers) } }
+                }
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        div.layer {
+            h4 { (row.heading) }
+            div.tiles style=(format!("--cell:{cell:.2}rem;--most:{most}")) { @for tile in &tiles { (tile) } }
+        }
+    })
+}
+
+struct Source {
+    source: String,
+    /// Whether its pixels are to stay squares.
+    pixels: bool,
+}
+
+fn face(tile: &Tile, maps: &FeatureMaps) -> Result<Source> {
+    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
+    Ok(match &tile.image {
+        TileImage::Photo(photo) if is_small(photo) => Source {
+            source: format!("data:image/png;base64,{}", encode(&png((*photo).clone())?)),
+            pixels: true,
+        },
+        TileImage::Photo(photo) => Source {
+            source: format!("data:image/jpeg;base64,{}", encode(&jpeg(photo)?)),
+            pixels: false,
+        },
+        TileImage::Map { values, grid, bar } => {
+            let map = small_map_picture(maps, values, *grid, bar)?;
+            Source { source: format!("data:image/png;base64,{}", encode(&png(map)?)), pixels: true }
+        }
+    })
+}
+
+/// Few enough pixels for JPEG to spoil them and for PNG to be short.
+fn is_small(photo: &RgbImage) -> bool {
+    photo.width().max(photo.height()) <= 96
+}
+
+fn cross(tile: &Tile) -> Markup {
+    html! {
+        @if let Some(cross) = tile.cross {
+            @let [top, left] = cross.centre.map(|share| share * 100.0);
+            svg.cross viewBox="-8 -8 16 16" aria-hidden="true" style=(format!("top:{top:.2}%;left:{left:.2}%")) {
+                @for (stroke, width) in [("#000", "5.4"), ("#fff", "4.2"), ("#e50021", "2.4")] {
+                    path d="M-5-5 5 5M-5 5 5-5" stroke=(stroke) stroke-width=(width) stroke-linecap="round" fill="none" {}
+                }
+            }
+        }
+    }
+}
+
+fn colour_bar(bar: &ColourBar) -> Markup {
+    let class = match bar.palette {
+        Palette::Viridis => "bar viridis",
+        _ => "bar inferno",
+    };
+    html! {
+        div class=(class) {
+            @if let Some(tick) = bar.tick {
+                i style=(format!("left:{:.2}%", bar.share(tick) * 100.0)) {}
+            }
+        }
+        div.ends { span { (bar.ends[0]) } span { (bar.ends[1]) } }
+    }
+}
+
+fn chart(chart: &Chart) -> Result<Markup> {
+    let panels: Vec<(String, &str)> = chart
+        .panels
+        .iter()
+        .map(|panel| Ok((plain_svg(&panel.to_svg()?), panel.title.as_str())))
+        .collect::<Result<_>>()?;
+    Ok(html! {
+        figure.chart {
+            h3 { (chart.title) }
+            figcaption { (chart.reading) }
+            div.panels {
+                @for (svg, title) in &panels {
+                    div role="img" aria-label=(format!("{}: {title}. {}", chart.title, chart.reading)) {
+                        (PreEscaped(svg))
+                    }
+                }
+            }
+        }
+    })
+}
+
+/// Inside a page an SVG element needs no namespace.
+fn plain_svg(svg: &str) -> String {
+    svg.replacen(" xmlns=\"http://www.w3.org/2000/svg\"", "", 1)
+}
+
+/// The style sheet, with the colour scales and the charts' inks, which follow
+/// the reader's light or dark ground.
+fn style() -> String {
+    let mut style = include_str!("style.css").to_owned();
+    for (class, palette) in [("inferno", Palette::Inferno), ("viridis", Palette::Viridis)] {
+        let table = palette.table();
+        let stop = |step: usize| {
+            let [r, g, b, _] = table[step * (Palette::LEVELS - 1) / 16];
+            format!("#{r:02x}{g:02x}{b:02x}")
+        };
+        let stops: Vec<String> = (0..=16).map(stop).collect();
+        style += &format!(".{class}{{background:linear-gradient(to right,{})}}\n", stops.join(","));
+    }
+    for (hue, name) in [(Hue::Ink, "ink"), (Hue::Faint, "faint"), (Hue::Rule, "rule")] {
+        for attribute in ["fill", "stroke"] {
+            let hex = hue.hex();
+            style += &format!(".chart [{attribute}=\"{hex}\"]{{{attribute}:var(--{name})}}\n");
+        }
+    }
+    style
+}

@@ -1,0 +1,148 @@
+//! Dense probes: input, truth and prediction side by side.
+
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+
+use crate::data::VOID;
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage};
+use crate::maps::FeatureMaps;
+
+/// A segmented image.
+#[derive(Debug, Clone)]
+pub struct SegmentedImage {
+    /// Its file; the name's last part is written over it.
+    pub name: String,
+    /// As the model saw it.
+    pub input: RgbImage,
+    /// Height and width of the labels.
+    pub size: [usize; 2],
+    /// Row-major labels; [`VOID`] does not count.
+    pub truth: Vec<u16>,
+    /// Row-major labels.
+    pub prediction: Vec<u16>,
+    /// Share of the pixels that count whose label is right, 0 to 1.
+    pub accuracy: f64,
+}
+
+/// An image with depths; NaN where the truth is not known.
+#[derive(Debug, Clone)]
+pub struct DepthImage {
+    /// Its file; the name's last part is written over it.
+    pub name: String,
+    /// As the model saw it.
+    pub input: RgbImage,
+    /// Height and width of the depths.
+    pub size: [usize; 2],
+    /// Row-major, in metres.
+    pub truth: Vec<f32>,
+    /// Row-major, in metres.
+    pub prediction: Vec<f32>,
+    /// Over the pixels of known depth, in metres; none where there are none.
+    pub rmse: Option<f64>,
+}
+
+/// Draws input, labels and predicted labels of each image; `arch` names the model.
+///
+/// # Errors
+/// [`Error::Drawing`](crate::Error::Drawing) where labels do not fill their image.
+pub fn segmentation_sheet(images: &[SegmentedImage], arch: &str) -> Result<RgbImage> {
+    let pictures: Vec<[RgbImage; 2]> = images
+        .iter()
+        .map(|image| Ok([paint(&image.truth, image.size)?, paint(&image.prediction, image.size)?]))
+        .collect::<Result<_>>()?;
+    let rows = images.iter().zip(&pictures).map(|(image, [truth, prediction])| {
+        let accuracy = format!("pixel accuracy {:.2} %", image.accuracy * 100.0);
+        vec![
+            tile("input", &short(&image.name), TileImage::Photo(&image.input), String::new()),
+            tile("labels", "truth", TileImage::Photo(truth), String::new()),
+            tile("labels", "prediction", TileImage::Photo(prediction), accuracy),
+        ]
+    });
+    let note = "A colour for each class; black pixels do not count.";
+    let size = images.first().map_or([1, 1], |image| image.size);
+    draw(rows, format!("Segments by a linear head on {arch}"), note.into(), size)
+}
+
+/// Draws input, depths and predicted depths of each image, coloured from 0 to
+/// `max_depth`; `arch` names the model.
+///
+/// # Errors
+/// [`Error::Drawing`](crate::Error::Drawing) where depths do not fill their image.
+pub fn depth_sheet(images: &[DepthImage], max_depth: f32, arch: &str) -> Result<RgbImage> {
+    let bar = ColourBar::from_zero([max_depth]);
+    let rows = images.iter().map(|image| {
+        let rmse = image.rmse.map_or(String::new(), |rmse| format!("RMSE {rmse:.2} m"));
+        let map = |values| TileImage::Map { values, grid: image.size, bar: bar.clone() };
+        vec![
+            tile("input", &short(&image.name), TileImage::Photo(&image.input), String::new()),
+            tile("depth in metres", "truth", map(&image.truth), String::new()),
+            tile("depth in metres", "prediction", map(&image.prediction), rmse),
+        ]
+    });
+    let note = "Hatched pixels have no known depth.";
+    let size = images.first().map_or([1, 1], |image| image.size);
+    draw(rows, format!("Depths by a linear head on {arch}"), note.into(), size)
+}
+
+fn draw<'a>(
+    rows: impl Iterator<Item = Vec<Tile<'a>>>,
+    title: String,
+    note: String,
+    size: [usize; 2],
+) -> Result<RgbImage> {
+    let rows = rows.map(|tiles| SheetRow { heading: String::new(), tiles }).collect();
+    let maps = FeatureMaps::new(&Device::cpu());
+    Sheet { title, notes: vec![note], rows, size }.draw(&maps)
+}
+
+fn tile<'a>(kind: &str, subject: &str, image: TileImage<'a>, numbers: String) -> Tile<'a> {
+    Tile { kind: kind.into(), subject: subject.into(), image, cross: None, numbers }
+}
+
+fn short(name: &str) -> String {
+    Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy().into_owned())
+}
+
+fn paint(labels: &[u16], [height, width]: [usize; 2]) -> Result<RgbImage> {
+    let pixels = labels.iter().flat_map(|label| colour(*label).0).collect();
+    let fits = labels.len() == height * width;
+    let image = RgbImage::from_raw(width as u32, height as u32, pixels).filter(|_| fits);
+    image.ok_or_else(|| Error::Drawing {
+        reason: format!("{} labels do not fill {width} x {height} pixels", labels.len()),
+    })
+}
+
+/// The colours of PASCAL VOC, which are told apart to the last of 255 classes:
+/// bits of the number, from the lowest, become the highest bits of the channels.
+fn colour(label: u16) -> Rgb<u8> {
+    if label == VOID {
+        return Rgb([0; 3]);
+    }
+    // VOC's first colour is black.
+    let mut bits = label % 255 + 1;
+    let mut channels = [0; 3];
+    for place in (0..8).rev() {
+        for (channel, value) in channels.iter_mut().enumerate() {
+            *value |= ((bits >> channel & 1) as u8) << place;
+        }
+        bits >>= 3;
+    }
+    Rgb(channels)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn classes_have_colours_of_their_own_and_void_is_black() {
+        let colours: BTreeSet<[u8; 3]> = (0..255).map(|label| colour(label).0).collect();
+        assert_eq!(colours.len(), 255);
+        assert!(!colours.contains(&colour(VOID).0));
+    }
+}

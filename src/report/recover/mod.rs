@@ -1,0 +1,30 @@
+//! The report of what comes back from planted artifacts: numbers, table and chart.
+
+mod chart;
+mod table;
+
+pub use chart::panels;
+pub use table::markdown;
+
+use std::path::{Path, PathBuf};
+
+use super::Folder;
+use crate::error::{Error, Result};
+use crate::figure::{png, subplots};
+use crate::recover::Findings;
+
+/// Writes `recovery.json`, `recovery.md` and `recovery.png`. Returns what was
+/// written.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Drawing`].
+pub fn write(findings: &Findings, out: &Path) -> Result<Vec<PathBuf>> {
+    let figure = subplots("Artifacts: distance to clean", &panels(findings))?;
+    let json = serde_json::to_string_pretty(findings)
+        .map_err(|error| Error::io(out.join("recovery.json"), error.into()))?;
+    let mut folder = Folder::new(out);
+    folder.write("recovery.json", (json + "\n").as_bytes())?;
+    folder.write("recovery.md", markdown(findings).as_bytes())?;
+    folder.write("recovery.png", &png(figure)?)?;
+    Ok(folder.written)
+}

@@ -1,0 +1,54 @@
+use maud::{DOCTYPE, PreEscaped, html};
+
+use super::{Results, text};
+
+/// The table and the radar chart, an SVG element, as one HTML page that needs no
+/// other file.
+pub fn page(results: &Results, radar: Option<&str>) -> String {
+    let markup = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (results.title) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                h1 { (results.title) }
+                p { (text::legend(results)) }
+                div.table { table {
+                    thead { tr {
+                        th scope="col" { "" }
+                        @for column in &results.columns {
+                            th scope="col" { (column.name) (text::arrow(column.lower_is_better)) }
+                        }
+                    } }
+                    tbody { @for (index, row) in results.rows.iter().enumerate() { tr {
+                        th scope="row" {
+                            (row.name)
+                            @if row.baseline { span { "baseline" } }
+                            @if !row.trained { span { "not trained here" } }
+                        }
+                        @for (column, cell) in row.cells.iter().enumerate() {
+                            td.best[results.best(column) == Some(index)] {
+                                (text::value(cell))
+                                @if let Some(test) = text::test(cell) { span { (test) } }
+                            }
+                        }
+                    } } }
+                } }
+                @if let Some(radar) = radar {
+                    figure {
+                        (PreEscaped(radar))
+                        figcaption {
+                            "Each axis runs from the worst of the shown models (inner ring) to the best \
+                             (outer ring); it shows ranks and relative gaps, not how large a gap is."
+                        }
+                    }
+                }
+            }
+        }
+    };
+    markup.into_string()
+}

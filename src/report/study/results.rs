@@ -1,0 +1,148 @@
+use serde::Serialize;
+
+use super::statistics::{PairedTest, Summary, paired_test};
+
+/// All numbers of a study, as far as they are measured.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Results {
+    /// The study's title.
+    pub title: String,
+    /// With which each trained variant was trained.
+    pub seeds: Vec<u64>,
+    /// The metrics.
+    pub columns: Vec<Column>,
+    /// Variants and models.
+    pub rows: Vec<Row>,
+}
+
+/// A metric.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// Whether less is better.
+    pub lower_is_better: bool,
+    /// The row of the best baseline.
+    pub best_baseline: Option<usize>,
+}
+
+/// A variant or a model.
+#[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
+pub struct Row {
+    /// Its name.
+    pub name: String,
+    /// Whether the study trained it.
+    pub trained: bool,
+    /// Whether the others are tested against it where it is the best of these.
+    pub baseline: bool,
+    /// Whether it has a line in the radar chart.
+    pub chart: bool,
+    /// One a column.
+    pub cells: Vec<Cell>,
+}
+
+/// One metric of one variant or model.
+#[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
+pub struct Cell {
+    /// By the study's seeds; one number for a model.
+    pub values: Vec<Option<f64>>,
+    /// Of the values that are there.
+    pub summary: Option<Summary>,
+    /// Against the best baseline; none for it and for models.
+    pub test: Option<PairedTest>,
+}
+
+impl Row {
+    /// A variant that the study trained, with the values of each metric by seed.
+    pub fn variant(name: &str, values: Vec<Vec<Option<f64>>>) -> Self {
+        let cells = values.into_iter().map(|values| {
+            let known: Vec<f64> = values.iter().copied().flatten().collect();
+            Cell { values, summary: Summary::of(&known), test: None }
+        });
+        let cells = cells.collect();
+        Self { name: name.into(), trained: true, baseline: false, chart: true, cells }
+    }
+
+    /// A model that was measured as it is, with the value of each metric.
+    pub fn model(name: &str, values: Vec<Option<f64>>) -> Self {
+        let values = values.into_iter().map(|value| vec![value]).collect();
+        Self { trained: false, ..Self::variant(name, values) }
+    }
+
+    /// With or without a line in the radar chart.
+    pub fn with_chart(self, chart: bool) -> Self {
+        Self { chart, ..self }
+    }
+
+    /// As one of the baselines, or not.
+    pub fn with_baseline(self, baseline: bool) -> Self {
+        Self { baseline, ..self }
+    }
+}
+
+impl Results {
+    /// Finds the best baseline of each metric, a name and whether less is better, and
+    /// tests every trained variant against it, seed by seed. Each row has a cell for
+    /// each metric; one that is missing counts as not measured.
+    pub fn new(
+        title: &str,
+        seeds: Vec<u64>,
+        metrics: Vec<(String, bool)>,
+        mut rows: Vec<Row>,
+    ) -> Self {
+        for row in &mut rows {
+            row.cells.resize(metrics.len(), Cell::default());
+        }
+        let column = |(index, (name, lower_is_better)): (usize, (String, bool))| {
+            let best_baseline = best(&rows, index, lower_is_better, |row| row.baseline);
+            if let Some(best) = best_baseline {
+                test(&mut rows, index, best);
+            }
+            Column { name, lower_is_better, best_baseline }
+        };
+        let columns = metrics.into_iter().enumerate().map(column).collect();
+        Self { title: title.into(), seeds, columns, rows }
+    }
+
+    /// The row of the best trained variant of a column.
+    pub fn best(&self, column: usize) -> Option<usize> {
+        best(&self.rows, column, self.columns[column].lower_is_better, |row| row.trained)
+    }
+}
+
+fn best(
+    rows: &[Row],
+    column: usize,
+    lower_is_better: bool,
+    among: impl Fn(&Row) -> bool,
+) -> Option<usize> {
+    let mean = |row: &Row| Some(row.cells[column].summary?.mean);
+    let sign = if lower_is_better { -1.0 } else { 1.0 };
+    rows.iter()
+        .enumerate()
+        .filter(|(_, row)| among(row))
+        .filter_map(|(index, row)| Some((index, sign * mean(row)?)))
+        .max_by(|(_, a), (_, b)| a.total_cmp(b))
+        .map(|(index, _)| index)
+}
+
+/// Tests every variant against the baseline, seed by seed.
+fn test(rows: &mut [Row], column: usize, baseline: usize) {
+    let reference = rows[baseline].cells[column].values.clone();
+    for (index, row) in rows.iter_mut().enumerate() {
+        if index != baseline && row.trained {
+            let cell = &mut row.cells[column];
+            let pairs: Vec<(f64, f64)> = cell
+                .values
+                .iter()
+                .zip(&reference)
+                .filter_map(|(a, b)| Some(((*a)?, (*b)?)))
+                .collect();
+            cell.test = paired_test(&pairs);
+        }
+    }
+}
