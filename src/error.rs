@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// What can go wrong in this library.
 ///
-/// Each message names the thing at fault and, where there is one, the mend.
+/// Each message names what is at fault and, where the library knows it, how to fix it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -105,7 +105,7 @@ pub enum Error {
     Naming {
         /// The file.
         path: PathBuf,
-        /// What was found, and the mend.
+        /// What was found, and how to fix it.
         reason: String,
     },
     /// A file of weights belongs to another architecture.
@@ -123,7 +123,7 @@ pub enum Error {
     Data {
         /// The image, folder or zip file.
         path: PathBuf,
-        /// What is wrong with it, and the mend.
+        /// What is wrong with it, and how to fix it.
         reason: String,
     },
     /// An image has no pixels, or more than are decoded safely.
@@ -182,7 +182,7 @@ pub enum Error {
     Hub {
         /// `OWNER/NAME@REVISION`.
         model: String,
-        /// Why not, and the mend.
+        /// Why not, and how to fix it.
         reason: String,
     },
     /// The wanted device does not exist or cannot be started.
@@ -190,7 +190,7 @@ pub enum Error {
     Device {
         /// As the user wrote it.
         wanted: String,
-        /// Why not, and the mend.
+        /// Why not, and how to fix it.
         reason: String,
     },
     /// A tensor or an adapter is beyond what a shader can work with.

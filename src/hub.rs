@@ -1,4 +1,4 @@
-//! Checkpoints from the model hub, through its usual cache folder.
+//! Weights from the model hub, through its client's cache folder.
 //!
 //! Environment variables are the hub client's own: `HF_HOME` (cache), `HF_ENDPOINT`
 //! (another server), `HF_TOKEN` (for gated models; else the token that its login
@@ -14,17 +14,17 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::weights::shard_names;
 
-/// What marks a model of the hub where a file could stand.
+/// The prefix of a model of the hub, in place of a path.
 pub const PREFIX: &str = "hf-hub:";
-/// The weights' file, or the index of its shards, in the order of preference.
+/// Names of the weights' file or of the index of its shards, in order of preference.
 const WEIGHTS: [&str; 3] = ["model.safetensors", INDEX, "pytorch_model.bin"];
 /// The index of weights in several files.
 const INDEX: &str = "model.safetensors.index.json";
-/// The same for files of torch.save, which are not read in parts.
+/// The index of torch files in several parts, which are not read.
 const TORCH_INDEX: &str = "pytorch_model.bin.index.json";
-/// What tells the architecture and the images' statistics, where a model has it.
+/// Config files beside the weights, which a model may lack.
 const COMPANIONS: [&str; 2] = ["config.json", "preprocessor_config.json"];
-/// Tries beyond the first, each from where the last one broke off.
+/// Retries of a download; each continues where the last one stopped.
 const RETRIES: usize = 4;
 
 /// A model of the hub at a revision.
@@ -37,11 +37,11 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// From `hf-hub:OWNER/NAME` or `hf-hub:OWNER/NAME@REVISION`; none for a text
-    /// that does not begin so.
+    /// Parses `hf-hub:OWNER/NAME` or `hf-hub:OWNER/NAME@REVISION`; none for a text with
+    /// another prefix.
     ///
     /// # Errors
-    /// [`Error::Hub`] where the rest is no model's name.
+    /// [`Error::Hub`] where the rest is not a model's name.
     pub fn parse(text: &str) -> Option<Result<Self>> {
         let rest = text.strip_prefix(PREFIX)?;
         let (model, revision) = rest.split_once('@').unwrap_or((rest, "main"));
@@ -61,15 +61,15 @@ impl Reference {
         Some(Ok(Self { model: model.into(), revision: revision.into() }))
     }
 
-    /// Weights that timm publishes under a model's name with its tag, such as
+    /// The weights of a timm name with its tag, such as
     /// `vit_small_patch16_224.augreg_in21k`.
     pub fn timm(name: &str) -> Self {
         Self { model: format!("timm/{name}"), revision: "main".into() }
     }
 
-    /// The path of the weights in the cache, or of the index of their shards,
-    /// downloaded where they are not there yet; `config.json` and
-    /// `preprocessor_config.json` lie beside them where the model has them.
+    /// Downloads what the cache lacks. Returns the path of the weights in the cache, or of
+    /// the index of their shards; `config.json` and `preprocessor_config.json` lie beside
+    /// them where the model has them.
     ///
     /// # Errors
     /// [`Error::Hub`].
@@ -126,7 +126,7 @@ impl Reference {
             })?;
         }
         for file in COMPANIONS {
-            // What they would have said is recognised or asked for.
+            // Without them the tensors are recognised, or the user is asked.
             let _ = self.download(&api, &remote, file);
         }
         Ok(path)
@@ -161,8 +161,8 @@ impl Reference {
         Ok(path)
     }
 
-    /// Compares a new file with the size and the SHA-256 that the hub states for
-    /// large files, and removes it where they differ.
+    /// Compares a new file with the size, and for large files the SHA-256, that the hub
+    /// states, and removes it where they differ.
     fn check(&self, path: &Path, etag: &str, size: u64) -> Result<()> {
         let io = |error| Error::io(path, error);
         let found = std::fs::metadata(path).map_err(io)?.len();
@@ -209,7 +209,7 @@ fn offline() -> bool {
     matches!(set.as_str(), "1" | "true" | "yes" | "on")
 }
 
-/// The status with which the hub refused.
+/// The HTTP status of the hub's refusal.
 fn status(error: &ApiError) -> Option<u16> {
     match error {
         ApiError::RequestError(error) => match **error {

@@ -13,20 +13,18 @@ use mozjpeg::{ColorSpace, Decompress, Marker};
 use super::resample::check_size;
 use crate::error::{Error, Result};
 
-/// What metadata before the pixels may unpack to, in bytes.
+/// The most bytes that metadata before the pixels may unpack to.
 const MAX_METADATA: u64 = 32 << 20;
 
 const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP or GIF";
 
-/// Decodes a file's bytes, known by their content whatever the name ends in, to
-/// upright 8-bit RGB: JPEG, PNG, WebP, BMP, or a GIF's first frame. `path` is for
-/// messages.
+/// Decodes a file to upright 8-bit RGB: JPEG, PNG, WebP, BMP, or the first frame of a
+/// GIF, by content and not by extension. `path` is for messages.
 ///
-/// The pixels are those of Pillow's `convert("RGB")`, JPEGs bit for bit: alpha is
-/// dropped, palettes are looked up, CMYK JPEGs are taken as inverted. Two things
-/// differ from it: the orientation that Exif data state is applied, as
-/// `ImageOps.exif_transpose` does, and 16-bit grey keeps its high byte, as 16-bit
-/// colour does, where Pillow clips everything above 255 to white.
+/// The pixels are those of Pillow's `convert("RGB")`, for JPEG bit for bit: alpha is
+/// dropped, palettes are resolved, CMYK JPEGs are taken as inverted. Two things differ:
+/// Exif orientation is applied, as by `ImageOps.exif_transpose`; and 16-bit grey keeps
+/// its high byte, as 16-bit colour does, where Pillow clips values above 255 to white.
 ///
 /// # Errors
 /// [`Error::Data`] where the bytes are damaged, truncated, of another format, or
@@ -41,7 +39,7 @@ pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
     decoded.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
 }
 
-/// A decoder's panic is a damaged file, like its errors.
+/// Turns a decoder's panic into an error: the file is damaged.
 fn guarded<T>(
     work: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe,
 ) -> Result<T, String> {
@@ -51,7 +49,7 @@ fn guarded<T>(
     })
 }
 
-/// Height and width of a picture as it is upright, found without decoding it.
+/// Height and width of the upright image, from its header.
 ///
 /// # Errors
 /// [`Error::Data`] where its header is damaged or of another format.
@@ -80,7 +78,7 @@ fn upright([height, width]: [usize; 2], orientation: Orientation) -> [usize; 2] 
     }
 }
 
-/// A decoder that has read what comes before the pixels.
+/// A decoder that has read the header.
 fn opened(format: ImageFormat, bytes: &[u8]) -> Result<impl ImageDecoder, String> {
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     reader.limits(limits(0));
@@ -123,8 +121,8 @@ fn high_bytes<P: Pixel<Subpixel = u16>>(image: &ImageBuffer<P, Vec<u16>>) -> Rgb
     })
 }
 
-/// Decodes a JPEG as libjpeg-turbo does, so that it equals Pillow's bit for bit,
-/// and turns it upright. The error is the reason.
+/// Decodes a JPEG with libjpeg-turbo's results, which are Pillow's bit for bit, and
+/// applies its orientation. The error is the reason.
 fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     if is_truncated_jpeg(bytes) {
         return Err("the JPEG data ends early".into());
@@ -154,7 +152,7 @@ fn read_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
     Ok(image.into_rgb8())
 }
 
-/// Height and width as they are upright, from the header.
+/// Height and width of the upright image, from the header.
 fn jpeg_dimensions(bytes: &[u8]) -> Result<[usize; 2], String> {
     guarded(|| {
         let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes);
@@ -169,7 +167,7 @@ fn jpeg_orientation(jpeg: &Decompress<&[u8]>) -> Orientation {
     exif.filter_map(Orientation::from_exif_chunk).next().unwrap_or(Orientation::NoTransforms)
 }
 
-/// Pillow's conversion of CMYK, which it takes as Adobe writes it: inverted.
+/// Pillow's conversion of CMYK, which it takes as inverted, as Adobe writes it.
 fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let light = u32::from(black);
     [cyan, magenta, yellow].map(|ink| {
@@ -179,8 +177,8 @@ fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     })
 }
 
-/// Whether no end marker follows the last scan's start. libjpeg only warns of
-/// that and makes up the rest in grey.
+/// Whether no end marker follows the start of the last scan. libjpeg only warns and
+/// fills the rest with grey.
 fn is_truncated_jpeg(bytes: &[u8]) -> bool {
     let last_marker = |kind: u8| bytes.windows(2).rposition(|pair| pair == [0xff, kind]);
     match (last_marker(0xda), last_marker(0xd9)) {

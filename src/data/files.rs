@@ -11,7 +11,7 @@ use zip::read::ZipFile;
 use super::Split;
 use crate::error::{Error, Result};
 
-/// All files below a folder or in a zip file, sorted, by their names from there.
+/// The names of all files below a folder or in a zip file, sorted.
 #[derive(Debug)]
 pub(super) struct Tree {
     root: PathBuf,
@@ -30,8 +30,8 @@ impl Tree {
         Ok(Self { root: root.to_owned(), store: Arc::new(store), names })
     }
 
-    /// Steps into the outermost folder that holds one of `marks`: a file, or, with a
-    /// slash at its end, a folder. `wanted` says in a message what was looked for.
+    /// The outermost folder that holds one of `marks`: a file, or, with a slash at its
+    /// end, a folder. `wanted` describes in a message what was expected.
     pub(super) fn inside(&self, marks: &[&str], wanted: &str) -> Result<Self> {
         let depth = |name: &str, mark: &str| -> Option<usize> {
             let fits = |at: usize| {
@@ -78,15 +78,15 @@ impl Tree {
         self.names.binary_search_by(|known| known.as_str().cmp(name)).is_ok()
     }
 
-    /// The pictures below a folder that ends in a slash, or all for none.
+    /// The images below a folder, which ends in a slash; all for the empty name.
     pub(super) fn images<'a>(&'a self, folder: &'a str) -> impl Iterator<Item = &'a str> {
         let first = self.names.partition_point(|name| name.as_str() < folder);
         let below = self.names[first..].iter().take_while(move |name| name.starts_with(folder));
         below.map(String::as_str).filter(|name| is_image(name))
     }
 
-    /// The folders of a split below `above` (ends in a slash, or is empty), each
-    /// with a slash at its end. Empty where there are none of such names.
+    /// The folders of a split below `above` (which ends in a slash or is empty), each with
+    /// a slash at its end. Empty where none has a split's name.
     pub(super) fn split_folders(&self, above: &str, split: Split) -> Vec<String> {
         let names = split.folders().iter().filter_map(|names| {
             let folders = names.iter().map(|name| format!("{above}{name}/"));
@@ -102,7 +102,7 @@ impl Tree {
         self.store.bytes(&self.path(name))
     }
 
-    /// A text file's lines that are not empty, trimmed, with their numbers from 1.
+    /// The lines of a text file that are not empty, trimmed, with their numbers from 1.
     pub(super) fn lines(&self, name: &str) -> Result<Vec<(usize, String)>> {
         let bytes = self.bytes(name)?;
         let text = std::str::from_utf8(&bytes)
@@ -111,7 +111,7 @@ impl Tree {
         Ok(numbered.filter(|(_, line)| !line.is_empty()).collect())
     }
 
-    /// An error where a file that `list` names is not there.
+    /// Fails where a file that `list` names is missing.
     pub(super) fn require(&self, name: &str, list: &str) -> Result<()> {
         if self.has(name) {
             return Ok(());
@@ -127,7 +127,7 @@ impl Tree {
 #[derive(Debug)]
 pub(super) enum Store {
     Folder,
-    /// Open archives, one for each thread that reads at the same time.
+    /// Open archives, one for each thread that reads concurrently.
     Zip {
         archive: PathBuf,
         open: Mutex<Vec<ZipArchive<fs::File>>>,
@@ -160,8 +160,7 @@ impl Store {
         })
     }
 
-    /// The store that holds one file, whatever its ending; none where `path` is
-    /// no file.
+    /// The store of one file, whatever its extension; none where `path` is not a file.
     ///
     /// # Errors
     /// As [`list`](Self::list).
@@ -197,7 +196,7 @@ impl Store {
     }
 }
 
-/// What `look` finds in the file at `path`, which leads into `archive`.
+/// The result of `look` for the file at `path`, which leads into `archive`.
 fn in_zip<T>(
     archive: &Path,
     open: &Mutex<Vec<ZipArchive<fs::File>>>,
@@ -219,10 +218,10 @@ fn in_zip<T>(
     found
 }
 
-/// What the names of images end in.
+/// Extensions of image files.
 const ENDINGS: [&str; 6] = ["jpg", "jpeg", "png", "webp", "bmp", "gif"];
 
-/// No single file is larger; stops a zip bomb.
+/// The most bytes of one file; a larger one may be a zip bomb.
 const MAX_FILE: u64 = 256 << 20;
 
 /// Whether a file of this name is a visible image.
@@ -255,7 +254,9 @@ fn walk(folder: &Path, prefix: String, names: &mut Vec<String>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(io)? {
         let entry = entry.map_err(io)?;
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
+        // Most file systems state the kind in the listing itself; only a link needs a look.
+        let kind = entry.file_type().map_err(io)?;
+        if kind.is_dir() || (kind.is_symlink() && entry.path().is_dir()) {
             walk(&entry.path(), format!("{name}/"), names)?;
         } else {
             names.push(name);

@@ -11,8 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use super::{ImageSet, Normalise, Transform};
 use crate::error::{Error, Result};
 
-/// The order in which images are drawn.
+/// The order in which a loader reads images.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Order {
     /// A new permutation for each epoch; an incomplete last batch is dropped.
     Shuffled,
@@ -20,23 +21,24 @@ pub enum Order {
     Sequential,
 }
 
-/// What a loader does.
+/// Settings of a [`Loader`].
 #[derive(Debug, Clone, Copy)]
 pub struct LoaderSettings {
-    /// Images in a batch.
+    /// Batch size.
     pub batch: usize,
-    /// Seed of order and augmentation.
+    /// Seed of the order and of the augmentation.
     pub seed: u64,
-    /// Threads that decode and augment.
+    /// Worker threads, which decode and augment.
     pub workers: usize,
     /// Order of the images.
     pub order: Order,
-    /// The share of unreadable images above which loading stops.
+    /// The share of unreadable images, 0 to 1, above which loading fails.
     pub max_unreadable: f64,
 }
 
-/// Images as the model takes them.
+/// A batch of images, ready for the model.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Batch {
     /// Normalised pixels, `[B, 3, H, W]` in row-major order.
     pub pixels: Vec<f32>,
@@ -46,8 +48,8 @@ pub struct Batch {
 
 /// Batches of images, decoded and augmented ahead by worker threads.
 ///
-/// Batch `i` depends only on the seed and on `i`, so a loader may start at any
-/// batch and give what one that ran from the beginning would give.
+/// Batch `i` depends only on the seed and on `i`: a loader that starts at batch `i`
+/// gives the same batches as one that started at 0.
 pub struct Loader {
     lanes: Vec<Receiver<Result<Batch>>>,
     next: usize,
@@ -60,7 +62,7 @@ pub struct Loader {
 const AHEAD: usize = 2;
 
 impl Loader {
-    /// Starts the workers at batch `first`.
+    /// Starts the worker threads at batch `first`.
     ///
     /// # Errors
     /// [`Error::Setting`] where the set is smaller than one batch.
@@ -109,7 +111,7 @@ impl Loader {
         }
     }
 
-    /// Unreadable images met so far, each counted once.
+    /// Number of distinct unreadable images so far.
     pub fn unreadable(&self) -> usize {
         self.unreadable.lock().unwrap_or_else(|poison| poison.into_inner()).len()
     }
@@ -172,7 +174,7 @@ impl Worker {
         let end = (start + self.settings.batch).min(total);
         let mut batch = Batch { pixels: Vec::new(), labels: Vec::with_capacity(end - start) };
         for slot in start..end {
-            // An unreadable image gives its place to the next one in order.
+            // The next image in order replaces an unreadable one.
             let mut shift = 0;
             loop {
                 let image = self.order(epoch)[(slot + shift) % total];
@@ -233,7 +235,7 @@ impl Worker {
     }
 }
 
-/// An independent stream of numbers for each place in each epoch.
+/// An independent random stream for each place in each epoch.
 fn sample_rng(seed: u64, epoch: usize, slot: usize) -> ChaCha8Rng {
     let mut key = [0; 32];
     for (to, part) in key.chunks_exact_mut(8).zip([seed, epoch as u64, slot as u64]) {

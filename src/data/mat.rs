@@ -1,5 +1,5 @@
-//! Variables of MATLAB's files of version 5 (`save -v5` to `-v7`), as published
-//! sets have them: real numbers, texts and arrays of structs.
+//! Variables in MATLAB files of version 5 (`save -v5` to `-v7`), of the kinds that
+//! published data sets use: real numbers, texts and arrays of structs.
 //! <https://www.mathworks.com/help/pdf_doc/matlab/matfile_format.pdf>
 
 use std::collections::BTreeMap;
@@ -7,26 +7,26 @@ use std::io::Read;
 
 use flate2::read::ZlibDecoder;
 
-/// What a variable holds.
+/// The value of a variable.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Value {
     Numbers(Matrix),
     Text(String),
-    /// The fields of an array of structs: for each, its value in every element.
+    /// An array of structs: for each field its value in every element.
     Struct(BTreeMap<String, Vec<Value>>),
-    /// A kind that is not read.
+    /// A type that is not read.
     Other,
 }
 
-/// Real numbers, columns first.
+/// Real numbers in column-major order.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Matrix {
     pub(super) values: Vec<f64>,
 }
 
-/// Most bytes that a compressed variable may unpack to.
+/// The most bytes that a compressed variable may unpack to.
 const MAX_UNPACKED: u64 = 256 << 20;
-/// Most levels of structs in structs.
+/// The most levels of nested structs.
 const MAX_DEPTH: usize = 8;
 const HEADER: usize = 128;
 

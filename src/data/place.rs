@@ -9,23 +9,23 @@ use std::str::FromStr;
 use super::Scenes;
 use crate::error::{Error, Result};
 
-/// A part of a data set.
+/// A split of a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Split {
-    /// To learn from.
+    /// For training.
     Train,
-    /// To choose settings by. Sets without such a part give [`Test`](Self::Test).
+    /// For validation. A set without it gives [`Test`](Self::Test).
     Val,
-    /// [`Train`](Self::Train) and [`Val`](Self::Val); sets without the latter give
-    /// the former.
+    /// [`Train`](Self::Train) and [`Val`](Self::Val); a set without the latter gives the
+    /// former.
     TrainVal,
-    /// To measure on. Sets that keep its labels to themselves give
+    /// For the test. A set whose test labels are not published gives
     /// [`Val`](Self::Val).
     Test,
 }
 
 impl Split {
-    /// All parts.
+    /// All splits.
     pub const ALL: [Self; 4] = [Self::Train, Self::Val, Self::TrainVal, Self::Test];
 
     /// The name.
@@ -38,8 +38,8 @@ impl Split {
         }
     }
 
-    /// What folders of the part are called, the likeliest first; several where the
-    /// part is made of others.
+    /// Usual names of the split's folder, the most likely first; one list for each split
+    /// that it is made of.
     pub(super) fn folders(self) -> &'static [&'static [&'static str]] {
         const TRAIN: &[&str] = &["train", "training"];
         const VAL: &[&str] = &["val", "valid", "validation", "test", "testing"];
@@ -53,7 +53,7 @@ impl Split {
         }
     }
 
-    /// Whether folders of a part are called so.
+    /// Whether a split's folder may have this name.
     pub(super) fn is_folder(name: &str) -> bool {
         let lists = Self::ALL.iter().flat_map(|split| split.folders());
         lists.into_iter().any(|names| names.contains(&name))
@@ -75,15 +75,15 @@ impl FromStr for Split {
     }
 }
 
-/// Seed of the procedural scenes, the same for everybody.
+/// The fixed seed of the procedural scenes.
 const SCENES_SEED: u64 = 2026;
 /// The side of a scene in pixels unless another is set.
 const SCENE_SIDE: u32 = 224;
 /// Scenes between the first ones of two splits, and the most that one split has.
 const SPLIT_STEP: usize = 1_000_000;
 
-/// Takes a place apart: `imagenet:/path` into `imagenet` and `/path`, where
-/// `known` has the former. None for a plain path, also one with a colon in it.
+/// Splits `imagenet:/path` into `imagenet` and `/path`, where `known` holds the former.
+/// None for a plain path, also one with a colon in it.
 pub(super) fn kind<'a>(place: &'a str, known: &[&str]) -> Option<(&'a str, &'a Path)> {
     let (kind, path) = place.split_once(':')?;
     known.contains(&kind).then(|| (kind, Path::new(path)))

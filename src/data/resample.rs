@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The most pixels that an image may have to be decoded: where Pillow, too, suspects a
-/// decompression bomb. A quarter of a gibibyte as 8-bit RGB.
+/// The most pixels of an image that is decoded: Pillow's threshold for decompression
+/// bombs, a quarter of a gibibyte as 8-bit RGB.
 pub const MAX_PIXELS: u64 = 89_478_485;
 
 /// Rejects an image without pixels or with more than [`MAX_PIXELS`].
@@ -25,7 +25,7 @@ pub fn check_size(width: u64, height: u64) -> Result<()> {
     }
 }
 
-/// A resampling filter under Pillow's name; all but `Nearest` antialias.
+/// A resampling filter under Pillow's name; all but `Nearest` are antialiased.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Interpolation {
@@ -48,7 +48,7 @@ impl Interpolation {
     pub const ALL: [Self; 6] =
         [Self::Nearest, Self::Box, Self::Bilinear, Self::Hamming, Self::Bicubic, Self::Lanczos];
 
-    /// The name, as configurations write it.
+    /// The name, as in configuration files.
     pub fn name(self) -> &'static str {
         match self {
             Self::Nearest => "nearest",
@@ -79,8 +79,8 @@ impl FromStr for Interpolation {
 /// Resizes a window (left, top, width, height) to `[h, w]` with Pillow's
 /// antialiased filters on 8-bit values.
 ///
-/// As in Pillow, rows come first and are rounded to 8 bits; the library on its
-/// own would begin with columns, which moves sharp edges by up to 11 grey levels.
+/// As in Pillow, rows are resized first and rounded to 8 bits. The resizing library by
+/// itself starts with columns, which changes sharp edges by up to 11 grey levels.
 pub(super) fn resample(
     image: &RgbImage,
     [left, top, width, height]: [u32; 4],

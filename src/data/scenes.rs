@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{ImageSet, ImageSource};
 use crate::error::Result;
 
-/// The shapes, which are the classes.
+/// The classes: the nearest shape of a scene.
 const SHAPES: [&str; 8] =
     ["disc", "square", "triangle", "ring", "cross", "star", "bars", "crescent"];
 
@@ -17,8 +17,9 @@ const FAR: f32 = 10.0;
 
 /// A procedural scene with its ground truth.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Scene {
-    /// The picture.
+    /// The image.
     pub image: RgbImage,
     /// Class of the nearest shape.
     pub class: usize,
@@ -28,8 +29,8 @@ pub struct Scene {
     pub depth: Vec<f32>,
 }
 
-/// An endless supply of scenes of textured shapes over a plain sky and a
-/// textured floor, the same for the same seed.
+/// Procedural scenes of textured shapes before a plain sky and a textured floor. The
+/// same seed and number give the same scene.
 #[derive(Debug, Clone)]
 pub struct Scenes {
     seed: u64,
@@ -139,7 +140,7 @@ pub fn render(seed: u64, index: usize, side: u32) -> Scene {
     scene
 }
 
-/// Colour, label and depth of what is seen at a point of the unit square.
+/// Colour, label and depth at a point of the unit square.
 fn look(
     at: [f32; 2],
     horizon: f32,

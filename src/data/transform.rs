@@ -10,15 +10,16 @@ use serde::{Deserialize, Serialize};
 use super::resample::{Interpolation, MAX_PIXELS, resample};
 use crate::error::{Error, Result};
 
-/// How an image becomes one of the model's size.
+/// A transform from an image of any size to one of the model's size.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub enum Transform {
-    /// Random, for training.
+    /// The random transform of training.
     Train(TrainTransform),
-    /// Fixed, for measuring.
+    /// The fixed transform of evaluation.
     Eval(EvalTransform),
-    /// The whole frame at height and width, whatever its own aspect ratio;
-    /// Pillow's bicubic filter.
+    /// The whole image resized to this height and width without keeping its aspect
+    /// ratio, with Pillow's bicubic filter.
     Stretch([usize; 2]),
 }
 
@@ -41,9 +42,9 @@ impl Transform {
 pub struct TrainTransform {
     /// Output height and width.
     pub size: [usize; 2],
-    /// Smallest and largest share of the area.
+    /// Smallest and largest area of the crop as a share of the image's.
     pub scale: [f64; 2],
-    /// Smallest and largest width over height.
+    /// Smallest and largest aspect ratio of the crop, width over height.
     pub ratio: [f64; 2],
     /// Probability of a flip.
     pub flip: f64,
@@ -59,8 +60,8 @@ impl TrainTransform {
         Ok(out)
     }
 
-    /// Left, top, width and height of the crop, by torchvision's rule: ten
-    /// tries, then the largest centred window of an allowed ratio.
+    /// Left, top, width and height of the crop, by torchvision's rule: ten random
+    /// tries, then the largest centred window with an allowed aspect ratio.
     fn window(&self, width: u32, height: u32, rng: &mut ChaCha8Rng) -> [u32; 4] {
         let area = f64::from(width) * f64::from(height);
         let [low, high] = self.ratio;
@@ -85,43 +86,44 @@ impl TrainTransform {
     }
 }
 
-/// The fixed transform of measuring: resize, then centre crop or padding.
+/// The fixed transform of evaluation: resize, then centre crop or padding.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct EvalTransform {
     /// Output height and width.
     pub size: [usize; 2],
     /// How the image is scaled before the crop.
     pub resize: Resize,
-    /// The filter.
+    /// The resampling filter.
     pub interpolation: Interpolation,
-    /// Where the crop begins when the margins are not equal.
+    /// How the crop is centred when the margin is odd.
     pub offset: Offset,
-    /// Colour of what lies outside of the image.
+    /// Colour of the padding.
     pub fill: [u8; 3],
 }
 
 /// How an image is scaled; lengths in pixels, sizes as height and width.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Resize {
     /// Not at all.
     Keep,
     /// The shorter side to this length and the other in proportion, truncated:
     /// torchvision's `Resize(length)` and transformers' `shortest_edge`.
     Shorter(usize),
-    /// Both sides to these, whatever the aspect ratio.
+    /// To this size, without keeping the aspect ratio.
     Exact([usize; 2]),
-    /// In proportion until both sides have at least these, rounded: timm's
+    /// In proportion, so that both sides are at least these, rounded: timm's
     /// `ResizeKeepRatio`.
     Cover([usize; 2]),
-    /// In proportion until both sides have at most these, rounded: the same with
+    /// In proportion, so that both sides are at most these, rounded: the same with
     /// `longest=1`.
     Fit([usize; 2]),
 }
 
-/// Rounding of half a pixel.
+/// How half a pixel of offset is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offset {
-    /// To the even number, as Python rounds; torchvision's and so timm's.
+    /// To the even number, as Python rounds, hence torchvision and timm.
     Even,
     /// Down, as transformers does.
     Down,
@@ -191,8 +193,8 @@ pub fn eval_crop(image: &RgbImage, transform: &EvalTransform) -> Result<RgbImage
     }))
 }
 
-/// Where a crop of `crop` pixels begins in a side; before it where the crop is
-/// longer, with the odd pixel of padding at the end.
+/// The start of a centred crop of `crop` pixels in a side. It is negative where the
+/// crop is longer; an odd pixel of padding goes to the end.
 fn start(side: usize, crop: usize, offset: Offset) -> i64 {
     if crop > side {
         return -(((crop - side) / 2) as i64);
@@ -204,8 +206,8 @@ fn start(side: usize, crop: usize, offset: Offset) -> i64 {
     }
 }
 
-/// What of a very long image reaches the crop, with a margin for the filter;
-/// scaling all of it could take any amount of memory. None where all of it does.
+/// The part of a very long image that the crop needs, with a margin for the filter;
+/// resizing the whole could take any amount of memory. None where it needs all.
 fn needed_part(image: &RgbImage, target: [usize; 2], crop: [usize; 2]) -> Option<RgbImage> {
     const MARGIN: f64 = 16.0;
     let needed = |side: u32, target: usize, crop: usize| {
@@ -227,8 +229,7 @@ fn needed_part(image: &RgbImage, target: [usize; 2], crop: [usize; 2]) -> Option
 /// side is `short` pixels (none: as it is) and keeps the largest centre crop of
 /// whole square patches; none where that is less than one patch.
 ///
-/// Only the size is looked at, so what an image would cost is known before it is
-/// resized.
+/// It depends on the size alone, so the cost of an image is known before it is resized.
 pub fn whole_patches(
     [height, width]: [usize; 2],
     short: Option<usize>,
@@ -244,12 +245,12 @@ pub fn whole_patches(
     (!size.contains(&0)).then_some(transform)
 }
 
-/// Channel mean and standard deviation, of values in 0..1.
+/// Channel mean and standard deviation of pixel values scaled to 0..1.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Normalise {
     /// Mean of R, G, B.
     pub mean: [f32; 3],
-    /// Deviation of R, G, B.
+    /// Standard deviation of R, G, B.
     pub std: [f32; 3],
 }
 
@@ -281,7 +282,7 @@ impl Normalise {
         Ok(Tensor::from_data(TensorData::new(pixels, [count, 3, height, width]), device))
     }
 
-    /// Appends an 8-bit image as `[3, H, W]`.
+    /// Appends an 8-bit image, normalised, as `[3, H, W]`.
     pub fn append(&self, image: &RgbImage, out: &mut Vec<f32>) {
         for channel in 0..3 {
             let (mean, std) = (self.mean[channel], self.std[channel]);

@@ -22,19 +22,19 @@ pub struct LayerScale {
 /// `gamma_1` in its `Eva` (DINOv3); a block has one of the two forms or neither.
 #[derive(Module, Debug)]
 pub struct Block {
-    /// Before the attention.
+    /// LayerNorm before the attention.
     pub norm1: LayerNorm,
     /// Mixes tokens.
     pub attn: Attention,
-    /// On the attention's output, where the family has LayerScale.
+    /// LayerScale on the attention's output, where the family has it.
     pub ls1: Option<LayerScale>,
     /// `[D]`, the same under the name that models with rotary positions use.
     pub gamma_1: Option<Param<Tensor<1>>>,
-    /// Before the MLP.
+    /// LayerNorm before the MLP.
     pub norm2: LayerNorm,
     /// Mixes channels.
     pub mlp: Mlp,
-    /// On the MLP's output, where the family has LayerScale.
+    /// LayerScale on the MLP's output, where the family has it.
     pub ls2: Option<LayerScale>,
     /// `[D]`, the same under the name that models with rotary positions use.
     pub gamma_2: Option<Param<Tensor<1>>>,

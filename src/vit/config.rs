@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// The shape of a Vision Transformer; field names are timm's arguments where
 /// timm has one.
 ///
-/// Fields that files of earlier versions lack default to the plain ViT's value.
+/// Fields that files of earlier versions lack default to the plain ViT's values.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct VitConfig {
@@ -191,6 +191,7 @@ impl VitConfig {
 /// Position encoding.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
 pub enum Positions {
     /// A learned embedding, added to the tokens entering block 0.
     #[default]
@@ -212,13 +213,14 @@ pub enum QkvBias {
     All,
     /// None (DINOv3).
     None,
-    /// Queries and values, as tensors of their own (DINOv3 `qkvb`).
+    /// Queries and values, as separate tensors (DINOv3 `qkvb`).
     QueryValue,
 }
 
 /// MLP activation or gating.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Activation {
     /// Exact GELU.
     #[default]
@@ -241,6 +243,7 @@ impl Activation {
 /// How the tokens after the final norm are pooled into one vector.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Pooling {
     /// The class token.
     #[default]

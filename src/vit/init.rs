@@ -76,7 +76,7 @@ impl ModuleMapper for Init {
     }
 }
 
-/// Normal with deviation `std`, cut at two deviations by drawing again.
+/// A normal number with standard deviation `std`, drawn again beyond two of them.
 fn truncated_normal(rng: &mut impl Rng, std: f32) -> f32 {
     loop {
         let z: f32 = StandardNormal.sample(rng);

@@ -17,24 +17,24 @@ use crate::readback::read_async;
 /// A Vision Transformer.
 #[derive(Module, Debug)]
 pub struct Vit {
-    /// Image to patch tokens.
+    /// Embeds patches.
     pub patch_embed: PatchEmbed,
-    /// `[1, 1, D]`, where the model has a class token.
+    /// The class token `[1, 1, D]`, where the model has one.
     pub cls_token: Option<Param<Tensor<3>>>,
-    /// `[1, R, D]`, where the model has register tokens.
+    /// The register tokens `[1, R, D]`, where the model has any.
     pub reg_token: Option<Param<Tensor<3>>>,
-    /// `[1, T, D]`, or `[1, P, D]` where it covers patch tokens only;
-    /// none where positions are rotary.
+    /// The learned position embedding `[1, T, D]`, or `[1, P, D]` where it covers patch
+    /// tokens only; none where positions are rotary.
     pub pos_embed: Option<Param<Tensor<3>>>,
-    /// On the tokens entering block 0 (CLIP).
+    /// LayerNorm on the tokens entering block 0 (CLIP).
     pub norm_pre: Option<LayerNorm>,
     /// The transformer blocks.
     pub blocks: Vec<Block>,
-    /// After the last block.
+    /// LayerNorm after the last block.
     pub norm: LayerNorm,
-    /// On the tokens after the final norm, where they are pooled by attention.
+    /// Attention pooling of the tokens after the final norm (SigLIP).
     pub attn_pool: Option<AttnPool>,
-    /// On the pooled output, where the model has classes.
+    /// Classifier on the pooled output, where the model has classes.
     pub head: Option<Linear>,
     #[module(skip)]
     pooling: Pooling,

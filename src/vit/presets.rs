@@ -7,6 +7,7 @@ use crate::data::{CropMode, Framing, Interpolation, Normalise, Preprocess};
 
 /// A published model under its timm name.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct Preset {
     /// timm's name; with a tag (`.mae`) where the tag's weights have other
     /// classes, channel statistics or crop than the name's.
@@ -32,6 +33,7 @@ pub struct Preset {
 
 /// A family of published models.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Family {
     /// Plain ViT: supervised (AugReg), DINO, MAE.
     Plain,

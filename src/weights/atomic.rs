@@ -4,10 +4,10 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// How the names of files begin that are still being written.
+/// The prefix of files that are still being written.
 pub(crate) const UNFINISHED: &str = ".singer-unfinished-";
 
-/// Removes what processes that were killed while writing have left in a folder.
+/// Removes unfinished files that killed processes left in a folder.
 ///
 /// # Errors
 /// [`Error::Io`].
@@ -22,8 +22,8 @@ pub fn remove_unfinished(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Writes a file so that at any moment either the old or the new one is there,
-/// whole, also after a crash.
+/// Writes a file so that at any moment, even after a crash, either the old or the new
+/// one is there, whole.
 ///
 /// # Errors
 /// [`Error::Io`]; the old file stays and no temporary one does.
@@ -31,8 +31,7 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     stream_atomically(path, |out| out.write_all(bytes))
 }
 
-/// As [`write_atomically`], of contents that `write` gives piece by piece; its
-/// error leaves the old file in place as well.
+/// As [`write_atomically`], with content that `write` writes piece by piece.
 ///
 /// # Errors
 /// [`Error::Io`]; the old file stays and no temporary one does.

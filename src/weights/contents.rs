@@ -3,11 +3,11 @@ use std::collections::btree_map::{BTreeMap, Entry as Slot};
 
 use super::entry::{Element, Entry};
 
-/// Longer than any tensor's name.
+/// The longest name of a tensor, in bytes.
 const MAX_NAME: usize = 512;
 
-/// What state dictionaries hold beside weights, by the last part of the name:
-/// counters, sizes and index tables, of types that no weight has.
+/// Tensors of state dictionaries that are no weights, by the last part of the name:
+/// counters, sizes and index tables, of integer types.
 const BOOKKEEPING: [&str; 7] = [
     "position_ids",
     "relative_position_index",
@@ -18,23 +18,22 @@ const BOOKKEEPING: [&str; 7] = [
     "bias_mask",
 ];
 
-/// Whether a tensor of this name is none of the weights, where it has a type
-/// that no weight has.
+/// Whether a tensor with this name and an integer type is not a weight.
 pub(super) fn has_bookkeeping_name(name: &str) -> bool {
     BOOKKEEPING.contains(&name.rsplit('.').next().unwrap_or(name))
 }
 
-/// What a file of weights holds.
+/// The content of a file of weights.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Contents {
     pub(super) tensors: BTreeMap<String, Entry>,
     pub(super) metadata: HashMap<String, String>,
-    /// Names of what is there beside weights, see [`Contents::passes_over`].
+    /// Names of tensors that are no weights, see [`Contents::passes_over`].
     pub(super) bookkeeping: Vec<String>,
 }
 
 impl Contents {
-    /// Whether a tensor is no weight and may be left unread; takes note of it.
+    /// Whether a tensor is not a weight and is skipped; records its name.
     pub(super) fn passes_over(&mut self, name: &str, element: Element) -> bool {
         let passed = matches!(element, Element::Other(..)) && has_bookkeeping_name(name);
         if passed {
@@ -57,9 +56,9 @@ impl Contents {
         }
     }
 
-    /// The same under the model's own names: without the `module.` of
-    /// `DistributedDataParallel`, and of a file with tensors under `backbone.`
-    /// (as DINO's, beside its projection head) only those.
+    /// The tensors under the model's own names: without the `module.` of
+    /// `DistributedDataParallel`; and where a file has tensors under `backbone.` (as DINO's,
+    /// beside its projection head), only those.
     pub(super) fn under_own_names(self) -> Result<Self, String> {
         let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
         let wrapped = self.tensors.keys().any(|name| bare(name).starts_with("backbone."));

@@ -28,7 +28,7 @@ impl Bytes {
     /// Maps a file.
     ///
     /// # Errors
-    /// [`Error::Io`], also for what is no regular file.
+    /// [`Error::Io`]; [`Error::Checkpoint`] for a pipe or another irregular file.
     #[cfg(not(target_family = "wasm"))]
     pub(super) fn map(path: &Path) -> Result<Self> {
         let io = |error| Error::io(path, error);
@@ -42,8 +42,8 @@ impl Bytes {
         unsafe { Mmap::map(&file) }.map(Self::Mapped).map_err(io)
     }
 
-    /// Lets the system take a mapped file's pages back, so that loading a model does
-    /// not end with the whole file in memory beside it.
+    /// Gives a mapped file's pages back to the system, so that loading a model does not
+    /// leave the whole file in memory beside it.
     pub(super) fn release(&self, at: Range<usize>) {
         #[cfg(unix)]
         if let Self::Mapped(map) = self {
@@ -72,7 +72,7 @@ impl Deref for Bytes {
     }
 }
 
-/// More dimensions than any weight has.
+/// The most dimensions of a tensor.
 const MAX_RANK: usize = 8;
 
 /// The type of a tensor's elements on disk.
@@ -82,7 +82,7 @@ pub(super) enum Element {
     Bf16,
     F32,
     F64,
-    /// One that no weight has, by name and size in bytes.
+    /// A type that no weight has, by name and size in bytes.
     Other(&'static str, usize),
 }
 
@@ -168,7 +168,7 @@ impl Entry {
         &self.shape
     }
 
-    /// Some of the first axis' rows; none where there are fewer.
+    /// A range of rows along the first axis; none where there are fewer.
     pub(super) fn rows(&self, rows: Range<usize>) -> Option<Self> {
         let held = *self.shape.first()?;
         if rows.start > rows.end || rows.end > held {
@@ -187,7 +187,7 @@ impl Entry {
         Some(part)
     }
 
-    /// A matrix with its axes exchanged; none for a tensor of another rank.
+    /// The transpose of a matrix; none for a tensor of another rank.
     pub(super) fn transposed(&self) -> Option<Self> {
         let &[rows, columns] = self.shape.as_slice() else { return None };
         let strides = self.strides.clone().unwrap_or_else(|| row_major(&self.shape));
@@ -197,7 +197,7 @@ impl Entry {
         Some(turned)
     }
 
-    /// The same elements without the first axis, which is of one.
+    /// The tensor without its first axis, which has length 1.
     pub(super) fn without_first_axis(&self) -> Self {
         let mut narrow = self.clone();
         narrow.shape.remove(0);
@@ -207,7 +207,7 @@ impl Entry {
         narrow
     }
 
-    /// The same elements with axes of one before the others, up to `rank`.
+    /// The tensor with leading axes of length 1 added, up to `rank`.
     pub(super) fn with_rank(&self, rank: usize) -> Self {
         let more = rank.saturating_sub(self.shape.len());
         let mut wide = self.clone();
@@ -306,7 +306,7 @@ impl Debug for Entry {
     }
 }
 
-/// The number of a tensor's elements, or why there can be none of its shape.
+/// The number of a tensor's elements, or why its shape is impossible.
 fn count(shape: &[usize], element: Element) -> Result<usize, String> {
     if shape.len() > MAX_RANK {
         return Err(format!("has {} dimensions", shape.len()));
@@ -327,22 +327,21 @@ fn row_major(shape: &[usize]) -> Vec<usize> {
     strides
 }
 
-/// Where a parameter's values come from. Nothing is read before [`Source::read`].
+/// How a parameter's values are made from a file's tensors; read by [`Source::read`].
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     /// A tensor of the file, or part of one.
     View(Entry),
-    /// Several, one after the other along the first axis.
+    /// Several, concatenated along the first axis.
     Stack(Vec<Entry>),
-    /// The sum of two with as many elements, in the first one's shape.
+    /// The sum of two with the same number of elements, in the first one's shape.
     Sum(Entry, Entry),
-    /// What a file leaves out because it is zero.
+    /// Zeros, which a file omits.
     Zeros(Vec<usize>),
 }
 
 impl Source {
-    /// The rows of all parts in order; the error is the reason why they cannot
-    /// make one tensor.
+    /// Concatenates along the first axis; the error is the reason why that is impossible.
     pub(super) fn stack(mut parts: Vec<Entry>) -> Result<Self, String> {
         if parts.len() == 1 {
             return Ok(Self::View(parts.remove(0)));

@@ -74,7 +74,7 @@ impl Facts {
         })
     }
 
-    /// The family that is built like this.
+    /// The family with this structure.
     pub(super) fn family(&self) -> Family {
         match self {
             Self { positions: None, query_bias: true, .. } => Family::Dinov3Qkvb,
@@ -96,9 +96,9 @@ impl Facts {
         usize::from(self.class_token) + self.reg_tokens
     }
 
-    /// The patches along height and width of a learned position embedding, and
-    /// whether it leaves class and register tokens out. `stated` is an image
-    /// size that some config names. None where the rows make no grid.
+    /// The patch grid of a learned position embedding with `rows` rows, and whether it
+    /// covers patch tokens only. `stated` is the image size of a config. None where the
+    /// rows fit no grid.
     pub(super) fn grid(
         &self,
         rows: usize,

@@ -81,7 +81,7 @@ impl WeightsFile {
         self.contents.tensors.get(name).map(|entry| entry.shape())
     }
 
-    /// A tensor as f32, whatever float it is on disk; none of this name.
+    /// A tensor as f32, whatever its type on disk; none where there is none of this name.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for a tensor of integers, or whose bytes are damaged.

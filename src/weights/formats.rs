@@ -29,7 +29,7 @@ use crate::error::{Error, Result};
 const IN_FOLDER: [&str; 3] =
     ["model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"];
 
-/// The file of weights at a path, which may be its folder, and what it holds.
+/// Opens the file of weights at a path, or in the folder at it.
 #[cfg(not(target_family = "wasm"))]
 pub(super) fn open(path: &Path) -> Result<(PathBuf, Contents)> {
     let path = match path.is_dir() {
@@ -50,7 +50,7 @@ pub(super) fn open(path: &Path) -> Result<(PathBuf, Contents)> {
     Ok((path, contents))
 }
 
-/// What a safetensors file in memory holds; `name` is for messages.
+/// Reads a safetensors file in memory; `name` is for messages.
 pub(super) fn from_bytes(name: &Path, bytes: Vec<u8>) -> Result<Contents> {
     let bytes = Arc::new(Bytes::Held(bytes));
     let contents = match kind(&bytes) {
@@ -118,11 +118,11 @@ fn kind(bytes: &[u8]) -> Result<Kind, &'static str> {
     })
 }
 
-/// Bytes of an index beyond which it is not read.
+/// The most bytes of an index that is read.
 #[cfg(not(target_family = "wasm"))]
 const MAX_INDEX: usize = 16 << 20;
 
-/// More files than any model is split into.
+/// The most files of one model.
 #[cfg(not(target_family = "wasm"))]
 const MAX_SHARDS: usize = 1024;
 

@@ -11,7 +11,7 @@ use super::file::WeightsFile;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
-/// Names listed in a report before it says how many more there are.
+/// The most names that a report lists.
 const LISTED: usize = 8;
 
 /// Loads a ViT from a file, as [`WeightsFile::load`].
@@ -25,8 +25,8 @@ pub fn load(path: &Path, arch: &str, config: &VitConfig, device: &BurnDevice) ->
 
 impl WeightsFile {
     /// Loads a ViT in any published naming, strictly: every tensor of the model
-    /// must be in the file with its shape, and no other but what is no part of the
-    /// image's features (a decoder, a text tower, a mask token). `arch` names the
+    /// must be in the file with its shape, and no other, except what image features do not
+    /// need (a decoder, a text tower, a mask token). `arch` names the
     /// architecture in messages; see [`recognise`](Self::recognise) for it and the
     /// configuration.
     ///
@@ -76,8 +76,8 @@ impl WeightsFile {
     }
 }
 
-/// The configuration that [`save`](super::save) wrote into a file, if any:
-/// the architecture's name and the shape.
+/// The architecture's name and the shape that [`save`](super::save) wrote into a file;
+/// none in other files.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind.
@@ -86,8 +86,8 @@ pub fn stored_config(path: &Path) -> Result<Option<(String, VitConfig)>> {
     WeightsFile::open(path)?.stored_config()
 }
 
-/// For burn, which reads each tensor when it reaches the parameter of its name. Its
-/// own adapter for PyTorch's layout does the same in twice the time.
+/// A tensor for burn, read when burn reaches its parameter. burn's own adapter for
+/// PyTorch's layout takes twice the time.
 fn lazy(name: String, source: Source, dtype: DType) -> burn_pack::Tensor {
     let shape = source.shape();
     let linear = is_linear(&name, &shape);
@@ -135,8 +135,8 @@ pub(super) fn transposed(values: &[f32], rows: usize, columns: usize) -> Vec<f32
     out
 }
 
-/// An entry that [`save_with_notes`](super::save_with_notes) wrote into a file, if
-/// any.
+/// A metadata entry of a file of weights, as [`save_with_notes`](super::save_with_notes)
+/// writes it; none where it is not there.
 ///
 /// # Errors
 /// [`Error::Checkpoint`] for a file that is damaged or of another kind.
@@ -163,7 +163,7 @@ pub(super) fn timm_name(name: &str) -> String {
     }
 }
 
-/// The tensor that could not be read, and why.
+/// The tensor that could not be read, and the reason.
 fn unreadable(error: &ApplyError) -> Option<(String, &str)> {
     match error {
         ApplyError::LoadError { path, message } => {

@@ -12,7 +12,7 @@ use crate::vit::{
     Activation, Family, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
 };
 
-/// Bytes of a config beyond which it is not read.
+/// The most bytes of a config that is read.
 #[cfg(not(target_family = "wasm"))]
 const MAX_CONFIG: u64 = 4 << 20;
 /// The most patches of an image size that a config states.
@@ -20,6 +20,7 @@ const MAX_PATCHES: usize = 1 << 16;
 
 /// The architecture of a file of weights.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Recognised {
     /// timm's name where a published model has this shape, else a description.
     pub arch: String,
@@ -194,7 +195,7 @@ impl Search<'_> {
         Ok(heads)
     }
 
-    /// The image size, and in the config whether positions leave out the prefix.
+    /// The image size; sets in the config whether positions cover patch tokens only.
     fn image_size(
         &self,
         config: &mut VitConfig,
@@ -307,14 +308,14 @@ fn same_build(a: &VitConfig, b: &VitConfig) -> bool {
     key(a) == key(b)
 }
 
-/// The ratio whose product with the width is the hidden layer's, rounded down.
+/// The `mlp_ratio` whose product with the width, rounded down, is `hidden`.
 fn ratio(hidden: usize, width: usize) -> f64 {
     let ratio = hidden as f64 / width as f64;
     let exact = (width as f64 * ratio) as usize == hidden;
     if exact { ratio } else { ratio.next_up() }
 }
 
-/// A name for a shape that timm has none for.
+/// A name for a shape that timm does not name.
 fn description(family: Family, config: &VitConfig) -> String {
     let VitConfig { patch_size, embed_dim, depth, img_size: [height, width], .. } = config;
     let size = if height == width { height.to_string() } else { format!("{height}x{width}") };

@@ -14,8 +14,7 @@ use serde_json::{Map, Value, json};
 use super::contents::Contents;
 use super::entry::{Bytes, Element, Entry};
 
-/// Bytes of a header beyond which it is not read: a hundred times that of the
-/// largest ViT.
+/// The most bytes of a header that is read: a hundred times that of the largest ViT.
 const MAX_HEADER: u64 = 16 << 20;
 
 /// Finds the tensors of a safetensors file, by the rules of

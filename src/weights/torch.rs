@@ -8,10 +8,10 @@ use zip::ZipArchive;
 use super::contents::Contents;
 use super::entry::{Element, Entry};
 
-/// Where checkpoints keep a model's tensors, the first that is there.
+/// Keys under which checkpoints keep a model's tensors; the first that is there counts.
 const KEYS: [&str; 5] = ["state_dict", "model", "teacher", "student", "model_state_dict"];
 
-/// Dictionaries that a state dictionary lies in, at most.
+/// The most dictionaries around a state dictionary.
 const MAX_DEPTH: usize = 3;
 
 const TORCHSCRIPT: &str = "it is a TorchScript archive, which is a program: take its weights out \
@@ -64,7 +64,7 @@ fn is_program(path: &Path) -> bool {
     })
 }
 
-/// What the names of the state dictionary's tensors begin with.
+/// The prefix of the names of the state dictionary's tensors.
 fn prefix(root: &PickleValue) -> String {
     let mut prefix = String::new();
     let mut at = root;
@@ -86,7 +86,7 @@ fn prefix(root: &PickleValue) -> String {
     prefix
 }
 
-/// The class of a value that is no plain data.
+/// The class of a value that is not plain data.
 fn foreign(value: &PickleValue) -> Option<&str> {
     match value {
         PickleValue::Unsupported(class) => Some(class),

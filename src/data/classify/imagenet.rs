@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// The WordNet IDs of the 1000 classes, in the order of their indices.
 const SYNSETS: &str = include_str!("imagenet_synsets.txt");
 
-/// Answers to the flat validation images.
+/// Files with the labels of validation images that are not in class folders.
 const ANSWERS: [&str; 4] = [
     "val.txt",
     "ILSVRC2012_validation_synset_labels.txt",
@@ -28,8 +28,8 @@ fn index(synset: &str) -> Option<usize> {
     all.binary_search(&synset).ok()
 }
 
-/// ImageNet-1k. The images of its test are published without labels, so the
-/// validation part stands for it.
+/// ImageNet-1k. The labels of its test images are not published, so the validation
+/// split stands in for them.
 pub(super) fn open(outer: Tree, split: Split) -> Result<FileSet> {
     let answers = ANSWERS.iter().find_map(|name| {
         let ends = |file: &&String| file.as_str() == *name || file.ends_with(&format!("/{name}"));
@@ -62,7 +62,7 @@ pub(super) fn open(outer: Tree, split: Split) -> Result<FileSet> {
     finish(tree, files, classes(), split)
 }
 
-/// ImageNet-R, <https://arxiv.org/abs/2006.16241>: 200 of the classes, a folder each.
+/// ImageNet-R, <https://arxiv.org/abs/2006.16241>: 200 of the classes, one folder each.
 pub(super) fn open_renditions(tree: Tree, split: Split) -> Result<FileSet> {
     let first = tree.images("").find_map(|name| {
         name.split('/').find(|part| index(part).is_some()).map(|part| format!("{part}/"))
@@ -78,7 +78,7 @@ pub(super) fn open_renditions(tree: Tree, split: Split) -> Result<FileSet> {
     finish(tree, files, classes(), split)
 }
 
-/// ImageNet-V2, <https://arxiv.org/abs/1902.10811>: folders called by the indices.
+/// ImageNet-V2, <https://arxiv.org/abs/1902.10811>: folders named by class index.
 pub(super) fn open_v2(tree: Tree, split: Split) -> Result<FileSet> {
     let tree = tree.inside(&["0/", "1/", "2/"], "ImageNet-V2, with the folders 0 to 999")?;
     let files = tree.images("").map(|name| {
@@ -92,7 +92,7 @@ pub(super) fn open_v2(tree: Tree, split: Split) -> Result<FileSet> {
     finish(tree, files, classes(), split)
 }
 
-/// Images in folders that are called by WordNet IDs.
+/// Images in folders named by WordNet ID.
 fn by_synset(tree: &Tree, folder: &str) -> Result<Vec<(String, usize)>> {
     let labels: BTreeMap<&str, usize> =
         SYNSETS.lines().enumerate().map(|(label, synset)| (synset, label)).collect();
@@ -105,7 +105,7 @@ fn by_synset(tree: &Tree, folder: &str) -> Result<Vec<(String, usize)>> {
     files.collect()
 }
 
-/// Images without class folders, by the answers in a file of `outer`.
+/// Images without class folders, with the labels from a file of `outer`.
 fn flat_files(
     tree: &Tree,
     folder: &str,
@@ -173,7 +173,7 @@ fn flat_files(
     Ok(files)
 }
 
-/// The index of each of the development kit's own IDs, from its `meta.mat`.
+/// The class index of each ID of the development kit, from its `meta.mat`.
 fn kit_order(outer: &Tree) -> Result<BTreeMap<usize, usize>> {
     let Some(name) = outer.names().iter().find(|name| name.ends_with("meta.mat")) else {
         return Err(Error::data(

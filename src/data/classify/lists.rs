@@ -96,7 +96,7 @@ pub(super) fn food101(tree: Tree, split: Split) -> Result<FileSet> {
 }
 
 /// Flowers-102, <https://www.robots.ox.ac.uk/~vgg/data/flowers/102>: `imagelabels.mat` and
-/// `setid.mat` beside the folder `jpg`. The classes are known by their numbers.
+/// `setid.mat` beside the folder `jpg`. Classes are named by number.
 pub(super) fn flowers102(tree: Tree, split: Split) -> Result<FileSet> {
     let tree = tree.inside(&["imagelabels.mat"], "Flowers-102")?;
     let numbers = |file: &str, variable: &str| -> Result<Vec<usize>> {
@@ -138,7 +138,7 @@ pub(super) fn flowers102(tree: Tree, split: Split) -> Result<FileSet> {
 }
 
 /// iNaturalist 2019, <https://github.com/visipedia/inat_comp>: `train2019.json` and
-/// `val2019.json` beside `train_val2019`. The labels of its test are not published.
+/// `val2019.json` beside `train_val2019`. Its test labels are not published.
 pub(super) fn inaturalist(tree: Tree, split: Split) -> Result<FileSet> {
     let lists: &[&str] = match split {
         Split::Train => &["train2019.json"],

@@ -21,7 +21,7 @@ pub struct ClassifySet {
 
 type Reader = fn(Tree, Split) -> Result<FileSet>;
 
-/// The layouts by the word before the colon.
+/// Readers of the published layouts by prefix.
 const LAYOUTS: [(&str, Reader); 10] = [
     ("imagenet", imagenet::open),
     ("imagenet-r", imagenet::open_renditions),
@@ -69,7 +69,7 @@ impl ClassifySet {
         Ok(Self { images: ImageSet::new(set), subset })
     }
 
-    /// Whether a place is not a plain path but begins with a layout's name.
+    /// Whether a place begins with a layout's prefix, such as `imagenet:`.
     pub fn is_layout(place: &str) -> bool {
         kind(place, &LAYOUTS.map(|(name, _)| name)).is_some()
     }
@@ -110,7 +110,7 @@ struct ClassFolders {
     files: Vec<(String, String)>,
     /// Names of images that lie in no class folder.
     unclassified: Vec<String>,
-    /// Of folders that are called so.
+    /// The split, where the folders are those of a split.
     split: Option<Split>,
 }
 
@@ -213,7 +213,7 @@ fn outermost(name: &str) -> Option<&str> {
     name.split_once('/').map(|(folder, _)| folder)
 }
 
-/// The folders that every image shares, where each has no sibling.
+/// The folders that all images share, each the only one in its parent.
 fn shared_folders(tree: &Tree) -> String {
     let images: Vec<&str> = tree.images("").collect();
     let (Some(first), Some(last)) = (images.first(), images.last()) else {
@@ -232,8 +232,8 @@ fn shared_folders(tree: &Tree) -> String {
     shared[..keep].join("/")
 }
 
-/// Images by the name of their class; the classes are `classes` in that order, or
-/// those that occur, sorted.
+/// A set from images with the name of their class. The classes are `classes` in that
+/// order, or those that occur, sorted.
 fn named(
     tree: Tree,
     files: Vec<(String, String)>,
@@ -257,7 +257,7 @@ fn named(
     finish(tree, files, classes, split)
 }
 
-/// The set of these files, if it is one.
+/// A set of these files, checked to hold images of at least two classes.
 fn finish(
     tree: Tree,
     files: Vec<(String, usize)>,

@@ -18,7 +18,7 @@ const FOLDER: &str = "depth";
 pub struct DepthMap {
     /// Height and width.
     pub size: [usize; 2],
-    /// Row-major, in metres; 0 where it is not known.
+    /// Row-major, in metres; 0 where unknown.
     pub metres: Vec<f32>,
 }
 
@@ -29,8 +29,8 @@ impl Truth for DepthMap {
 }
 
 /// Images with depth maps: `images/NAME.jpg` (or `.png`) and the 16-bit greyscale
-/// PNG file `depth/NAME.png`, in a folder or a zip file, in any nesting that both
-/// share.
+/// PNG file `depth/NAME.png`, in a folder or a zip file; both folders may have the same
+/// subfolders.
 #[derive(Debug)]
 pub struct DepthPairs {
     pairs: Pairs,
@@ -38,13 +38,12 @@ pub struct DepthPairs {
 }
 
 impl DepthPairs {
-    /// Opens `set`, `set/images/train`, …, and reads all its depth maps once.
-    /// `unit` is the length in metres that the number 1 stands for: 0.001 for
-    /// millimetres.
+    /// Opens `set`, `set/images/train`, …, and checks all its depth maps.
+    /// `unit` is the length of the number 1 in metres: 0.001 for millimetres.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`], with the file's name, where an image has no
-    /// depth map, or one has not its image's shape or is no 16-bit PNG file.
+    /// depth map, or one has another aspect ratio or is not a 16-bit PNG file.
     pub fn open(path: &Path, unit: f32) -> Result<Self> {
         let set = Self { pairs: Pairs::open(path, FOLDER)?, unit };
         let all: Vec<usize> = (0..set.pairs.images.len()).collect();
@@ -103,7 +102,7 @@ impl DepthSet {
     ///   folder, with `splits.mat` beside it;
     /// - `scenes:N` or `scenes:A-B`, procedural scenes.
     ///
-    /// Depth maps are looked into when they are read, or all by
+    /// The content of a depth map is checked when it is read, or of all by
     /// [`check`](Self::check). Plain folders are read by
     /// [`DepthPairs`](super::DepthPairs).
     ///
@@ -129,12 +128,12 @@ impl DepthSet {
         self
     }
 
-    /// Whether a place is not a plain path but begins with a layout's name.
+    /// Whether a place begins with a layout's prefix, such as `imagenet:`.
     pub fn is_layout(place: &str) -> bool {
         place.starts_with("scenes:") || kind(place, &LAYOUTS).is_some()
     }
 
-    /// Reads every depth map.
+    /// Reads and checks every depth map.
     ///
     /// # Errors
     /// [`Error::Data`] for the first that is damaged or of another shape than its image.

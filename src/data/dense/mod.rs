@@ -1,4 +1,4 @@
-//! Images with something to know at every pixel: labels or depths.
+//! Images with ground truth at every pixel: a class or a depth.
 
 mod depth;
 mod nyu;
@@ -13,15 +13,15 @@ use rayon::prelude::*;
 use super::ImageSet;
 use crate::error::{Error, Result};
 
-/// A set of images with a map each that says the truth at every pixel.
+/// Images with a ground-truth map each.
 pub trait DenseSet: Send + Sync {
-    /// What the map holds.
+    /// The kind of map.
     type Truth: Truth;
 
     /// The images; their labels, where they have any, are not the truth.
     fn images(&self) -> ImageSet;
 
-    /// Height and width of image `index`, found without decoding it.
+    /// Height and width of image `index`, from its header.
     ///
     /// # Errors
     /// [`Error::Io`] or [`Error::Data`] where it cannot be read.
@@ -30,11 +30,10 @@ pub trait DenseSet: Send + Sync {
     /// What to call the map of image `index` in a message.
     fn truth_name(&self, index: usize) -> String;
 
-    /// The map of image `index`, at its own size.
+    /// The map of image `index`, at the map's own size.
     ///
     /// # Errors
-    /// [`Error::Io`] or [`Error::Data`] where it cannot be read or holds what it
-    /// may not.
+    /// [`Error::Io`] or [`Error::Data`] where it cannot be read or holds invalid values.
     fn truth(&self, index: usize) -> Result<Self::Truth>;
 }
 
@@ -44,18 +43,18 @@ pub trait SegmentationSet: DenseSet<Truth = LabelMap> {
     fn classes(&self) -> &[String];
 }
 
-/// A map of something at every pixel.
+/// A ground-truth map.
 pub trait Truth: Send {
     /// Height and width.
     fn size(&self) -> [usize; 2];
 }
 
-/// Reads every map of a set and looks `each` of them over; the first error in the
-/// order of the set is given.
+/// Reads the maps of the images `indices` and calls `each` with every one; returns the
+/// results, or the first error in the set's order.
 ///
 /// # Errors
-/// Those of reading, those of `each`, and [`Error::Data`] for a map that has not
-/// its image's shape: a smaller or larger one of the same aspect ratio fits.
+/// Those of reading, those of `each`, and [`Error::Data`] for a map whose aspect ratio is
+/// not its image's; its size may differ.
 pub fn check_pairs<S: DenseSet + ?Sized, T: Send>(
     set: &S,
     indices: &[usize],

@@ -9,18 +9,18 @@ use crate::data::mat::{self, Value};
 use crate::data::{ImageSource, Split};
 use crate::error::{Error, Result};
 
-/// The name under which the labelled images are published.
+/// The published name of the labelled images.
 pub(super) const FILE: &str = "nyu_depth_v2_labeled.mat";
-/// Which images are for training and which for the test.
+/// The published split into training and test images.
 const SPLITS: &str = "splits.mat";
-/// No image or chunk of them takes more bytes.
+/// The most bytes of an image or of a chunk of images.
 const MOST_BYTES: usize = 512 << 20;
 
 /// NYU Depth v2's labelled images, <https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html>.
 pub(super) struct Nyu {
     path: PathBuf,
     file: Hdf5File,
-    /// Of this part, from 0.
+    /// Indices in the file of the split's images, from 0.
     indices: Vec<usize>,
     size: [usize; 2],
 }
@@ -98,7 +98,7 @@ impl Nyu {
     }
 }
 
-/// The images of a part, from 0. The published split has two parts only.
+/// The images of a split, from 0. There are two published splits only.
 fn splits(path: &Path, split: Split, count: usize) -> Result<Vec<usize>> {
     let variable = match split {
         Split::Train | Split::TrainVal => "trainNdxs",

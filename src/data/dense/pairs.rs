@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 /// The folder that holds the images.
 const IMAGES: &str = "images";
 
-/// Images and, for each, a PNG file of the same name in a folder beside theirs.
+/// Images, each with a PNG file of the same name in a sibling folder.
 #[derive(Debug)]
 pub(super) struct Pairs {
     pub(super) images: Arc<FileSet>,
@@ -23,10 +23,9 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// Opens a folder that holds `images` and the folder `beside`, or one below
-    /// `images` (`set/images/train`), whose counterpart is then the one at the
-    /// same place below `beside` (`set/annotations/train`). Both may lie in a zip
-    /// file.
+    /// Opens a folder that holds the folders `images` and `beside`, or a folder below
+    /// `images` (`set/images/train`), whose counterpart then lies at the same place below
+    /// `beside` (`set/annotations/train`). Both may lie in a zip file.
     pub(super) fn open(path: &Path, beside: &str) -> Result<Self> {
         let (image_path, truth_path) = match split_at_images(path) {
             Some((root, rest)) => (path.to_owned(), root.join(beside).join(rest)),
@@ -66,20 +65,20 @@ impl Pairs {
         self.maps.store().bytes(&self.truths[index])
     }
 
-    /// Height and width of image `index` as it is read, from its header.
+    /// Height and width of the upright image `index`, from its header.
     pub(super) fn image_size(&self, index: usize) -> Result<[usize; 2]> {
         self.images.size(index)
     }
 }
 
-/// What lies before and after the last folder `images` of a path.
+/// The parts of a path before and after its last folder `images`.
 fn split_at_images(path: &Path) -> Option<(&Path, &Path)> {
     let images =
         path.ancestors().find(|part| part.file_name().is_some_and(|name| name == IMAGES))?;
     Some((images.parent()?, path.strip_prefix(images).ok()?))
 }
 
-/// Most memory that a PNG file may take while it is decoded.
+/// The most memory, in bytes, for decoding a PNG file.
 const MOST_BYTES: usize = 1 << 30;
 
 /// The numbers in a PNG file, row-major: grey levels, or indices into its palette.
@@ -93,8 +92,8 @@ pub(super) struct PngNumbers {
     pub(super) indexed: bool,
 }
 
-/// Reads a greyscale or palette PNG file's numbers as they are. `wanted` says in
-/// a message what the file should be.
+/// Reads the numbers of a greyscale or palette PNG file, unscaled. `wanted` describes in
+/// a message what was expected.
 pub(super) fn png_numbers(bytes: &[u8], path: &Path, wanted: &str) -> Result<PngNumbers> {
     let unreadable = |reason: String| Error::data(path, format!("unreadable PNG ({reason})"));
     let damaged = |error: png::DecodingError| unreadable(error.to_string());

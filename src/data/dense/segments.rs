@@ -11,7 +11,7 @@ use crate::data::place::{kind, scenes};
 use crate::data::{ImageSet, ImageSource, Scenes, Split};
 use crate::error::{Error, Result};
 
-/// The label of a pixel that belongs to no class and does not count.
+/// The label of a pixel without a class, which is ignored.
 pub const VOID: u16 = u16::MAX;
 
 /// The folder of label maps beside `images`.
@@ -35,16 +35,16 @@ impl Truth for LabelMap {
 /// How the numbers in label files become classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LabelRule {
-    /// Numbers of pixels that do not count. The numbers above one move down by
-    /// one, so that classes count from 0: with 0 ignored, number 1 is class 0.
+    /// Numbers of pixels that are ignored. Classes are numbered from 0 over the rest:
+    /// with 0 ignored, number 1 is class 0.
     pub ignore: Vec<u16>,
-    /// Names of the classes, in the order of their numbers; none to find out how
-    /// many there are and name them by their numbers.
+    /// Names of the classes, in the order of their numbers; none to count the classes in
+    /// the files and name them by number.
     pub names: Option<Vec<String>>,
 }
 
 impl LabelRule {
-    /// A rule with `count` classes, named by their numbers.
+    /// A rule with `count` classes, named by number.
     pub fn numbered(ignore: Vec<u16>, count: usize) -> Self {
         let mut rule = Self { ignore, names: None };
         rule.ignore.sort_unstable();
@@ -72,8 +72,8 @@ impl LabelRule {
 }
 
 /// Images with label maps: `images/NAME.jpg` (or `.png`) and the greyscale or
-/// palette PNG file `annotations/NAME.png`, in a folder or a zip file, in any
-/// nesting that both share.
+/// palette PNG file `annotations/NAME.png`, in a folder or a zip file; both folders may
+/// have the same subfolders.
 #[derive(Debug)]
 pub struct LabelPairs {
     pairs: Pairs,
@@ -83,12 +83,12 @@ pub struct LabelPairs {
 
 impl LabelPairs {
     /// Opens several sets of the same classes, `set`, `set/images/train`, …, and
-    /// reads all their label maps once.
+    /// checks all their label maps.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Data`], with the file's name, where an image has no
-    /// label map, one has not its image's shape, or holds a number that is
-    /// neither a class nor ignored.
+    /// label map, one has another aspect ratio, or holds a number that is neither a
+    /// class nor ignored.
     pub fn open(paths: &[&Path], rule: &LabelRule) -> Result<Vec<Self>> {
         let mut rule = rule.clone();
         rule.ignore.sort_unstable();
@@ -142,26 +142,9 @@ impl DenseSet for LabelPairs {
     }
 
     fn truth(&self, index: usize) -> Result<LabelMap> {
-        let path = self.pairs.truth_path(index);
-        let wanted = "label maps are greyscale or palette PNG files";
-        let PngNumbers { size, mut values, .. } =
-            png_numbers(&self.pairs.truth_bytes(index)?, path, wanted)?;
-        for number in &mut values {
-            let class = self.rule.class(*number);
-            let known =
-                self.rule.names.as_ref().is_none_or(|names| usize::from(class) < names.len());
-            if class != VOID && !known {
-                return Err(Error::data(
-                    path,
-                    format!(
-                        "holds the label {number}, but there are {} classes; ignore it, or give more classes",
-                        self.classes.len()
-                    ),
-                ));
-            }
-            *number = class;
-        }
-        Ok(LabelMap { size, labels: values })
+        let count = self.rule.names.as_ref().map(Vec::len);
+        let bytes = self.pairs.truth_bytes(index)?;
+        read_labels(&bytes, self.pairs.truth_path(index), count, |number| self.rule.class(number))
     }
 }
 
@@ -169,6 +152,34 @@ impl SegmentationSet for LabelPairs {
     fn classes(&self) -> &[String] {
         &self.classes
     }
+}
+
+/// Reads a label file, whose numbers `class` turns into classes, of which there are
+/// `count`, or any number.
+fn read_labels(
+    bytes: &[u8],
+    path: &Path,
+    count: Option<usize>,
+    class: impl Fn(u16) -> u16,
+) -> Result<LabelMap> {
+    let wanted = "label maps are greyscale or palette PNG files";
+    let PngNumbers { size, values: mut labels, .. } = png_numbers(bytes, path, wanted)?;
+    for label in &mut labels {
+        let number = *label;
+        *label = class(number);
+        if let Some(count) = count
+            && *label != VOID
+            && usize::from(*label) >= count
+        {
+            return Err(Error::data(
+                path,
+                format!(
+                    "holds the label {number}, but there are {count} classes; ignore it, or give more classes"
+                ),
+            ));
+        }
+    }
+    Ok(LabelMap { size, labels })
 }
 
 /// SegNet's classes of CamVid, <https://arxiv.org/abs/1511.00561>.
@@ -206,9 +217,9 @@ enum Source {
 /// How the numbers in label files become classes.
 #[derive(Debug, Clone, Copy)]
 enum Numbering {
-    /// From 0; these do not count.
+    /// From 0; these are ignored.
     FromZero(&'static [u16]),
-    /// From 1; 0 does not count.
+    /// From 1; 0 is ignored.
     FromOne,
 }
 
@@ -226,13 +237,14 @@ impl SegmentSet {
     /// Opens a split of a set and checks that every image has its label map:
     ///
     /// - `ade20k:PATH`, the scene parsing benchmark: `images/` and `annotations/` with
-    ///   `training/` and `validation/`; 0 does not count, the 150 classes are from 1;
+    ///   `training/` and `validation/`; 0 is ignored, the 150 classes count from 1;
     /// - `camvid:PATH`, SegNet's eleven classes: `images/` and `annotations/`, or
-    ///   `train/` and `trainannot/`; 11 and 255 do not count;
+    ///   `train/` and `trainannot/`; 11 and 255 are ignored;
     /// - `scenes:N` or `scenes:A-B`, procedural scenes.
     ///
     /// A path may be a zip file or lead into one; the set may lie deeper below it.
-    /// Label maps are looked into when they are read, or all by [`check`](Self::check).
+    /// The content of a label map is checked when it is read, or of all by
+    /// [`check`](Self::check).
     /// Plain folders are read by [`LabelPairs`](super::LabelPairs).
     ///
     /// # Errors
@@ -267,7 +279,7 @@ impl SegmentSet {
         self
     }
 
-    /// Whether a place is not a plain path but begins with a layout's name.
+    /// Whether a place begins with a layout's prefix, such as `imagenet:`.
     pub fn is_layout(place: &str) -> bool {
         place.starts_with("scenes:") || kind(place, &LAYOUTS).is_some()
     }
@@ -283,7 +295,7 @@ impl SegmentSet {
         Ok(Self { source: Source::Files { images, tree, truths, numbering }, classes })
     }
 
-    /// Reads every label map.
+    /// Reads and checks every label map.
     ///
     /// # Errors
     /// [`Error::Data`] for the first that is damaged, of another shape than its image,
@@ -394,23 +406,8 @@ impl DenseSet for SegmentSet {
                 return Ok(LabelMap { size: [scenes.side(); 2], labels });
             }
         };
-        let path = tree.path(truth);
-        let wanted = "label maps are greyscale or palette PNG files";
-        let PngNumbers { size, mut values, .. } = png_numbers(&tree.bytes(truth)?, &path, wanted)?;
-        for number in &mut values {
-            let class = numbering.class(*number);
-            if class != VOID && usize::from(class) >= self.classes.len() {
-                return Err(Error::data(
-                    path,
-                    format!(
-                        "holds the label {number}, but there are {} classes",
-                        self.classes.len()
-                    ),
-                ));
-            }
-            *number = class;
-        }
-        Ok(LabelMap { size, labels: values })
+        let (path, count) = (tree.path(truth), Some(self.classes.len()));
+        read_labels(&tree.bytes(truth)?, &path, count, |number| numbering.class(number))
     }
 }
 

@@ -1,4 +1,4 @@
-//! How a model's images are prepared, as the files beside its weights say.
+//! How a model's images are prepared: timm's rule, or transformers' image processors.
 
 mod processor;
 mod timm;
@@ -16,7 +16,7 @@ pub use timm::CropMode;
 use super::{EvalTransform, Interpolation, Normalise, Offset, eval_crop};
 use crate::error::{Error, Result};
 
-/// How images are prepared for a model, at whatever size it takes them.
+/// How images are prepared for a model, at any image size.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Preprocess {
     /// Channel statistics.
@@ -24,7 +24,7 @@ pub struct Preprocess {
     pub normalise: Normalise,
     /// The resampling filter.
     pub interpolation: Interpolation,
-    /// How another shape is fitted.
+    /// How an image of another shape is fitted.
     #[serde(flatten)]
     pub framing: Framing,
 }
@@ -32,10 +32,11 @@ pub struct Preprocess {
 /// How an image of another shape is fitted to the model's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
+#[non_exhaustive]
 pub enum Framing {
-    /// timm's way.
+    /// timm's rule.
     Timm {
-        /// What happens to another aspect ratio.
+        /// The rule for another aspect ratio.
         crop_mode: CropMode,
         /// Share of the scaled image that the crop keeps.
         crop_pct: f64,
@@ -56,7 +57,7 @@ impl Default for Preprocess {
 }
 
 impl Preprocess {
-    /// What the files beside weights say, as [`of_configs`](Self::of_configs).
+    /// Reads the config files beside weights, as [`of_configs`](Self::of_configs).
     ///
     /// # Errors
     /// [`Error::Data`] where one is damaged or asks for a step that is not known;
@@ -80,7 +81,7 @@ impl Preprocess {
         })
     }
 
-    /// What config files say, of which `text` gives the content by name:
+    /// Reads config files, whose content `text` gives by name:
     /// transformers' `preprocessor_config.json` or `processor_config.json`, else
     /// timm's `config.json` where it is about the architecture `arch`; what timm's file
     /// leaves open is as in `base`. None where there is no such file.
@@ -145,7 +146,7 @@ impl Preprocess {
         self.normalise.batch(&images.collect::<Result<Vec<_>>>()?, device)
     }
 
-    /// In one line, for people.
+    /// A description in one line.
     pub fn describe(&self) -> String {
         match self.framing {
             Framing::Timm { crop_mode, crop_pct } => {
@@ -156,7 +157,7 @@ impl Preprocess {
     }
 }
 
-/// Reads one kind of file; none where it is about something else. The error is the
+/// Reads one kind of file; none where it describes something else. The error is the
 /// reason.
 type Reader =
     fn(&serde_json::Value, &str, &Preprocess) -> std::result::Result<Option<Preprocess>, String>;

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use super::{Framing, Preprocess, channels, statistics};
 use crate::data::{Interpolation, Resize};
 
-/// What a transformers image processor does with an image's shape, in pixels.
+/// How a transformers image processor changes an image's shape, in pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
     /// The resize; none where it leaves the image as it is.
@@ -55,7 +55,7 @@ impl Steps {
     }
 }
 
-/// Sides longer than this are taken for mistakes.
+/// The longest side that is believed.
 const LARGEST: u64 = 1 << 14;
 
 const HALF: [f64; 3] = [0.5; 3];
@@ -63,9 +63,9 @@ const IMAGENET: [[f64; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 const CLIP: [[f64; 3]; 2] =
     [[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]];
 
-/// What a processor's class does where its file does not say.
+/// Defaults of a processor's class.
 struct Class {
-    /// As Pillow numbers its filters.
+    /// Pillow's number of the filter.
     resample: u64,
     size: Edges,
     crop: Option<usize>,
@@ -94,7 +94,7 @@ fn class(name: &str) -> Option<Class> {
     })
 }
 
-/// From `preprocessor_config.json`; what it does not say is its class's default.
+/// Reads `preprocessor_config.json`, with its class's defaults.
 pub(super) fn read(json: &Value) -> Result<Preprocess, String> {
     let config = json.as_object().ok_or("not an image processor's configuration")?;
     let name = ["image_processor_type", "feature_extractor_type"]

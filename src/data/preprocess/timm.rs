@@ -9,13 +9,13 @@ use serde_json::Value;
 use super::{Framing, Preprocess, channels, statistics};
 use crate::data::{EvalTransform, Offset, Resize};
 
-/// How timm fits an image of another shape, as its `crop_mode` says.
+/// How an image of another aspect ratio is fitted: timm's `crop_mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CropMode {
     /// The shorter side is scaled and the centre kept.
     Center,
-    /// Both sides are scaled, whatever the aspect ratio.
+    /// Both sides are scaled; the aspect ratio is not kept.
     Squash,
     /// The longer side is scaled and the rest filled with the mean colour.
     Border,
@@ -50,8 +50,8 @@ impl FromStr for CropMode {
     }
 }
 
-/// From timm's `config.json`, with what it does not say as in `base`; none where it is
-/// another program's, or about another architecture than `arch`.
+/// Reads timm's `config.json`, with defaults from `base`; none where it is another
+/// program's, or about another architecture than `arch`.
 pub(super) fn read(
     json: &Value,
     arch: &str,

@@ -6,7 +6,7 @@ use crate::vit::{Activation, Statistics};
 /// One way to name a ViT's tensors.
 #[derive(Debug)]
 pub(in crate::weights) struct Naming {
-    /// Whose names they are.
+    /// The project whose names they are.
     pub(in crate::weights) title: &'static str,
     /// Prefixes of all of the ViT's names; the first that fits counts.
     pub(super) prefixes: &'static [&'static str],
