@@ -3,13 +3,16 @@
 //   out[b, t, h] = sum_s softmax_s(q[b, t, h] . k[b, s, h] / sqrt(d)) v[b, s, h]
 //
 // Input:  qkv [B, T, 3, H, d]: queries, keys and values of H heads of d channels,
-//         f32, d a multiple of 4 and at most 128.
+//         f32, d a multiple of 4 and at most MAX_HEAD_DIM.
 // Output: out [B, T, H, d], which must not overlap the input.
 //
-// One workgroup takes 32 queries of one head and goes over the keys tile by tile.
+// One workgroup takes QUERIES queries of one head and goes over the keys tile by tile.
 // The softmax is taken as they pass, by the highest score and the sum so far, so
 // that nothing of size T x T is stored. An invocation takes four queries: their
 // scores with four keys of a tile, then their sums of up to four vectors of channels.
+
+#import block
+#import spread
 
 struct Params {
     images: u32,
@@ -22,19 +25,25 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> qkv: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
-const QUERIES: u32 = 32u;
+#host QUERIES
+#host MAX_HEAD_DIM
 const KEYS: u32 = 32u;
-// Invocations to a group of four queries, and groups.
+// Groups of four queries, and invocations to each.
+const GROUPS: u32 = QUERIES / 4u;
 const LANES: u32 = 8u;
-const GROUPS: u32 = 8u;
+const WORKGROUP: u32 = LANES * GROUPS;
+// Vectors of keys or values that fit workgroup memory beside the scores.
 const TILE: u32 = 768u;
+// An invocation has four scores of a query, and four vectors of its sums.
+const_assert KEYS == 4u * LANES;
+const_assert MAX_HEAD_DIM == 4u * 4u * LANES;
 // Below every score; finite, so that differences of two stay numbers.
 const LEAST: f32 = -3.0e38;
 
 // Keys, then values, of a tile, [keys, d / 4].
-var<workgroup> tile: array<vec4<f32>, 768>;
+var<workgroup> tile: array<vec4<f32>, TILE>;
 // Highest scores [LANES, GROUPS], then weights [KEYS, GROUPS], of four queries each.
-var<workgroup> scores: array<vec4<f32>, 256>;
+var<workgroup> scores: array<vec4<f32>, KEYS * GROUPS>;
 
 fn start_of(part: u32, image: u32, head: u32, token: u32) -> u32 {
     return (((image * params.tokens + token) * 3u + part) * params.heads + head) * (params.head_dim / 4u);
@@ -43,7 +52,7 @@ fn start_of(part: u32, image: u32, head: u32, token: u32) -> u32 {
 // Loads keys (part 1) or values (part 2) from token `first` on, zero beyond the last.
 fn load(part: u32, image: u32, head: u32, first: u32, keys: u32, lane: u32) {
     let width = params.head_dim / 4u;
-    for (var i = lane; i < keys * width; i = i + LANES * GROUPS) {
+    for (var i = lane; i < keys * width; i = i + WORKGROUP) {
         let token = first + i / width;
         var values = vec4<f32>(0.0);
         if token < params.tokens {
@@ -53,16 +62,11 @@ fn load(part: u32, image: u32, head: u32, first: u32, keys: u32, lane: u32) {
     }
 }
 
-// Each query's weight times one vector of a value.
-fn weighted(value: vec4<f32>, weights: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(weights.x * value, weights.y * value, weights.z * value, weights.w * value);
+fn scaled(sums: Block, by: vec4<f32>) -> Block {
+    return Block(sums[0] * by.x, sums[1] * by.y, sums[2] * by.z, sums[3] * by.w);
 }
 
-fn scaled(sums: mat4x4<f32>, by: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4<f32>(sums[0] * by.x, sums[1] * by.y, sums[2] * by.z, sums[3] * by.w);
-}
-
-fn write(image: u32, head: u32, query: u32, c: u32, sums: mat4x4<f32>) {
+fn write(image: u32, head: u32, query: u32, c: u32, sums: Block) {
     let width = params.head_dim / 4u;
     if c >= width {
         return;
@@ -75,7 +79,7 @@ fn write(image: u32, head: u32, query: u32, c: u32, sums: mat4x4<f32>) {
     }
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn attention(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -85,7 +89,7 @@ fn attention(
     let keys = min(KEYS, TILE / width);
     let scale = inverseSqrt(f32(params.head_dim));
     let blocks = (params.tokens + QUERIES - 1u) / QUERIES;
-    let piece = group.y * groups.x + group.x;
+    let piece = piece_of(group, groups);
     let head = (piece / blocks) % params.heads;
     let image = piece / blocks / params.heads;
     if image >= params.images {
@@ -103,10 +107,10 @@ fn attention(
 
     var top = vec4<f32>(LEAST);
     var total = vec4<f32>(0.0);
-    var sums0 = mat4x4<f32>();
-    var sums1 = mat4x4<f32>();
-    var sums2 = mat4x4<f32>();
-    var sums3 = mat4x4<f32>();
+    var sums0 = Block();
+    var sums1 = Block();
+    var sums2 = Block();
+    var sums3 = Block();
     for (var first = 0u; first < params.tokens; first = first + keys) {
         load(1u, image, head, first, keys, lane);
         workgroupBarrier();
@@ -121,7 +125,7 @@ fn attention(
         var dots2 = vec4<f32>(0.0);
         var dots3 = vec4<f32>(0.0);
         for (var c = 0u; c < width; c = c + 1u) {
-            let q = mat4x4<f32>(qkv[q0 + c], qkv[q1 + c], qkv[q2 + c], qkv[q3 + c]);
+            let q = Block(qkv[q0 + c], qkv[q1 + c], qkv[q2 + c], qkv[q3 + c]);
             dots0 = dots0 + tile[k0 + c] * q;
             dots1 = dots1 + tile[k1 + c] * q;
             dots2 = dots2 + tile[k2 + c] * q;
@@ -153,15 +157,15 @@ fn attention(
         for (var k = 0u; k < here; k = k + 1u) {
             let weights = scores[k * GROUPS + y];
             total = total + weights;
-            sums0 = sums0 + weighted(tile[k * width + min(x, width - 1u)], weights);
+            sums0 = sums0 + outer(weights, tile[k * width + min(x, width - 1u)]);
             if width > LANES {
-                sums1 = sums1 + weighted(tile[k * width + min(x + LANES, width - 1u)], weights);
+                sums1 = sums1 + outer(weights, tile[k * width + min(x + LANES, width - 1u)]);
             }
             if width > 2u * LANES {
-                sums2 = sums2 + weighted(tile[k * width + min(x + 2u * LANES, width - 1u)], weights);
+                sums2 = sums2 + outer(weights, tile[k * width + min(x + 2u * LANES, width - 1u)]);
             }
             if width > 3u * LANES {
-                sums3 = sums3 + weighted(tile[k * width + min(x + 3u * LANES, width - 1u)], weights);
+                sums3 = sums3 + outer(weights, tile[k * width + min(x + 3u * LANES, width - 1u)]);
             }
         }
         workgroupBarrier();

@@ -6,9 +6,12 @@
 //         that of the whole row (over D, not D - 1).
 // Output: out [R, D].
 //
-// One workgroup takes 8 rows, 8 invocations to each. The variance is summed from
-// the differences to the mean, in a second pass: artifact tokens have channels so
+// One workgroup takes ROWS rows, LANES invocations to each. The variance is summed
+// from the differences to the mean, in a second pass: artifact tokens have channels so
 // far from the others that the one-pass form loses them to cancellation.
+
+#import reduce
+#import spread
 
 struct Params {
     rows: u32,
@@ -22,34 +25,24 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> beta: array<vec4<f32>>;
 @group(0) @binding(4) var<storage, read_write> out: array<vec4<f32>>;
 
+#host ROWS
 const LANES: u32 = 8u;
-const ROWS: u32 = 8u;
+const WORKGROUP: u32 = ROWS * LANES;
 
-var<workgroup> partial: array<f32, 64>;
+alias Partial = f32;
 
-// Adds up the 8 partial sums of a row; every invocation must call it.
-fn sum_of_row(value: f32, local: vec3<u32>) -> f32 {
-    let slot = local.y * LANES + local.x;
-    // Orders the reads of an earlier sum before these writes.
-    workgroupBarrier();
-    partial[slot] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step = step / 2u) {
-        if local.x < step {
-            partial[slot] = partial[slot] + partial[slot + step];
-        }
-        workgroupBarrier();
-    }
-    return partial[local.y * LANES];
+fn combine(a: Partial, b: Partial) -> Partial {
+    return a + b;
 }
 
-@compute @workgroup_size(8, 8)
+@compute @workgroup_size(LANES, ROWS)
 fn layer_norm(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (group.y * groups.x + group.x) * ROWS + local.y;
+    let row = piece_of(group, groups) * ROWS + local.y;
     let inside = row < params.rows;
     let dim4 = params.dim / 4u;
     let start = row * dim4;
@@ -59,7 +52,7 @@ fn layer_norm(
             sum = sum + dot(x[start + d], vec4<f32>(1.0));
         }
     }
-    let mean = sum_of_row(sum, local) / f32(params.dim);
+    let mean = reduce(sum, index) / f32(params.dim);
     sum = 0.0;
     if inside {
         for (var d = local.x; d < dim4; d = d + LANES) {
@@ -67,7 +60,9 @@ fn layer_norm(
             sum = sum + dot(difference, difference);
         }
     }
-    let variance = sum_of_row(sum, local) / f32(params.dim);
+    // Orders the reads of the first sum before the writes of the second.
+    workgroupBarrier();
+    let variance = reduce(sum, index) / f32(params.dim);
     if inside {
         let scale = 1.0 / sqrt(variance + params.epsilon);
         for (var d = local.x; d < dim4; d = d + LANES) {

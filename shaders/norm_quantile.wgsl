@@ -12,6 +12,8 @@
 // One workgroup takes one image. The order statistics are exact: a radix select
 // on the bits of the norms, which order like the norms as none is negative.
 
+#import spread
+
 struct Params {
     images: u32,
     patches: u32,
@@ -25,9 +27,11 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> mask: array<f32>;
 @group(0) @binding(4) var<storage, read_write> counts: array<f32>;
 
-const SIZE: u32 = 256u;
+// Values of eight bits; an invocation clears one.
+const BINS: u32 = 256u;
+const WORKGROUP: u32 = BINS;
 
-var<workgroup> histogram: array<atomic<u32>, 256>;
+var<workgroup> histogram: array<atomic<u32>, BINS>;
 // Leading bits of the wanted norm, found eight at a time.
 var<workgroup> found: u32;
 // Rank of the wanted norm among those with the same leading bits.
@@ -41,13 +45,13 @@ fn bits_of(index: u32) -> u32 {
     return bitcast<u32>(norms[index]) & 0x7fffffffu;
 }
 
-@compute @workgroup_size(256)
+@compute @workgroup_size(WORKGROUP)
 fn norm_quantile(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
-    let image = group.y * groups.x + group.x;
+    let image = piece_of(group, groups);
     if image >= params.images {
         return;
     }
@@ -63,11 +67,11 @@ fn norm_quantile(
         atomicStore(&histogram[lane], 0u);
         workgroupBarrier();
         let known = found;
-        for (var i = lane; i < params.patches; i = i + SIZE) {
+        for (var i = lane; i < params.patches; i = i + WORKGROUP) {
             let bits = bits_of(start + i);
             // Shifting by 32 is not defined, so the known part takes two shifts.
             if ((bits >> shift) >> 8u) == ((known >> shift) >> 8u) {
-                atomicAdd(&histogram[(bits >> shift) & 0xffu], 1u);
+                atomicAdd(&histogram[(bits >> shift) & (BINS - 1u)], 1u);
             }
         }
         workgroupBarrier();
@@ -75,7 +79,7 @@ fn norm_quantile(
             var bin = 0u;
             var left = rank_left;
             var here = atomicLoad(&histogram[0]);
-            while left >= here && bin < 255u {
+            while left >= here && bin < BINS - 1u {
                 left = left - here;
                 bin = bin + 1u;
                 here = atomicLoad(&histogram[bin]);
@@ -88,7 +92,7 @@ fn norm_quantile(
     }
 
     let lower_bits = found;
-    for (var i = lane; i < params.patches; i = i + SIZE) {
+    for (var i = lane; i < params.patches; i = i + WORKGROUP) {
         let bits = bits_of(start + i);
         if bits > lower_bits {
             atomicMin(&next_bits, bits);
@@ -102,7 +106,7 @@ fn norm_quantile(
         threshold = lower + (bitcast<f32>(next) - lower) * params.weight;
     }
     var mine = 0u;
-    for (var i = lane; i < params.patches; i = i + SIZE) {
+    for (var i = lane; i < params.patches; i = i + WORKGROUP) {
         let over = norms[start + i] > threshold;
         mask[start + i] = select(0.0, 1.0, over);
         mine = mine + select(0u, 1u, over);

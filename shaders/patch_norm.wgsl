@@ -6,93 +6,53 @@
 //         registers) are skipped.
 // Output: norms [B, P] with P = T - prefix.
 //
-// One workgroup takes 8 patches, 32 invocations to each. `patch_norm4` reads
-// four values at a time and needs D to be a multiple of 4.
+// One workgroup takes ROWS patches, LANES invocations to each.
+
+#import reduce
+#import spread
+#import token_batch
+#import values
 
 struct Params {
-    images: u32,
-    tokens: u32,
-    dim: u32,
-    prefix: u32,
-    // Elements of the bound buffer before the first image.
-    base: u32,
-    // Elements of `norms` before the first result.
-    out_base: u32,
+    batch: TokenBatch,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 // Tensors are bound as read_write although they are only read: several tensors
 // may share one buffer, which a dispatch must not bind in two ways.
-@group(0) @binding(1) var<storage, read_write> tokens: array<f32>;
-@group(0) @binding(1) var<storage, read_write> tokens4: array<vec4<f32>>;
+@group(0) @binding(1) var<storage, read_write> tokens: array<Value>;
 @group(0) @binding(2) var<storage, read_write> norms: array<f32>;
 
+#host ROWS
 const LANES: u32 = 32u;
-const ROWS: u32 = 8u;
+const WORKGROUP: u32 = ROWS * LANES;
 
-var<workgroup> partial: array<f32, 256>;
+alias Partial = f32;
 
-// Adds up the 32 partial sums of a row; every invocation must call it.
-fn sum_of_row(value: f32, local: vec3<u32>) -> f32 {
-    let slot = local.y * LANES + local.x;
-    partial[slot] = value;
-    workgroupBarrier();
-    for (var step = LANES / 2u; step > 0u; step = step / 2u) {
-        if local.x < step {
-            partial[slot] = partial[slot] + partial[slot + step];
-        }
-        workgroupBarrier();
-    }
-    return partial[local.y * LANES];
+fn combine(a: Partial, b: Partial) -> Partial {
+    return a + b;
 }
 
-// First element of the token that belongs to a patch, counted over all images.
-fn start_of(row: u32) -> u32 {
-    let patches = params.tokens - params.prefix;
-    let token = (row / patches) * params.tokens + params.prefix + row % patches;
-    return params.base + token * params.dim;
-}
-
-@compute @workgroup_size(32, 8)
+@compute @workgroup_size(LANES, ROWS)
 fn patch_norm(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_id) local: vec3<u32>,
+    @builtin(local_invocation_index) index: u32,
 ) {
-    let row = (group.y * groups.x + group.x) * ROWS + local.y;
-    let inside = row < params.images * (params.tokens - params.prefix);
+    let row = piece_of(group, groups) * ROWS + local.y;
+    let inside = row < params.batch.images * params.batch.patches;
     var sum = 0.0;
     if inside {
-        let start = start_of(row);
-        for (var d = local.x; d < params.dim; d = d + LANES) {
+        let image = row / params.batch.patches;
+        let start = patch_start(params.batch, image, row % params.batch.patches) / WIDTH;
+        for (var d = local.x; d < params.batch.dim / WIDTH; d = d + LANES) {
             let value = tokens[start + d];
-            sum = sum + value * value;
+            sum = sum + product(value, value);
         }
     }
-    let total = sum_of_row(sum, local);
+    let total = reduce(sum, index);
     if inside && local.x == 0u {
-        norms[params.out_base + row] = sqrt(total);
-    }
-}
-
-@compute @workgroup_size(32, 8)
-fn patch_norm4(
-    @builtin(workgroup_id) group: vec3<u32>,
-    @builtin(num_workgroups) groups: vec3<u32>,
-    @builtin(local_invocation_id) local: vec3<u32>,
-) {
-    let row = (group.y * groups.x + group.x) * ROWS + local.y;
-    let inside = row < params.images * (params.tokens - params.prefix);
-    var sum = 0.0;
-    if inside {
-        let start = start_of(row) / 4u;
-        for (var d = local.x; d < params.dim / 4u; d = d + LANES) {
-            let value = tokens4[start + d];
-            sum = sum + dot(value, value);
-        }
-    }
-    let total = sum_of_row(sum, local);
-    if inside && local.x == 0u {
-        norms[params.out_base + row] = sqrt(total);
+        norms[params.batch.out_base + row] = sqrt(total);
     }
 }

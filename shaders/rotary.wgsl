@@ -9,6 +9,8 @@
 // Input:  qkv [B, T, 3, H, d], sin [P, d], cos [P, d], f32, P = T - prefix, d even.
 // Output: qkv.
 
+#import spread
+
 struct Params {
     images: u32,
     tokens: u32,
@@ -22,7 +24,9 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> sines: array<f32>;
 @group(0) @binding(3) var<storage, read_write> cosines: array<f32>;
 
-@compute @workgroup_size(64)
+#host WORKGROUP
+
+@compute @workgroup_size(WORKGROUP)
 fn rotary(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -31,7 +35,7 @@ fn rotary(
     let half = params.head_dim / 2u;
     let patches = params.tokens - params.prefix;
     // One pair of channels of a query or a key.
-    let pair = (group.y * groups.x + group.x) * 64u + lane;
+    let pair = piece_of(group, groups) * WORKGROUP + lane;
     if pair >= params.images * patches * 2u * params.heads * half {
         return;
     }

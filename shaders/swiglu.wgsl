@@ -5,6 +5,9 @@
 // Input:  x [R, 2 N], f32, N a multiple of 4.
 // Output: out [R, N], which must not overlap the input.
 
+#import activation
+#import spread
+
 struct Params {
     rows: u32,
     columns: u32,
@@ -14,20 +17,19 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> x: array<vec4<f32>>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
-@compute @workgroup_size(64)
+#host WORKGROUP
+
+@compute @workgroup_size(WORKGROUP)
 fn swiglu(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
     let columns4 = params.columns / 4u;
-    let at = (group.y * groups.x + group.x) * 64u + lane;
+    let at = piece_of(group, groups) * WORKGROUP + lane;
     if at >= params.rows * columns4 {
         return;
     }
     let row = at / columns4;
-    // Where exp is a finite number; below, the gate is closed anyway.
-    let gate = max(x[row * columns4 + at], vec4<f32>(-80.0));
-    let value = x[row * columns4 + at + columns4];
-    out[at] = gate / (1.0 + exp(-gate)) * value;
+    out[at] = silu(x[row * columns4 + at]) * x[row * columns4 + at + columns4];
 }

@@ -6,6 +6,8 @@
 // Input:  image [B, 3, H, W], f32, H and W multiples of p.
 // Output: out [B, T, 3 p^2] with T = prefix + H W / p^2; 3 p^2 a multiple of 4.
 
+#import spread
+
 struct Params {
     images: u32,
     prefix: u32,
@@ -18,6 +20,8 @@ struct Params {
 @group(0) @binding(1) var<storage, read_write> image: array<f32>;
 @group(0) @binding(2) var<storage, read_write> out: array<vec4<f32>>;
 
+#host WORKGROUP
+
 // Pixel `inner` of a patch of image `b`.
 fn pixel(b: u32, patch_index: u32, inner: u32) -> f32 {
     let side = params.patch_size;
@@ -28,7 +32,7 @@ fn pixel(b: u32, patch_index: u32, inner: u32) -> f32 {
     return image[((b * 3u + plane) * params.height + row) * params.width + column];
 }
 
-@compute @workgroup_size(64)
+@compute @workgroup_size(WORKGROUP)
 fn unfold(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(num_workgroups) groups: vec3<u32>,
@@ -38,7 +42,7 @@ fn unfold(
     let patches = (params.height / side) * (params.width / side);
     let tokens = params.prefix + patches;
     let row4 = 3u * side * side / 4u;
-    let at = (group.y * groups.x + group.x) * 64u + lane;
+    let at = piece_of(group, groups) * WORKGROUP + lane;
     if at >= params.images * tokens * row4 {
         return;
     }

@@ -193,8 +193,27 @@ pub enum Error {
         /// Why not, and how to fix it.
         reason: String,
     },
+    /// Tensors, buffers or images of shapes that an operation cannot take.
+    #[error("{what}: {reason}")]
+    Shape {
+        /// The operation, and where it helps the tensor.
+        what: String,
+        /// The shapes, and what is wrong with them.
+        reason: String,
+    },
+    /// A model's matrices cannot be kept in half precision on this device.
+    #[error(
+        "matrices can be kept in half precision on a GPU alone, and where all widths are multiples of 4"
+    )]
+    HalfMatrices,
+    /// A tensor is on another device than the one that should work on it, or belongs to
+    /// an autodiff graph.
+    #[error(
+        "the tensor is on another device than the GPU of these shaders, or belongs to an autodiff graph"
+    )]
+    Placement,
     /// A tensor or an adapter is beyond what a shader can work with.
-    #[error("{what}: needs {needed}, but the device allows {limit}; {mend}")]
+    #[error("{what}: needs {needed}, but the device allows {limit}")]
     GpuLimit {
         /// The tensor, or the device's limit.
         what: String,
@@ -202,13 +221,11 @@ pub enum Error {
         needed: u64,
         /// What the device allows.
         limit: u64,
-        /// What the user can do.
-        mend: &'static str,
+        /// What would have to change.
+        kind: LimitKind,
     },
     /// The GPU refused or lost the work.
-    #[error(
-        "the GPU failed at {doing}: {reason}; try --device cpu, fewer images or a newer driver"
-    )]
+    #[error("the GPU failed at {doing}: {reason}")]
     Gpu {
         /// The shader or the copy.
         doing: String,
@@ -318,10 +335,25 @@ impl Error {
         Self::Incompatible { reason: reason.into() }
     }
 
+    /// Shapes that an operation cannot take.
+    pub(crate) fn shape(what: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Shape { what: what.into(), reason: reason.into() }
+    }
+
     /// An error about settings that do not go together.
     pub fn config(message: impl Into<String>) -> Self {
         Self::Config(message.into())
     }
+}
+
+/// Which kind of limit of a GPU stands in the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LimitKind {
+    /// A buffer or a binding would be too large: fewer or smaller images may fit.
+    Size,
+    /// The device cannot run the shaders at all.
+    Device,
 }
 
 /// The library's result type.

@@ -58,7 +58,7 @@ pub mod gpu;
 pub mod hub;
 #[cfg(not(target_family = "wasm"))]
 pub mod inspect;
-mod lending;
+mod interop;
 pub mod loss;
 pub mod maps;
 #[cfg(not(target_family = "wasm"))]
@@ -81,5 +81,5 @@ pub mod vit;
 pub mod weights;
 
 pub use device::Device;
-pub use error::{Error, Result};
+pub use error::{Error, LimitKind, Result};
 pub use model::Model;

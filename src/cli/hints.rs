@@ -1,7 +1,7 @@
 //! How to fix an error: the library says what is wrong, the program which flag or key
 //! of the configuration file changes it.
 
-use crate::error::Error;
+use crate::error::{Error, LimitKind};
 
 /// What the user can do about an error, as a clause; none where its message says all.
 pub(super) fn hint(error: &Error) -> Option<String> {
@@ -25,6 +25,12 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Unwritable { .. } => Some("choose another --out".into()),
         Error::TooFewPixels { patch, .. } => Some(format!("give --size {patch} or more")),
         Error::TooManyPatches { .. } => Some("give a smaller --size".into()),
+        Error::GpuLimit { kind: LimitKind::Device, .. } => {
+            Some("use another device (`singer devices` lists them) or --device cpu".into())
+        }
+        Error::GpuLimit { .. } => Some("use fewer or smaller images, or --device cpu".into()),
+        Error::Gpu { .. } => Some("try --device cpu, fewer images or a newer driver".into()),
+        Error::HalfMatrices => Some("load the model in full precision".into()),
         _ => None,
     }
 }

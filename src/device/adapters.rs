@@ -121,7 +121,7 @@ fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device
         .graphics_api(api)
         .init_with_setup()
         .map_err(|error| failed(error.to_string()))?;
-    let gpu = Gpu::new(setup.device, setup.queue)?;
+    let gpu = Gpu::within(setup.device, setup.queue, &setup.adapter.limits())?;
     let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu);
     started.insert(report.choice.clone(), device.clone());
     Ok(device)

@@ -16,7 +16,7 @@ impl Device {
         let failed = |reason| Error::Device { wanted: "webgpu".into(), reason };
         let started = BurnDevice::wgpu_options().init_with_setup_async().await;
         let (burn, setup) = started.map_err(|error| failed(error.to_string()))?;
-        let gpu = Gpu::new(setup.device.clone(), setup.queue.clone())?;
+        let gpu = Gpu::within(setup.device.clone(), setup.queue.clone(), &setup.adapter.limits())?;
         let name = setup.adapter.get_info().name;
         Ok((Self::on_gpu(burn, name, gpu), setup))
     }

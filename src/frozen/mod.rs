@@ -5,7 +5,7 @@
 //! That costs most where a page is opened in a browser, on a software rasteriser, and
 //! for single images. In large batches burn's tuned matrix products may be faster.
 
-mod lent;
+mod borrowed;
 mod pass;
 
 use burn::tensor::{DType, Tensor};
@@ -16,13 +16,13 @@ use crate::gpu::{Attention, Gpu};
 use crate::vit::{Vit, VitConfig};
 use crate::weights::WeightsFile;
 
-use lent::LentVit;
+use borrowed::BorrowedVit;
 
 /// A Vision Transformer for features without gradients.
 #[derive(Debug)]
 pub struct FrozenVit {
     vit: Vit,
-    shaders: Option<(Gpu, LentVit)>,
+    shaders: Option<(Gpu, BorrowedVit)>,
     half: bool,
 }
 
@@ -34,7 +34,7 @@ impl FrozenVit {
     /// [`Error::Gpu`] where the device is lost or out of memory.
     pub fn new(vit: Vit, device: &Device) -> Result<Self> {
         let shaders = match device.gpu() {
-            Some(gpu) if fits(&vit) => Some((gpu.clone(), LentVit::new(&vit, gpu)?)),
+            Some(gpu) if fits(&vit) => Some((gpu.clone(), BorrowedVit::new(&vit, gpu)?)),
             _ => None,
         };
         Ok(Self { vit, shaders, half: false })
@@ -44,8 +44,8 @@ impl FrozenVit {
     /// has more, which halves the model's memory. The device need not compute in f16.
     ///
     /// # Errors
-    /// Those of [`WeightsFile::load`] and [`new`](Self::new), and [`Error::Config`] where
-    /// the shaders do not take the model: on the CPU, or with odd widths.
+    /// Those of [`WeightsFile::load`] and [`new`](Self::new), and [`Error::HalfMatrices`]
+    /// where the shaders do not take the model: on the CPU, or with odd widths.
     pub fn load_half(
         file: &WeightsFile,
         arch: &str,
@@ -56,9 +56,7 @@ impl FrozenVit {
         let Self { vit, shaders, .. } = Self::new(vit, device)?;
         match shaders {
             Some(_) => Ok(Self { vit, shaders, half: true }),
-            None => Err(Error::config(
-                "matrices can be kept in half precision on a GPU, where all widths are multiples of 4: load the model in full",
-            )),
+            None => Err(Error::HalfMatrices),
         }
     }
 
@@ -108,19 +106,17 @@ impl FrozenVit {
     /// [`Vit::intermediate`]: `[B, 3, H, W]` to `[B, T, D]` each.
     ///
     /// # Errors
-    /// [`Error::Config`] for an image of another size than the model's or a layer that
-    /// it does not have, [`Error::GpuLimit`] where the device cannot bind a tensor
+    /// [`Error::Shape`] for an image of another size than the model's,
+    /// [`Error::Setting`] for a layer that it does not have, [`Error::GpuLimit`] where the device cannot bind a tensor
     /// that large, [`Error::Gpu`] where it is lost.
     pub fn intermediate(&self, image: Tensor<4>, layers: &[usize]) -> Result<Vec<Tensor<3>>> {
         let depth = self.vit.depth();
         if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {
-            return Err(Error::config(format!(
-                "there is no block {layer}: the model's are 0 to {}",
-                depth - 1
-            )));
+            let expected = format!("the model's blocks are 0 to {}", depth - 1);
+            return Err(Error::setting("layers", layer, expected));
         }
         match &self.shaders {
-            Some((gpu, lent)) => pass::intermediate(gpu, lent, image, layers),
+            Some((gpu, weights)) => pass::intermediate(gpu, weights, image, layers),
             None => Ok(self.vit.intermediate(image, layers)),
         }
     }

@@ -1,24 +1,24 @@
 use burn::tensor::{Device, Tensor};
 
-use super::lent::{LentBlock, LentVit};
+use super::borrowed::{BorrowedBlock, BorrowedVit};
 use crate::error::{Error, Result};
-use crate::gpu::{Activation, Attention, Gpu, Residual, Slice, Swiglu, Unfold};
-use crate::lending::{Lent, lend, output, run};
+use crate::gpu::{Activation, Attention, Gpu, Residual, Rotary, Slice, Swiglu, Unfold};
+use crate::interop::{BorrowedBuffer, borrow, output, run};
 
 /// Tokens leaving blocks: `[B, 3, H, W]` to `[B, T, D]` for each of `layers`.
 pub(super) fn intermediate(
     gpu: &Gpu,
-    lent: &LentVit,
+    weights: &BorrowedVit,
     image: Tensor<4>,
     layers: &[usize],
 ) -> Result<Vec<Tensor<3>>> {
     let Some(&last) = layers.iter().max() else {
         return Ok(Vec::new());
     };
-    let pass = Pass::new(gpu, lent, &image)?;
+    let pass = Pass::new(gpu, weights, &image)?;
     let mut x = pass.embed(image)?;
     let mut found: Vec<Option<Tensor<3>>> = vec![None; layers.len()];
-    for (index, block) in lent.blocks[..=last].iter().enumerate() {
+    for (index, block) in weights.blocks[..=last].iter().enumerate() {
         x = pass.block(block, &x)?;
         for (slot, &layer) in found.iter_mut().zip(layers) {
             if layer == index {
@@ -33,7 +33,7 @@ pub(super) fn intermediate(
 /// memory over all of them.
 struct Pass<'a> {
     gpu: &'a Gpu,
-    lent: &'a LentVit,
+    weights: &'a BorrowedVit,
     device: Device,
     images: usize,
     /// B T.
@@ -41,112 +41,116 @@ struct Pass<'a> {
     dim: usize,
     unfold: Unfold,
     /// `[B, T, D]`: what a norm gives, what the heads give, what enters the MLP.
-    normed: Lent,
-    mixed: Lent,
+    normed: BorrowedBuffer,
+    mixed: BorrowedBuffer,
     middle: Stream,
     /// `[B, T, 3 D]`.
-    qkv: Lent,
+    qkv: BorrowedBuffer,
     /// `[B, T, hidden]`, and half of it for a SwiGLU.
-    hidden: Lent,
-    gated: Option<Lent>,
+    hidden: BorrowedBuffer,
+    gated: Option<BorrowedBuffer>,
 }
 
 /// Tokens `[B, T, D]` between two parts of a block.
 struct Stream {
     tensor: Tensor<3>,
-    lent: Lent,
+    buffer: BorrowedBuffer,
 }
 
 impl Stream {
     fn new(shape: [usize; 3], device: &Device) -> Result<Self> {
-        let (tensor, lent) = output(shape, device)?;
-        Ok(Self { tensor, lent })
+        let (tensor, buffer) = output(shape, device)?;
+        Ok(Self { tensor, buffer })
     }
 }
 
 impl<'a> Pass<'a> {
-    fn new(gpu: &'a Gpu, lent: &'a LentVit, image: &Tensor<4>) -> Result<Self> {
+    fn new(gpu: &'a Gpu, weights: &'a BorrowedVit, image: &Tensor<4>) -> Result<Self> {
         let [images, channels, height, width] = image.dims();
-        let (patch_size, prefix) = (lent.patch_size, lent.prefix);
+        let (patch_size, prefix) = (weights.patch_size, weights.prefix);
         let size = [height, width];
         let unfold = Unfold { images, size, patch_size, prefix };
-        if channels != 3 || unfold.tokens() != lent.tokens {
-            return Err(Error::config(format!(
+        if channels != 3 || unfold.tokens() != weights.tokens {
+            let reason = format!(
                 "{channels} planes of {height}x{width} pixels are {} tokens of {patch_size}x{patch_size}, and the model takes {}",
                 unfold.tokens(),
-                lent.tokens
-            )));
+                weights.tokens
+            );
+            return Err(Error::shape("image", reason));
         }
         let device = image.device();
-        let dim = lent.embed.columns();
-        let wide = |width: usize| output([images, lent.tokens, width], &device).map(|out| out.1);
-        let hidden = lent.blocks.iter().map(|block| block.fc1.columns()).max().unwrap_or(4);
-        let gated = lent.blocks.iter().any(|block| block.is_gated());
+        let dim = weights.embed.columns();
+        let wide = |width: usize| output([images, weights.tokens, width], &device).map(|out| out.1);
+        let hidden = weights.blocks.iter().map(|block| block.fc1.columns()).max().unwrap_or(4);
+        let gated = weights.blocks.iter().any(|block| block.is_gated());
         Ok(Self {
             normed: wide(dim)?,
             mixed: wide(dim)?,
-            middle: Stream::new([images, lent.tokens, dim], &device)?,
+            middle: Stream::new([images, weights.tokens, dim], &device)?,
             qkv: wide(3 * dim)?,
             hidden: wide(hidden)?,
             gated: gated.then(|| wide(hidden / 2)).transpose()?,
             gpu,
-            lent,
+            weights,
             device,
             images,
-            rows: images * lent.tokens,
+            rows: images * weights.tokens,
             dim,
             unfold,
         })
     }
 
     fn stream(&self) -> Result<Stream> {
-        Stream::new([self.images, self.lent.tokens, self.dim], &self.device)
+        Stream::new([self.images, self.weights.tokens, self.dim], &self.device)
     }
 
     /// The tokens entering block 0.
     fn embed(&self, image: Tensor<4>) -> Result<Stream> {
-        let image = lend(image)?;
+        let image = borrow(image)?;
         let shape = [self.images, self.unfold.tokens(), self.unfold.inner()];
         let (_, unfolded) = output(shape, &self.device)?;
         let embedded = self.stream()?;
-        let Self { lent, rows, .. } = self;
-        let placed = Residual { slice: &lent.placed.slice, rows: lent.tokens, gain: &lent.ones };
+        let Self { weights, rows, .. } = self;
+        let placed =
+            Residual { slice: &weights.placed.slice, rows: weights.tokens, gain: &weights.ones };
         run(self.gpu, &self.device, |recording| {
-            let out = &embedded.lent.slice;
+            let out = &embedded.buffer.slice;
             self.unfold.record(recording, &image.slice, &unfolded.slice)?;
-            lent.embed.shader().record_residual(recording, &unfolded.slice, *rows, placed, out)
+            weights.embed.shader().record_residual(recording, &unfolded.slice, *rows, placed, out)
         })?;
-        let Some(norm) = &lent.norm_pre else {
+        let Some(norm) = &weights.norm_pre else {
             return Ok(embedded);
         };
         let normed = self.stream()?;
         run(self.gpu, &self.device, |recording| {
-            norm.shader().record(recording, &embedded.lent.slice, *rows, &normed.lent.slice)
+            norm.shader().record(recording, &embedded.buffer.slice, *rows, &normed.buffer.slice)
         })?;
         Ok(normed)
     }
 
-    fn block(&self, block: &LentBlock, x: &Stream) -> Result<Stream> {
+    fn block(&self, block: &BorrowedBlock, x: &Stream) -> Result<Stream> {
         let result = self.stream()?;
-        let Self { lent, rows, images, .. } = self;
+        let Self { weights, rows, images, .. } = self;
         let [normed, mixed, qkv, hidden] =
-            [&self.normed, &self.mixed, &self.qkv, &self.hidden].map(|lent| &lent.slice);
-        let (x, middle, out) = (&x.lent.slice, &self.middle.lent.slice, &result.lent.slice);
+            [&self.normed, &self.mixed, &self.qkv, &self.hidden].map(|buffer| &buffer.slice);
+        let (x, middle, out) = (&x.buffer.slice, &self.middle.buffer.slice, &result.buffer.slice);
         let heads = Attention {
             images: *images,
-            tokens: lent.tokens,
+            tokens: weights.tokens,
             heads: block.heads,
             head_dim: self.dim / block.heads,
         };
         run(self.gpu, &self.device, |recording| {
             block.norm1.shader().record(recording, x, *rows, normed)?;
             block.qkv.shader().record(recording, normed, *rows, Activation::None, qkv)?;
-            if let Some([sines, cosines]) = &lent.rotary {
-                heads.turn(recording, qkv, lent.prefix, [sines, cosines])?;
+            if let Some([sines, cosines]) = &weights.rotary {
+                let Attention { images, tokens, heads, head_dim } = heads;
+                let rotary = Rotary { images, tokens, prefix: weights.prefix, heads, head_dim };
+                rotary.record(recording, qkv, [sines, cosines])?;
             }
             heads.record(recording, qkv, mixed)?;
-            let onto = self.onto(x, &block.attention_gain);
-            block.proj.shader().record_residual(recording, mixed, *rows, onto, middle)?;
+            let residual = self.residual(x, &block.attention_gain);
+            block.proj.shader().record_residual(recording, mixed, *rows, residual, middle)?;
             block.norm2.shader().record(recording, middle, *rows, normed)?;
             let activation = block.activation();
             block.fc1.shader().record(recording, normed, *rows, activation, hidden)?;
@@ -156,15 +160,15 @@ impl<'a> Pass<'a> {
                 Swiglu::record(recording, hidden, shape, &gated.slice)?;
                 inner = &gated.slice;
             }
-            let onto = self.onto(middle, &block.mlp_gain);
-            block.fc2.shader().record_residual(recording, inner, *rows, onto, out)
+            let residual = self.residual(middle, &block.mlp_gain);
+            block.fc2.shader().record_residual(recording, inner, *rows, residual, out)
         })?;
         Ok(result)
     }
 
-    /// Adds to the tokens that entered, by LayerScale's gain where there is one.
-    fn onto<'b>(&'b self, slice: &'b Slice, gain: &'b Option<Lent>) -> Residual<'b> {
-        let gain = gain.as_ref().map_or(&self.lent.ones, |gain| &gain.slice);
+    /// The tokens that entered, to which LayerScale's gain, where there is one, adds.
+    fn residual<'b>(&'b self, slice: &'b Slice, gain: &'b Option<BorrowedBuffer>) -> Residual<'b> {
+        let gain = gain.as_ref().map_or(&self.weights.ones, |gain| &gain.slice);
         Residual { slice, rows: self.rows, gain }
     }
 }

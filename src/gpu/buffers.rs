@@ -2,7 +2,7 @@ use async_channel::Receiver;
 use wgpu::BufferUsages;
 
 use super::Gpu;
-use crate::error::{Error, Result};
+use crate::error::{Error, LimitKind, Result};
 
 const READING: &str = "reading back";
 
@@ -27,9 +27,8 @@ impl Slice {
         let needed = 4 * elements as u64;
         if self.size < needed {
             let size = self.size;
-            return Err(Error::config(format!(
-                "{what}: the buffer has {size} bytes and needs {needed}"
-            )));
+            let reason = format!("the buffer has {size} bytes and needs {needed}");
+            return Err(Error::shape(what, reason));
         }
         Ok(())
     }
@@ -57,7 +56,7 @@ impl Gpu {
                 what: format!("{what} (bytes)"),
                 needed: size,
                 limit,
-                mend: "use fewer or smaller images, or --device cpu",
+                kind: LimitKind::Size,
             });
         }
         let describe =

@@ -1,29 +1,25 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-const SOURCE: &str = include_str!("../../shaders/colormap.wgsl");
-static EXTENT: Stage = Stage { label: "colormap.extent", source: SOURCE, entry: "extent" };
-pub(super) static PLAIN: Stage =
-    Stage { label: "colormap.colormap", source: SOURCE, entry: "colormap" };
-static OVER: Stage =
-    Stage { label: "colormap.colormap_over", source: SOURCE, entry: "colormap_over" };
+pub(super) static EXTENT: Shader<Params> = shader!("colormap", "extent", [], [LEVELS, SQUARE]);
+pub(super) static PLAIN: Shader<Params> = shader!("colormap", "colormap", [], [LEVELS, SQUARE]);
+pub(super) static OVER: Shader<Params> = shader!("colormap", "colormap", [over], [LEVELS, SQUARE]);
+const LEVELS: usize = 256;
 /// Side of the square of pixels that a workgroup takes.
 const SQUARE: usize = 16;
 
-/// Mirrors `Params` of shaders/colormap.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    columns: u32,
-    height: u32,
-    width: u32,
-    row_stride: u32,
-    bilinear: u32,
-    opacity: f32,
+params! {
+    /// Mirrors `Params` of shaders/colormap.wgsl.
+    pub(super) struct Params {
+        rows: u32,
+        columns: u32,
+        height: u32,
+        width: u32,
+        row_stride: u32,
+        bilinear: u32,
+        opacity: f32,
+    }
 }
 
 /// How [`ColorMap`] draws.
@@ -46,6 +42,9 @@ pub struct Drawing {
 pub struct ColorMap;
 
 impl ColorMap {
+    /// Colours in a table.
+    pub const LEVELS: usize = LEVELS;
+
     /// Writes the least and the largest finite value of a map to `range`, `[2]`.
     ///
     /// # Errors
@@ -62,11 +61,11 @@ impl ColorMap {
         recording.dispatch(&EXTENT, &params, &[(1, values), (3, range)], [1, 1, 1])
     }
 
-    /// Values `[h, w]` by a table of 256 colours and a range `[2]` to RGBA pixels
+    /// Values `[h, w]` by a table of [`LEVELS`](Self::LEVELS) colours and a range `[2]` to RGBA pixels
     /// `[H, row_stride]`, over the pixels `[H, W]` of `under` where given.
     ///
     /// # Errors
-    /// [`Error::Config`] for an empty map or picture.
+    /// [`Error::Shape`] for an empty map or picture.
     pub fn record(
         recording: &mut Recording,
         values: &Slice,
@@ -77,7 +76,7 @@ impl ColorMap {
     ) -> Result<()> {
         let params = params(drawing)?;
         values.check("colormap, values", drawing.grid[0] * drawing.grid[1])?;
-        table.check("colormap, table", 256)?;
+        table.check("colormap, table", LEVELS)?;
         range.check("colormap, range", 2)?;
         if let Some(under) = under {
             under.check("colormap, image", drawing.size[0] * drawing.size[1])?;
@@ -96,9 +95,9 @@ impl ColorMap {
 fn params(drawing: &Drawing) -> Result<Params> {
     let Drawing { grid, size, row_stride, .. } = *drawing;
     if grid.contains(&0) || size.contains(&0) || row_stride < size[1] {
-        return Err(Error::config(format!(
-            "cannot draw a map of {grid:?} patches at {size:?} pixels, {row_stride} to a row"
-        )));
+        let reason =
+            format!("cannot draw {grid:?} patches at {size:?} pixels, {row_stride} to a row");
+        return Err(Error::shape("colormap", reason));
     }
     Ok(Params {
         rows: grid[0] as u32,

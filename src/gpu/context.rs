@@ -3,21 +3,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::clock::Clock;
-use crate::error::{Error, Result};
-
-/// What the shaders use of WebGPU's default limits.
-const INVOCATIONS: u32 = 256;
-const WORKGROUP_BYTES: u32 = 16 << 10;
-const STORAGE_BUFFERS: u32 = 8;
-
-/// An entry point of one of the shaders.
-#[derive(Debug)]
-pub(super) struct Stage {
-    /// `file.entry_point`, unique.
-    pub(super) label: &'static str,
-    pub(super) source: &'static str,
-    pub(super) entry: &'static str,
-}
+use super::compose::Source;
+use crate::error::{Error, LimitKind, Result};
 
 /// A wgpu device and queue with the pipelines made on them so far.
 ///
@@ -49,26 +36,39 @@ impl Gpu {
     /// limits for a workgroup.
     pub fn new(device: wgpu::Device, queue: wgpu::Queue) -> Result<Self> {
         let limits = device.limits();
-        let needs = [
-            ("invocations a workgroup", INVOCATIONS, limits.max_compute_invocations_per_workgroup),
-            (
-                "workgroup memory in bytes",
-                WORKGROUP_BYTES,
-                limits.max_compute_workgroup_storage_size,
-            ),
-            (
-                "storage buffers a shader",
-                STORAGE_BUFFERS,
-                limits.max_storage_buffers_per_shader_stage,
-            ),
+        Self::within(device, queue, &limits)
+    }
+
+    /// As [`new`](Self::new), with bindings no larger than these limits, the adapter's,
+    /// allow: a device that burn made may claim more than its shaders can address.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn within(
+        device: wgpu::Device,
+        queue: wgpu::Queue,
+        adapter: &wgpu::Limits,
+    ) -> Result<Self> {
+        let mut limits = device.limits();
+        let binding = &mut limits.max_storage_buffer_binding_size;
+        *binding = adapter.max_storage_buffer_binding_size.min(*binding);
+        limits.max_buffer_size = adapter.max_buffer_size.min(limits.max_buffer_size);
+        // The shaders may use all that WebGPU gives by default.
+        let needs = wgpu::Limits::default();
+        type Limit = fn(&wgpu::Limits) -> u32;
+        let of_a_shader: [(&str, Limit); 3] = [
+            ("invocations a workgroup", |of| of.max_compute_invocations_per_workgroup),
+            ("workgroup memory in bytes", |of| of.max_compute_workgroup_storage_size),
+            ("storage buffers a shader", |of| of.max_storage_buffers_per_shader_stage),
         ];
-        for (what, needed, limit) in needs {
+        for (what, limit) in of_a_shader {
+            let (needed, limit) = (limit(&needs), limit(&limits));
             if limit < needed {
                 return Err(Error::GpuLimit {
                     what: what.into(),
                     needed: needed.into(),
                     limit: limit.into(),
-                    mend: "use another device (`singer devices` lists them) or --device cpu",
+                    kind: LimitKind::Device,
                 });
             }
         }
@@ -101,23 +101,24 @@ impl Gpu {
         self.inner.clock.lock().unwrap_or_else(|poison| poison.into_inner())
     }
 
-    /// The pipeline of a stage, made at its first use.
-    pub(super) fn pipeline(&self, stage: &'static Stage) -> Result<wgpu::ComputePipeline> {
+    /// The pipeline of a shader, made at its first use.
+    pub(super) fn pipeline(&self, shader: &'static Source) -> Result<wgpu::ComputePipeline> {
         let mut pipelines =
             self.inner.pipelines.lock().unwrap_or_else(|poison| poison.into_inner());
-        if let Some(pipeline) = pipelines.get(stage.label) {
+        if let Some(pipeline) = pipelines.get(shader.label) {
             return Ok(pipeline.clone());
         }
-        let pipeline = self.checked(stage.label, || {
+        let wgsl = shader.compose()?.wgsl;
+        let pipeline = self.checked(shader.label, || {
             let module = self.inner.device.create_shader_module(wgpu::ShaderModuleDescriptor {
-                label: Some(stage.label),
-                source: wgpu::ShaderSource::Wgsl(stage.source.into()),
+                label: Some(shader.label),
+                source: wgpu::ShaderSource::Wgsl(wgsl.into()),
             });
             self.inner.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-                label: Some(stage.label),
+                label: Some(shader.label),
                 layout: None,
                 module: &module,
-                entry_point: Some(stage.entry),
+                entry_point: Some(shader.entry),
                 compilation_options: wgpu::PipelineCompilationOptions {
                     // Every shader writes its workgroup memory before it reads it.
                     zero_initialize_workgroup_memory: false,
@@ -126,7 +127,7 @@ impl Gpu {
                 cache: None,
             })
         })?;
-        pipelines.insert(stage.label, pipeline.clone());
+        pipelines.insert(shader.label, pipeline.clone());
         Ok(pipeline)
     }
 

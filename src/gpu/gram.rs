@@ -1,33 +1,24 @@
 use std::ops::Range;
 
-use bytemuck::NoUninit;
-
-use super::context::Stage;
 use super::recording::too_large;
+use super::shader::{Shader, params, shader};
+use super::tokens::TokenBatch;
 use super::{Gpu, PatchNorm, Recording, Slice, Tokens};
 use crate::error::{Error, Result};
 
-const SOURCE: &str = include_str!("../../shaders/gram.wgsl");
-static GRAM: Stage = Stage { label: "gram.gram", source: SOURCE, entry: "gram" };
-static DISTANCE: Stage =
-    Stage { label: "gram.gram_distance", source: SOURCE, entry: "gram_distance" };
-static SUM: Stage = Stage { label: "gram.gram_sum", source: SOURCE, entry: "gram_sum" };
+pub(super) static GRAM: Shader<Params> = shader!("gram", "gram", [], [TILE]);
+pub(super) static DISTANCE: Shader<Params> = shader!("gram", "gram_distance", [distance], [TILE]);
+pub(super) static SUM: Shader<Params> = shader!("gram", "gram_sum", [distance], [TILE]);
 /// Side of the tile that a workgroup takes.
 const TILE: usize = 64;
 
-/// Mirrors `Params` of shaders/gram.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    images: u32,
-    tokens: u32,
-    dim: u32,
-    prefix: u32,
-    base: u32,
-    other_base: u32,
-    first_image: u32,
-    tiles: u32,
-    out_base: u32,
+params! {
+    /// Mirrors `Params` of shaders/gram.wgsl.
+    pub(super) struct Params {
+        a: TokenBatch,
+        c: TokenBatch,
+        tiles: u32,
+    }
 }
 
 /// Gram matrices of unit patch tokens: `shaders/gram.wgsl`.
@@ -47,7 +38,8 @@ impl GramMatrix {
         for images in parts(gpu, tokens.images, &[image, matrix])? {
             let from = gpu.window(&tokens.slice, images.start * image..images.end * image);
             let to = gpu.window(out, images.start * matrix..images.end * matrix);
-            let params = Params { out_base: to.base, ..params(tokens, &images, [from.base, 0]) };
+            let batch = tokens.batch(&images, from.base, to.base);
+            let params = Params { a: batch, c: batch, tiles: tiles(tokens) as u32 };
             let slices = [(1, &from.slice), (2, &norms), (6, &to.slice)];
             recording.dispatch(&GRAM, &params, &slices, groups(gpu, tokens, &images)?)?;
         }
@@ -57,33 +49,35 @@ impl GramMatrix {
     /// Mean squared difference of two Gram matrices: `[B, T, D]` twice to `[B]`.
     ///
     /// # Errors
-    /// [`Error::Config`] where the shapes differ, [`GpuLimit`](Error::GpuLimit)
+    /// [`Error::Shape`] where the shapes differ, [`GpuLimit`](Error::GpuLimit)
     /// where one image exceeds a binding.
     pub fn distance(recording: &mut Recording, a: &Tokens, b: &Tokens, out: &Slice) -> Result<()> {
         let shape = |x: &Tokens| [x.images, x.tokens, x.dim, x.prefix];
         if shape(a) != shape(b) {
-            return Err(Error::config(format!(
-                "cannot compare Gram matrices of {:?} and {:?} tokens",
-                shape(a),
-                shape(b)
-            )));
+            let reason = format!("cannot compare {:?} with {:?} tokens", shape(a), shape(b));
+            return Err(Error::shape("gram", reason));
         }
         out.check("gram, differences", a.images)?;
         let gpu = recording.gpu();
         let (norms_a, norms_b) = (norms(recording, a)?, norms(recording, b)?);
-        let tiles = a.patches().div_ceil(TILE);
+        let tiles = tiles(a);
         let partial = gpu.allocate("gram.partial", a.images * tiles * (tiles + 1) / 2)?;
         let image = a.image_elements();
         for images in parts(gpu, a.images, &[image])? {
             let elements = images.start * image..images.end * image;
             let one = gpu.window(&a.slice, elements.clone());
             let two = gpu.window(&b.slice, elements);
-            let params = params(a, &images, [one.base, two.base]);
+            let params = Params {
+                a: a.batch(&images, one.base, 0),
+                c: b.batch(&images, two.base, 0),
+                tiles: tiles as u32,
+            };
             let slices =
                 [(1, &one.slice), (2, &norms_a), (3, &two.slice), (4, &norms_b), (5, &partial)];
             recording.dispatch(&DISTANCE, &params, &slices, groups(gpu, a, &images)?)?;
         }
-        let params = params(a, &(0..a.images), [0, 0]);
+        let all = a.batch(&(0..a.images), 0, 0);
+        let params = Params { a: all, c: all, tiles: tiles as u32 };
         recording.dispatch(&SUM, &params, &[(5, &partial), (6, out)], gpu.spread(a.images))
     }
 }
@@ -106,22 +100,13 @@ fn parts(gpu: &Gpu, images: usize, elements: &[usize]) -> Result<Vec<Range<usize
     Ok(split.collect())
 }
 
-fn params(tokens: &Tokens, images: &Range<usize>, [base, other_base]: [u32; 2]) -> Params {
-    Params {
-        images: images.len() as u32,
-        tokens: tokens.tokens as u32,
-        dim: tokens.dim as u32,
-        prefix: tokens.prefix as u32,
-        base,
-        other_base,
-        first_image: images.start as u32,
-        tiles: tokens.patches().div_ceil(TILE) as u32,
-        out_base: 0,
-    }
+/// Tiles along one side of the matrix.
+fn tiles(tokens: &Tokens) -> usize {
+    tokens.patches().div_ceil(TILE)
 }
 
 fn groups(gpu: &Gpu, tokens: &Tokens, images: &Range<usize>) -> Result<[u32; 3]> {
-    let tiles = tokens.patches().div_ceil(TILE) as u32;
+    let tiles = tiles(tokens) as u32;
     let limit = gpu.limits().max_compute_workgroups_per_dimension;
     if tiles > limit {
         return Err(too_large("Gram matrix", tiles.into(), limit.into()));

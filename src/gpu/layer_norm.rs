@@ -1,24 +1,18 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
 use super::{Recording, Slice};
 use crate::error::Result;
 
-pub(super) static LAYER_NORM: Stage = Stage {
-    label: "layer_norm.layer_norm",
-    source: include_str!("../../shaders/layer_norm.wgsl"),
-    entry: "layer_norm",
-};
-/// Rows that a workgroup takes.
+pub(super) static LAYER_NORM: Shader<Params> = shader!("layer_norm", "layer_norm", [], [ROWS]);
+/// Rows of a workgroup.
 const ROWS: usize = 8;
 
-/// Mirrors `Params` of shaders/layer_norm.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    dim: u32,
-    epsilon: f32,
+params! {
+    /// Mirrors `Params` of shaders/layer_norm.wgsl.
+    pub(super) struct Params {
+        rows: u32,
+        dim: u32,
+        epsilon: f32,
+    }
 }
 
 /// Layer normalisation over channels: `shaders/layer_norm.wgsl`.
@@ -38,7 +32,7 @@ impl LayerNorm<'_> {
     /// `[R, D] -> [R, D]`.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where D is no multiple of 4 or a slice
+    /// [`Error::Shape`](crate::Error::Shape) where D is no multiple of 4 or a slice
     /// too short, [`GpuLimit`](crate::Error::GpuLimit) where one exceeds a binding.
     pub fn record(
         &self,

@@ -1,30 +1,34 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
 use super::{Recording, Slice};
 use crate::error::Result;
 
-const SOURCE: &str = include_str!("../../shaders/linear.wgsl");
-pub(super) static PLAIN: Stage = Stage { label: "linear.linear", source: SOURCE, entry: "linear" };
-static PLAIN_HALF: Stage =
-    Stage { label: "linear.linear_half", source: SOURCE, entry: "linear_half" };
-pub(super) static RESIDUAL: Stage =
-    Stage { label: "linear.linear_residual", source: SOURCE, entry: "linear_residual" };
-static RESIDUAL_HALF: Stage =
-    Stage { label: "linear.linear_residual_half", source: SOURCE, entry: "linear_residual_half" };
-/// Rows and columns that a workgroup takes.
+/// The variant with these flags.
+macro_rules! variant {
+    ($($flag:ident),*) => {
+        shader!("linear", "linear", [$($flag),*], [ROWS, COLUMNS, GELU, GELU_TANH, QUICK_GELU])
+    };
+}
+pub(super) static PLAIN: Shader<Params> = variant!();
+pub(super) static PLAIN_HALF: Shader<Params> = variant!(half);
+pub(super) static RESIDUAL: Shader<Params> = variant!(residual);
+pub(super) static RESIDUAL_HALF: Shader<Params> = variant!(half, residual);
+/// Rows and columns of a workgroup.
 const ROWS: usize = 32;
 const COLUMNS: usize = 64;
+/// Values of `activation`; 0 is none.
+const GELU: u32 = 1;
+const GELU_TANH: u32 = 2;
+const QUICK_GELU: u32 = 3;
 
-/// Mirrors `Params` of shaders/linear.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    rows: u32,
-    inner: u32,
-    columns: u32,
-    activation: u32,
-    residual_rows: u32,
+params! {
+    /// Mirrors `Params` of shaders/linear.wgsl.
+    pub(super) struct Params {
+        rows: u32,
+        inner: u32,
+        columns: u32,
+        activation: u32,
+        residual_rows: u32,
+    }
 }
 
 /// What follows a linear layer.
@@ -70,7 +74,7 @@ impl Linear<'_> {
     /// `f(x W + b)`: `[R, K] -> [R, N]`.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) where K or N is no multiple of 4 or a
+    /// [`Error::Shape`](crate::Error::Shape) where K or N is no multiple of 4 or a
     /// slice too short, [`GpuLimit`](crate::Error::GpuLimit) where one exceeds a
     /// binding.
     pub fn record(
@@ -88,9 +92,9 @@ impl Linear<'_> {
             columns: self.columns as u32,
             activation: match activation {
                 Activation::None => 0,
-                Activation::Gelu => 1,
-                Activation::GeluTanh => 2,
-                Activation::QuickGelu => 3,
+                Activation::Gelu => GELU,
+                Activation::GeluTanh => GELU_TANH,
+                Activation::QuickGelu => QUICK_GELU,
             },
             residual_rows: 1,
         };

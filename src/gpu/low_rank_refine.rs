@@ -1,28 +1,20 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
+use super::tokens::TokenBatch;
 use super::{Recording, Slice, Tokens};
 use crate::error::{Error, Result};
 
-const SOURCE: &str = include_str!("../../shaders/low_rank_refine.wgsl");
-static ONE: Stage =
-    Stage { label: "low_rank_refine.low_rank_refine", source: SOURCE, entry: "low_rank_refine" };
-pub(super) static FOUR: Stage =
-    Stage { label: "low_rank_refine.low_rank_refine4", source: SOURCE, entry: "low_rank_refine4" };
-/// Tokens that a workgroup takes.
+pub(super) static ONE: Shader<Params> = shader!("low_rank_refine", "low_rank_refine", [], [ROWS]);
+pub(super) static FOUR: Shader<Params> =
+    shader!("low_rank_refine", "low_rank_refine", [by_four], [ROWS]);
+/// Tokens of a workgroup.
 const ROWS: usize = 32;
 
-/// Mirrors `Params` of shaders/low_rank_refine.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    images: u32,
-    tokens: u32,
-    dim: u32,
-    prefix: u32,
-    base: u32,
-    out_base: u32,
-    rank: u32,
+params! {
+    /// Mirrors `Params` of shaders/low_rank_refine.wgsl.
+    pub(super) struct Params {
+        batch: TokenBatch,
+        rank: u32,
+    }
 }
 
 /// The low-rank adapter `F + (F Φ_down) Φ_up`: `shaders/low_rank_refine.wgsl`.
@@ -37,7 +29,8 @@ impl LowRankRefine {
     /// `[B, T, D]`, which must be another buffer or part of it.
     ///
     /// # Errors
-    /// [`Error::Config`] for a rank beyond 1 to 256,
+    /// [`Error::Setting`] for a rank beyond 1 to [`MAX_RANK`](Self::MAX_RANK),
+    /// [`Shape`](Error::Shape) where the adapter does not fit,
     /// [`GpuLimit`](Error::GpuLimit) where one image exceeds a binding.
     pub fn record(
         recording: &mut Recording,
@@ -49,8 +42,8 @@ impl LowRankRefine {
     ) -> Result<()> {
         tokens.check("low_rank_refine")?;
         if rank == 0 || rank > Self::MAX_RANK {
-            let most = Self::MAX_RANK;
-            return Err(Error::config(format!("the rank is {rank}; it must be 1 to {most}")));
+            let expected = format!("it must lie between 1 and {}", Self::MAX_RANK);
+            return Err(Error::setting("rank", rank, expected));
         }
         for weights in [down, up] {
             weights.check("low_rank_refine, adapter", tokens.dim * rank)?;
@@ -62,15 +55,8 @@ impl LowRankRefine {
             let elements = images.start * image..images.end * image;
             let (from, to) =
                 (gpu.window(&tokens.slice, elements.clone()), gpu.window(out, elements));
-            let params = Params {
-                images: images.len() as u32,
-                tokens: tokens.tokens as u32,
-                dim: tokens.dim as u32,
-                prefix: tokens.prefix as u32,
-                base: from.base,
-                out_base: to.base,
-                rank: rank as u32,
-            };
+            let batch = tokens.batch(&images, from.base, to.base);
+            let params = Params { batch, rank: rank as u32 };
             let slices = [(1, &from.slice), (2, down), (3, up), (4, &to.slice)];
             let groups = gpu.spread((images.len() * tokens.tokens).div_ceil(ROWS));
             let fours = [tokens.dim as u32, rank as u32, from.base, to.base];

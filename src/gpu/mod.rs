@@ -3,7 +3,10 @@
 //!
 //! Each type here stands for a file of `shaders/`. A [`Recording`] collects
 //! dispatches and submits them together; [`Slice`]s are the buffers they work on.
-//! [`maps`](crate::maps) lends it burn's tensors.
+//! [`maps`](crate::maps) and [`frozen`](crate::frozen) run it on burn's tensors.
+//!
+//! A shader's text is composed of its file, the snippets of `shaders/shared` that it
+//! imports and the host's constants; [`shaders`] gives all of them.
 //!
 //! The shaders need no more than WebGPU's default limits and no feature. Tensors
 //! larger than one binding are worked through in groups of images.
@@ -12,6 +15,7 @@ mod attention;
 mod buffers;
 mod clock;
 mod colormap;
+mod compose;
 mod context;
 mod cosine_map;
 mod gram;
@@ -21,7 +25,10 @@ mod low_rank_refine;
 mod norm_quantile;
 mod patch_norm;
 mod recording;
+mod rotary;
+mod shader;
 mod swiglu;
+mod table;
 mod tokens;
 mod unfold;
 mod warm_up;
@@ -38,7 +45,9 @@ pub use low_rank_refine::LowRankRefine;
 pub use norm_quantile::{NormQuantile, Outliers};
 pub use patch_norm::PatchNorm;
 pub use recording::Recording;
+pub use rotary::Rotary;
 pub use swiglu::Swiglu;
+pub use table::{ParamField, ShaderText, shaders};
 pub use tokens::Tokens;
 pub use unfold::Unfold;
 
@@ -47,8 +56,8 @@ use crate::error::{Error, Result};
 /// Refuses a size that shaders which read four values at a time cannot take.
 fn by_four(what: &str, size: usize) -> Result<()> {
     match size {
-        0 => Err(Error::config(format!("{what}: the width is 0"))),
+        0 => Err(Error::shape(what, "the width is 0")),
         _ if size.is_multiple_of(4) => Ok(()),
-        _ => Err(Error::config(format!("{what}: the width {size} is not a multiple of 4"))),
+        _ => Err(Error::shape(what, format!("the width {size} is not a multiple of 4"))),
     }
 }

@@ -1,23 +1,17 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-pub(super) static STAGE: Stage = Stage {
-    label: "norm_quantile.norm_quantile",
-    source: include_str!("../../shaders/norm_quantile.wgsl"),
-    entry: "norm_quantile",
-};
+pub(super) static NORM_QUANTILE: Shader<Params> = shader!("norm_quantile", "norm_quantile", [], []);
 
-/// Mirrors `Params` of shaders/norm_quantile.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    images: u32,
-    patches: u32,
-    rank: u32,
-    weight: f32,
+params! {
+    /// Mirrors `Params` of shaders/norm_quantile.wgsl.
+    pub(super) struct Params {
+        images: u32,
+        patches: u32,
+        rank: u32,
+        weight: f32,
+    }
 }
 
 /// Where the results of [`NormQuantile`] go.
@@ -40,7 +34,7 @@ impl NormQuantile {
     /// than every number.
     ///
     /// # Errors
-    /// [`Error::Config`] for `q` outside 0 to 1 or no patch.
+    /// [`Error::Setting`] for `q` outside 0 to 1, [`Error::Shape`] for no patch.
     pub fn record(
         recording: &mut Recording,
         norms: &Slice,
@@ -48,10 +42,11 @@ impl NormQuantile {
         q: f64,
         out: &Outliers,
     ) -> Result<()> {
-        if !(0.0..=1.0).contains(&q) || patches == 0 {
-            return Err(Error::config(format!(
-                "there is no {q}-quantile of {patches} patches; it must lie between 0 and 1"
-            )));
+        if !(0.0..=1.0).contains(&q) {
+            return Err(Error::setting("quantile", q, "it must lie between 0 and 1"));
+        }
+        if patches == 0 {
+            return Err(Error::shape("norm_quantile", "there is no patch"));
         }
         for all in [norms, &out.mask] {
             all.check("norm_quantile, [B, P]", images * patches)?;
@@ -68,6 +63,6 @@ impl NormQuantile {
             weight: position.fract() as f32,
         };
         let slices = [(1, norms), (2, &out.thresholds), (3, &out.mask), (4, &out.counts)];
-        recording.dispatch(&STAGE, &params, &slices, gpu.spread(images))
+        recording.dispatch(&NORM_QUANTILE, &params, &slices, gpu.spread(images))
     }
 }

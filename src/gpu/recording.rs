@@ -1,7 +1,7 @@
 use super::clock::Ticks;
-use super::context::Stage;
+use super::shader::{Params, Shader};
 use super::{Gpu, Slice};
-use crate::error::{Error, Result};
+use crate::error::{Error, LimitKind, Result};
 
 /// Dispatches that are submitted together, in the order in which they were added.
 /// What one writes, the next can read.
@@ -33,26 +33,27 @@ impl<'a> Recording<'a> {
     }
 
     /// Adds one dispatch: its parameters are binding 0, `slices` the others.
-    pub(super) fn dispatch(
+    pub(super) fn dispatch<P: Params>(
         &mut self,
-        stage: &'static Stage,
-        params: &impl bytemuck::NoUninit,
+        shader: &'static Shader<P>,
+        params: &P,
         slices: &[(u32, &Slice)],
         groups: [u32; 3],
     ) -> Result<()> {
         let device = self.gpu.device();
-        let pipeline = self.gpu.pipeline(stage)?;
+        let label = shader.source.label;
+        let pipeline = self.gpu.pipeline(&shader.source)?;
         let limit = self.gpu.limits().max_storage_buffer_binding_size;
         let mut bound: Vec<(u32, Slice)> = Vec::with_capacity(slices.len());
         for &(binding, slice) in slices {
             if slice.size > limit {
-                return Err(too_large(stage.label, slice.size, limit));
+                return Err(too_large(label, slice.size, limit));
             }
             // WebGPU refuses two writable bindings of the same bytes, and all of
             // ours count as writable.
             let twice = bound.iter().any(|(_, other)| other.overlaps(slice));
             let slice = if twice {
-                let copy = self.gpu.allocate(stage.label, (slice.size / 4) as usize)?;
+                let copy = self.gpu.allocate(label, (slice.size / 4) as usize)?;
                 self.copies.push((slice.clone(), copy.clone()));
                 copy
             } else {
@@ -60,12 +61,12 @@ impl<'a> Recording<'a> {
             };
             bound.push((binding, slice));
         }
-        let bindings = self.gpu.checked(stage.label, || {
+        let bindings = self.gpu.checked(label, || {
             // A uniform's size is a multiple of 16.
             let mut bytes = bytemuck::bytes_of(params).to_vec();
             bytes.resize(bytes.len().next_multiple_of(16), 0);
             let params = device.create_buffer(&wgpu::BufferDescriptor {
-                label: Some(stage.label),
+                label: Some(label),
                 size: bytes.len() as u64,
                 usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
                 mapped_at_creation: false,
@@ -82,12 +83,12 @@ impl<'a> Recording<'a> {
                 }),
             }));
             device.create_bind_group(&wgpu::BindGroupDescriptor {
-                label: Some(stage.label),
+                label: Some(label),
                 layout: &pipeline.get_bind_group_layout(0),
                 entries: &entries,
             })
         })?;
-        self.dispatches.push(Dispatch { label: stage.label, pipeline, bindings, groups });
+        self.dispatches.push(Dispatch { label, pipeline, bindings, groups });
         Ok(())
     }
 
@@ -140,6 +141,6 @@ pub(super) fn too_large(what: &str, needed: u64, limit: u64) -> Error {
         what: format!("{what}, one binding (bytes)"),
         needed,
         limit,
-        mend: "use fewer or smaller images, or --device cpu",
+        kind: LimitKind::Size,
     }
 }

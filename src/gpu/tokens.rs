@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use super::recording::too_large;
+use super::shader::params;
 use super::{Gpu, Slice};
 use crate::error::{Error, Result};
 
@@ -31,11 +32,40 @@ impl Tokens {
         self.tokens * self.dim
     }
 
+    /// What a shader is told of these images: the first one's element in the bound
+    /// buffer, and in the output.
+    pub(super) fn batch(&self, images: &Range<usize>, base: u32, out_base: u32) -> TokenBatch {
+        TokenBatch {
+            images: images.len() as u32,
+            first_image: images.start as u32,
+            tokens: self.tokens as u32,
+            dim: self.dim as u32,
+            prefix: self.prefix as u32,
+            patches: self.patches() as u32,
+            base,
+            out_base,
+        }
+    }
+
     pub(super) fn check(&self, what: &str) -> Result<()> {
         if self.prefix >= self.tokens || self.dim == 0 || self.images == 0 {
-            return Err(Error::config(format!("{what}: the tokens hold no patch")));
+            return Err(Error::shape(what, "the tokens hold no patch"));
         }
         self.slice.check(what, self.images * self.image_elements())
+    }
+}
+
+params! {
+    /// Mirrors `TokenBatch` of shaders/shared/token_batch.wgsl.
+    pub(super) struct TokenBatch {
+        images: u32,
+        first_image: u32,
+        tokens: u32,
+        dim: u32,
+        prefix: u32,
+        patches: u32,
+        base: u32,
+        out_base: u32,
     }
 }
 

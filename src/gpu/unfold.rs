@@ -1,26 +1,20 @@
-use bytemuck::NoUninit;
-
-use super::context::Stage;
+use super::shader::{Shader, params, shader};
 use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
-pub(super) static UNFOLD: Stage = Stage {
-    label: "unfold.unfold",
-    source: include_str!("../../shaders/unfold.wgsl"),
-    entry: "unfold",
-};
-/// Vectors of four that a workgroup takes.
-const VECTORS: usize = 64;
+pub(super) static UNFOLD: Shader<Params> = shader!("unfold", "unfold", [], [WORKGROUP]);
+/// Vectors of four of a workgroup.
+const WORKGROUP: usize = 64;
 
-/// Mirrors `Params` of shaders/unfold.wgsl.
-#[derive(Clone, Copy, NoUninit)]
-#[repr(C)]
-struct Params {
-    images: u32,
-    prefix: u32,
-    height: u32,
-    width: u32,
-    patch_size: u32,
+params! {
+    /// Mirrors `Params` of shaders/unfold.wgsl.
+    pub(super) struct Params {
+        images: u32,
+        prefix: u32,
+        height: u32,
+        width: u32,
+        patch_size: u32,
+    }
 }
 
 /// The pixels of every patch as a row: `shaders/unfold.wgsl`.
@@ -50,15 +44,15 @@ impl Unfold {
     /// `[B, 3, H, W] -> [B, T, 3 p²]`.
     ///
     /// # Errors
-    /// [`Error::Config`] where the shapes do not fit,
+    /// [`Error::Shape`] where the shapes do not fit,
     /// [`GpuLimit`](Error::GpuLimit) where a slice exceeds a binding.
     pub fn record(&self, recording: &mut Recording, image: &Slice, out: &Slice) -> Result<()> {
         let [height, width] = self.size;
         if self.size.iter().any(|side| !side.is_multiple_of(self.patch_size)) {
             let patch = self.patch_size;
-            return Err(Error::config(format!(
-                "an image of {height}x{width} pixels is not whole patches of {patch}x{patch}"
-            )));
+            let reason =
+                format!("{height}x{width} pixels are not whole patches of {patch}x{patch}");
+            return Err(Error::shape("unfold", reason));
         }
         super::by_four("unfold", self.inner())?;
         image.check("unfold, image", 3 * self.images * height * width)?;
@@ -71,7 +65,7 @@ impl Unfold {
             width: width as u32,
             patch_size: self.patch_size as u32,
         };
-        let groups = recording.gpu().spread((elements / 4).div_ceil(VECTORS));
+        let groups = recording.gpu().spread((elements / 4).div_ceil(WORKGROUP));
         recording.dispatch(&UNFOLD, &params, &[(1, image), (2, out)], groups)
     }
 }

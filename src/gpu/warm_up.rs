@@ -1,19 +1,19 @@
-use super::context::Stage;
+use super::compose::Source;
 use super::{Gpu, attention, colormap, layer_norm, linear, low_rank_refine, norm_quantile};
 use super::{patch_norm, unfold};
 use crate::error::Result;
 
 /// What the maps of nearly every model need, in the order of their use.
-static USUAL: [&Stage; 9] = [
-    &unfold::UNFOLD,
-    &linear::RESIDUAL,
-    &layer_norm::LAYER_NORM,
-    &linear::PLAIN,
-    &attention::ATTENTION,
-    &low_rank_refine::FOUR,
-    &patch_norm::FOUR,
-    &norm_quantile::STAGE,
-    &colormap::PLAIN,
+static USUAL: [&Source; 9] = [
+    &unfold::UNFOLD.source,
+    &linear::RESIDUAL.source,
+    &layer_norm::LAYER_NORM.source,
+    &linear::PLAIN.source,
+    &attention::ATTENTION.source,
+    &low_rank_refine::FOUR.source,
+    &patch_norm::FOUR.source,
+    &norm_quantile::NORM_QUANTILE.source,
+    &colormap::PLAIN.source,
 ];
 
 impl Gpu {
@@ -24,6 +24,6 @@ impl Gpu {
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu) where the device is lost.
     pub fn warm_up(&self) -> Result<()> {
-        USUAL.iter().try_for_each(|stage| self.pipeline(stage).map(drop))
+        USUAL.iter().try_for_each(|source| self.pipeline(source).map(drop))
     }
 }

@@ -1,6 +1,8 @@
 use image::{Rgba, RgbaImage};
 use serde::{Deserialize, Serialize};
 
+use crate::gpu::ColorMap;
+
 /// A colour scale. All but grey are perceptually ordered from dark to bright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -20,7 +22,7 @@ pub enum Palette {
 
 impl Palette {
     /// Colours in a table.
-    pub const LEVELS: usize = 256;
+    pub const LEVELS: usize = ColorMap::LEVELS;
 
     /// The scale as `LEVELS` opaque colours, least first.
     pub fn table(self) -> [[u8; 4]; Self::LEVELS] {

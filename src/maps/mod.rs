@@ -12,7 +12,7 @@ use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
     Slice, Tokens,
 };
-use crate::lending::{Lent, lend, output, run};
+use crate::interop::{BorrowedBuffer, borrow, output, run};
 use crate::loss::{gram, quantile};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
@@ -66,7 +66,7 @@ impl FeatureMaps {
         };
         let device = tokens.device();
         let (result, out) = output([tokens.dims()[0], patches], &device)?;
-        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        let (_buffer, tokens) = borrow_tokens(tokens, prefix)?;
         run(gpu, &device, |recording| PatchNorm::record(recording, &tokens, &out.slice))?;
         Ok(result)
     }
@@ -74,7 +74,7 @@ impl FeatureMaps {
     /// The `q`-quantile of each image's norms `[B, P]`, and what exceeds it.
     pub fn outliers(&self, norms: Tensor<2>, q: f64) -> Result<Outliers> {
         if !(0.0..=1.0).contains(&q) {
-            return Err(Error::config(format!("the quantile is {q}; it must lie between 0 and 1")));
+            return Err(Error::setting("quantile", q, "it must lie between 0 and 1"));
         }
         let shape = norms.dims();
         let Some(gpu) = &self.gpu else {
@@ -87,7 +87,7 @@ impl FeatureMaps {
         let (threshold, thresholds) = output([shape[0], 1], &device)?;
         let (mask, masks) = output(shape, &device)?;
         let (count, counts) = output([shape[0], 1], &device)?;
-        let norms = lend(norms)?;
+        let norms = borrow(norms)?;
         let slices = gpu::Outliers {
             thresholds: thresholds.slice.clone(),
             mask: masks.slice.clone(),
@@ -112,12 +112,9 @@ impl FeatureMaps {
         patches_of(&tokens, prefix)?;
         let (shape, rank) = (tokens.dims(), down.dims()[1]);
         if down.dims()[0] != shape[2] || up.dims() != [rank, shape[2]] {
-            return Err(Error::config(format!(
-                "an adapter of {:?} and {:?} does not fit tokens of width {}",
-                down.dims(),
-                up.dims(),
-                shape[2]
-            )));
+            let (down, up) = (down.dims(), up.dims());
+            let reason = format!("{down:?} and {up:?} do not fit tokens of width {}", shape[2]);
+            return Err(Error::shape("adapter", reason));
         }
         let gpu = self.gpu.as_ref().filter(|_| (1..=LowRankRefine::MAX_RANK).contains(&rank));
         let Some(gpu) = gpu else {
@@ -125,8 +122,8 @@ impl FeatureMaps {
         };
         let device = tokens.device();
         let (result, out) = output(shape, &device)?;
-        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
-        let (down, up) = (lend(down)?, lend(up)?);
+        let (_buffer, tokens) = borrow_tokens(tokens, prefix)?;
+        let (down, up) = (borrow(down)?, borrow(up)?);
         run(gpu, &device, |recording| {
             let (down, up) = (&down.slice, &up.slice);
             LowRankRefine::record(recording, &tokens, down, up, rank, &out.slice)
@@ -145,9 +142,8 @@ impl FeatureMaps {
         let patches = patches_of(&tokens, prefix)?;
         let [batch, _, dim] = tokens.dims();
         if marked.len() != batch || marked.iter().any(|&index| index >= patches) {
-            return Err(Error::config(format!(
-                "marked patches {marked:?} do not fit {batch} images of {patches} patches"
-            )));
+            let reason = format!("{marked:?} do not fit {batch} images of {patches} patches");
+            return Err(Error::shape("marked patches", reason));
         }
         let device = tokens.device();
         let Some(gpu) = &self.gpu else {
@@ -160,7 +156,7 @@ impl FeatureMaps {
         let marked: Vec<u32> = marked.iter().map(|&index| index as u32).collect();
         let marked = gpu.upload("marked patches", &marked)?;
         let (result, out) = output([batch, patches], &device)?;
-        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        let (_buffer, tokens) = borrow_tokens(tokens, prefix)?;
         run(gpu, &device, |recording| {
             CosineMap::to_marked(recording, &tokens, &marked, &out.slice)
         })?;
@@ -179,10 +175,11 @@ impl FeatureMaps {
         let patches = [patches_of(&a, prefix[0])?, patches_of(&b, prefix[1])?];
         let ([batch, _, dim], [batch_b, _, dim_b]) = (a.dims(), b.dims());
         if (batch, dim, patches[0]) != (batch_b, dim_b, patches[1]) {
-            return Err(Error::config(format!(
-                "cannot compare {batch}x{}x{dim} patches with {batch_b}x{}x{dim_b}",
-                patches[0], patches[1]
-            )));
+            let [of_a, of_b] = patches;
+            let reason = format!(
+                "cannot compare [{batch}, {of_a}, {dim}] patches with [{batch_b}, {of_b}, {dim_b}]"
+            );
+            return Err(Error::shape("cosine similarity", reason));
         }
         let Some(gpu) = &self.gpu else {
             let a = a.narrow(1, prefix[0], patches[0]);
@@ -190,8 +187,8 @@ impl FeatureMaps {
         };
         let device = a.device();
         let (result, out) = output([batch, patches[0]], &device)?;
-        let (_lent_a, a) = lend_tokens(a, prefix[0])?;
-        let (_lent_b, b) = lend_tokens(b, prefix[1])?;
+        let (_buffer_a, a) = borrow_tokens(a, prefix[0])?;
+        let (_buffer_b, b) = borrow_tokens(b, prefix[1])?;
         run(gpu, &device, |recording| CosineMap::between(recording, &a, &b, &out.slice))?;
         Ok(result)
     }
@@ -204,7 +201,7 @@ impl FeatureMaps {
         };
         let device = tokens.device();
         let (result, out) = output([tokens.dims()[0], patches, patches], &device)?;
-        let (_lent, tokens) = lend_tokens(tokens, prefix)?;
+        let (_buffer, tokens) = borrow_tokens(tokens, prefix)?;
         run(gpu, &device, |recording| GramMatrix::record(recording, &tokens, &out.slice))?;
         Ok(result)
     }
@@ -214,11 +211,8 @@ impl FeatureMaps {
     pub fn gram_distance(&self, a: Tensor<3>, b: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
         patches_of(&a, prefix)?;
         if a.dims() != b.dims() {
-            return Err(Error::config(format!(
-                "cannot compare Gram matrices of {:?} and {:?} tokens",
-                a.dims(),
-                b.dims()
-            )));
+            let reason = format!("cannot compare {:?} with {:?} tokens", a.dims(), b.dims());
+            return Err(Error::shape("Gram matrix", reason));
         }
         let batch = a.dims()[0];
         let Some(gpu) = &self.gpu else {
@@ -227,8 +221,8 @@ impl FeatureMaps {
         };
         let device = a.device();
         let (result, out) = output([batch, 1], &device)?;
-        let (_lent_a, a) = lend_tokens(a, prefix)?;
-        let (_lent_b, b) = lend_tokens(b, prefix)?;
+        let (_buffer_a, a) = borrow_tokens(a, prefix)?;
+        let (_buffer_b, b) = borrow_tokens(b, prefix)?;
         run(gpu, &device, |recording| GramMatrix::distance(recording, &a, &b, &out.slice))?;
         Ok(result)
     }
@@ -248,7 +242,7 @@ impl FeatureMaps {
             Some(gpu) => {
                 let pixels = paint(gpu, map, size, size[1], colouring, under)?;
                 let bytes: Vec<u8> = gpu.read(&pixels)?;
-                Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+                image_of(bytes, size)
             }
             None => {
                 let grid = map.dims();
@@ -273,7 +267,7 @@ impl FeatureMaps {
             Some(gpu) => {
                 let pixels = paint(gpu, map, size, size[1], colouring, under)?;
                 let bytes: Vec<u8> = gpu.read_async(&pixels).await?;
-                Ok(RgbaImage::from_raw(size[1] as u32, size[0] as u32, bytes).unwrap_or_default())
+                image_of(bytes, size)
             }
             None => {
                 let grid = map.dims();
@@ -304,11 +298,24 @@ impl FeatureMaps {
 fn check_picture(grid: [usize; 2], size: [usize; 2], under: Option<&RgbaImage>) -> Result<()> {
     let fits = |image: &RgbaImage| [image.height(), image.width()] == size.map(|n| n as u32);
     if size.contains(&0) || grid.contains(&0) || under.is_some_and(|image| !fits(image)) {
-        return Err(Error::config(format!(
-            "cannot draw a map of {grid:?} patches at {size:?} pixels"
-        )));
+        let reason = match under {
+            Some(image) => {
+                let [width, height] = [image.width(), image.height()];
+                format!("cannot draw {grid:?} patches at {size:?} pixels over {height}x{width}")
+            }
+            None => format!("cannot draw {grid:?} patches at {size:?} pixels"),
+        };
+        return Err(Error::shape("map", reason));
     }
     Ok(())
+}
+
+fn image_of(bytes: Vec<u8>, [height, width]: [usize; 2]) -> Result<RgbaImage> {
+    let found = bytes.len();
+    RgbaImage::from_raw(width as u32, height as u32, bytes).ok_or_else(|| Error::Gpu {
+        doing: "reading a picture back".into(),
+        reason: format!("{found} bytes are not {height}x{width} pixels"),
+    })
 }
 
 /// [`draw`] by the shader.
@@ -328,7 +335,7 @@ fn paint(
         opacity: colouring.opacity,
     };
     let device = map.device();
-    let values = lend(map)?;
+    let values = borrow(map)?;
     let table = gpu.upload("colours", &colouring.palette.table())?;
     let range = match colouring.range {
         ColourRange::Fixed(low, high) => gpu.upload("range", &[low, high])?,
@@ -348,20 +355,19 @@ fn paint(
 
 /// The tokens as the shaders take them; keep the first part until the work is
 /// submitted.
-fn lend_tokens(tokens: Tensor<3>, prefix: usize) -> Result<(Lent, Tokens)> {
+fn borrow_tokens(tokens: Tensor<3>, prefix: usize) -> Result<(BorrowedBuffer, Tokens)> {
     let [images, count, dim] = tokens.dims();
-    let lent = lend(tokens)?;
-    let tokens = Tokens { slice: lent.slice.clone(), images, tokens: count, dim, prefix };
-    Ok((lent, tokens))
+    let buffer = borrow(tokens)?;
+    let tokens = Tokens { slice: buffer.slice.clone(), images, tokens: count, dim, prefix };
+    Ok((buffer, tokens))
 }
 
 /// P, which must not be 0.
 fn patches_of(tokens: &Tensor<3>, prefix: usize) -> Result<usize> {
     let [batch, count, dim] = tokens.dims();
     if prefix >= count || batch == 0 || dim == 0 {
-        return Err(Error::config(format!(
-            "{prefix} prefix tokens leave no patch of {batch}x{count}x{dim} tokens"
-        )));
+        let reason = format!("{prefix} prefix tokens leave no patch of [{batch}, {count}, {dim}]");
+        return Err(Error::shape("tokens", reason));
     }
     Ok(count - prefix)
 }

@@ -42,6 +42,17 @@ fn an_image_beyond_the_binding_limit_is_refused_with_the_numbers() {
 }
 
 #[test]
+fn an_adapter_that_binds_less_than_its_device_claims_is_believed() {
+    let (device, queue) = own_device(|_, _| {});
+    let adapter = wgpu::Limits { max_storage_buffer_binding_size: 64 << 10, ..device.limits() };
+    let gpu = Gpu::within(device, queue, &adapter).unwrap();
+    let tokens = upload(&gpu, &Batch::new([1, 300, 64, 0], 1));
+    let out = gpu.allocate("norms", 300).unwrap();
+    let error = PatchNorm::record(&mut gpu.record(), &tokens, &out).unwrap_err();
+    assert!(matches!(error, Error::GpuLimit { limit: 65_536, .. }), "{error}");
+}
+
+#[test]
 fn a_buffer_beyond_the_devices_limit_is_refused_with_the_numbers() {
     let gpu = gpu(|limits, _| {
         limits.max_buffer_size = 1 << 20;
@@ -146,7 +157,8 @@ fn shapes_that_do_not_fit_are_refused() {
         maps.picture(weights([2, 2]), [0, 4], &Default::default(), None).err(),
     ];
     for (index, error) in refused.into_iter().enumerate() {
-        assert!(matches!(error, Some(Error::Config(_))), "case {index}: {error:?}");
+        let refused = matches!(error, Some(Error::Shape { .. } | Error::Setting { .. }));
+        assert!(refused, "case {index}: {error:?}");
     }
 }
 
@@ -154,9 +166,9 @@ fn shapes_that_do_not_fit_are_refused() {
 fn tensors_of_another_backend_or_of_a_graph_are_refused() {
     let (opened, maps) = software();
     let on_cpu = Tensor::<3>::zeros([1, 3, 4], &Device::flex());
-    assert!(matches!(maps.norms(on_cpu, 1), Err(Error::Config(_))));
+    assert!(matches!(maps.norms(on_cpu, 1), Err(Error::Placement)));
     let tracked = Tensor::<3>::zeros([1, 3, 4], &opened.autodiff());
-    assert!(matches!(maps.norms(tracked, 1), Err(Error::Config(_))));
+    assert!(matches!(maps.norms(tracked, 1), Err(Error::Placement)));
 }
 
 #[test]
@@ -167,13 +179,15 @@ fn ranks_and_quantiles_beyond_the_shaders_are_refused() {
     let mut recording = gpu.record();
     for rank in [0, 257] {
         let refused = LowRankRefine::record(&mut recording, &tokens, &spare, &spare, rank, &spare);
-        assert!(matches!(refused, Err(Error::Config(_))));
+        assert!(matches!(refused, Err(Error::Setting { setting: "rank", .. })), "{refused:?}");
     }
     let out = Outliers { thresholds: spare.clone(), mask: spare.clone(), counts: spare.clone() };
-    for (patches, q) in [(0, 0.5), (4, -0.1), (4, 1.1), (4, f64::NAN)] {
-        let refused = NormQuantile::record(&mut recording, &spare, [1, patches], q, &out);
-        assert!(matches!(refused, Err(Error::Config(_))));
+    for q in [-0.1, 1.1, f64::NAN] {
+        let refused = NormQuantile::record(&mut recording, &spare, [1, 4], q, &out);
+        assert!(matches!(refused, Err(Error::Setting { setting: "quantile", .. })), "{refused:?}");
     }
+    let refused = NormQuantile::record(&mut recording, &spare, [1, 0], 0.5, &out);
+    assert!(matches!(refused, Err(Error::Shape { .. })), "{refused:?}");
 }
 
 #[test]
@@ -196,6 +210,6 @@ fn buffers_too_short_for_their_shapes_are_refused() {
         GramMatrix::distance(recording, &tokens, &tokens, &short),
     ];
     for (index, refused) in refused.into_iter().enumerate() {
-        assert!(matches!(refused, Err(Error::Config(_))), "case {index}: {refused:?}");
+        assert!(matches!(refused, Err(Error::Shape { .. })), "case {index}: {refused:?}");
     }
 }

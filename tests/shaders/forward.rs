@@ -1,7 +1,8 @@
 //! The shaders of a ViT's forward pass, against the same formulae in f64.
 
 use singer::gpu::{
-    Activation, Attention, Gpu, LayerNorm, Linear, Recording, Residual, Slice, Swiglu, Unfold,
+    Activation, Attention, Gpu, LayerNorm, Linear, Recording, Residual, Rotary, Slice, Swiglu,
+    Unfold,
 };
 use singer::{Error, Result};
 use statrs::function::erf::erf;
@@ -227,27 +228,27 @@ fn attention_agrees_with_f64_to_1e_5_also_where_scores_are_large() {
 }
 
 #[test]
-fn rotary_positions_turn_queries_and_keys_of_patches_alone() {
+fn rotary_positions_rotate_queries_and_keys_of_patches_alone() {
     let gpu = gpu(|_, _| {});
     let (images, tokens, prefix, heads, head_dim) = (2, 11, 5, 3, 12);
-    let shape = Attention { images, tokens, heads, head_dim };
+    let rotary = Rotary { images, tokens, prefix, heads, head_dim };
     let qkv = normal(3 * images * tokens * heads * head_dim, 1);
     let angles = normal((tokens - prefix) * head_dim, 2);
     let table = |of: fn(f32) -> f32| angles.iter().map(|&angle| of(angle)).collect::<Vec<_>>();
     let (sines, cosines) = (table(f32::sin), table(f32::cos));
     let [sine_slice, cosine_slice] = [&sines, &cosines].map(|values| upload(&gpu, values));
-    let turned = upload(&gpu, &qkv);
+    let rotated = upload(&gpu, &qkv);
     let mut recording = gpu.record();
-    shape.turn(&mut recording, &turned, prefix, [&sine_slice, &cosine_slice]).unwrap();
+    rotary.record(&mut recording, &rotated, [&sine_slice, &cosine_slice]).unwrap();
     recording.submit().unwrap();
-    let found: Vec<f32> = gpu.read(&turned).unwrap();
+    let found: Vec<f32> = gpu.read(&rotated).unwrap();
     let half = head_dim / 2;
     for (at, (&found, &before)) in found.iter().zip(&qkv).enumerate() {
         let channel = at % head_dim;
         let part = at / head_dim / heads % 3;
         let token = at / head_dim / heads / 3 % tokens;
         if part == 2 || token < prefix {
-            assert_eq!(found.to_bits(), before.to_bits(), "a value or a class token was turned");
+            assert_eq!(found.to_bits(), before.to_bits(), "a value or a class token was rotated");
             continue;
         }
         let angle = (token - prefix) * head_dim + channel;
@@ -316,7 +317,7 @@ fn shapes_that_the_shaders_cannot_take_are_refused() {
     let mut recording = gpu.record();
     let refused = |result: Result<()>, part: &str| {
         let error = result.unwrap_err();
-        assert!(matches!(error, Error::Config { .. }), "{error}");
+        assert!(matches!(error, Error::Shape { .. }), "{error}");
         assert!(error.to_string().contains(part), "{error}");
     };
     let layer = LayerNorm { gamma: &slice, beta: &slice, dim: 6, epsilon: 1e-6 };

@@ -5,20 +5,20 @@ use burn::tensor::{DType, Tensor};
 
 use crate::error::Result;
 use crate::gpu::{Activation, Gpu, LayerNorm, Linear, Slice};
-use crate::lending::{Lent, lend, lend_as_stored};
+use crate::interop::{BorrowedBuffer, borrow, borrow_as_stored};
 use crate::vit::{self, Block, Vit};
 
 /// A model's weights as the shaders take them: burn's own memory.
 #[derive(Debug)]
-pub(super) struct LentVit {
+pub(super) struct BorrowedVit {
     pub(super) embed: Matrix,
     /// Positions, class and register tokens and the embedding's bias: what an embedded
     /// image is added to, `[T, D]`.
-    pub(super) placed: Lent,
+    pub(super) placed: BorrowedBuffer,
     /// Ones, `[D]`: the gain where there is no LayerScale.
     pub(super) ones: Slice,
     pub(super) norm_pre: Option<Norm>,
-    pub(super) blocks: Vec<LentBlock>,
+    pub(super) blocks: Vec<BorrowedBlock>,
     /// Sines and cosines of rotary positions, `[P, d]` each.
     pub(super) rotary: Option<[Slice; 2]>,
     /// T.
@@ -28,37 +28,37 @@ pub(super) struct LentVit {
 }
 
 #[derive(Debug)]
-pub(super) struct LentBlock {
+pub(super) struct BorrowedBlock {
     pub(super) norm1: Norm,
     pub(super) qkv: Matrix,
     pub(super) proj: Matrix,
-    pub(super) attention_gain: Option<Lent>,
+    pub(super) attention_gain: Option<BorrowedBuffer>,
     pub(super) norm2: Norm,
     pub(super) fc1: Matrix,
     pub(super) fc2: Matrix,
-    pub(super) mlp_gain: Option<Lent>,
+    pub(super) mlp_gain: Option<BorrowedBuffer>,
     mlp: vit::Activation,
     pub(super) heads: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Norm {
-    gamma: Lent,
-    beta: Lent,
+    gamma: BorrowedBuffer,
+    beta: BorrowedBuffer,
     dim: usize,
     epsilon: f32,
 }
 
 #[derive(Debug)]
 pub(super) struct Matrix {
-    weight: Lent,
-    bias: Lent,
+    weight: BorrowedBuffer,
+    bias: BorrowedBuffer,
     inner: usize,
     columns: usize,
     half: bool,
 }
 
-impl LentVit {
+impl BorrowedVit {
     pub(super) fn new(vit: &Vit, gpu: &Gpu) -> Result<Self> {
         let [dim, channels, patch_size, _] = vit.patch_embed.proj.weight.dims();
         let inner = channels * patch_size * patch_size;
@@ -86,13 +86,13 @@ impl LentVit {
         let epsilon = vit.norm_eps() as f32;
         Ok(Self {
             embed: Matrix::new(weight, none)?,
-            placed: lend(vit.place(bias.reshape([1, 1, dim]).expand([1, patches, dim])))?,
+            placed: borrow(vit.place(bias.reshape([1, 1, dim]).expand([1, patches, dim])))?,
             ones: gpu.upload("ones", &iter::repeat_n(1.0_f32, dim).collect::<Vec<_>>())?,
             norm_pre: vit.norm_pre.as_ref().map(|norm| Norm::new(norm, epsilon)).transpose()?,
             blocks: vit
                 .blocks
                 .iter()
-                .map(|block| LentBlock::new(block, epsilon))
+                .map(|block| BorrowedBlock::new(block, epsilon))
                 .collect::<Result<_>>()?,
             rotary,
             tokens: prefix + patches,
@@ -102,7 +102,7 @@ impl LentVit {
     }
 }
 
-impl LentBlock {
+impl BorrowedBlock {
     fn new(block: &Block, epsilon: f32) -> Result<Self> {
         let qkv = match block.attn.separate_bias() {
             Some(bias) => Matrix::new(block.attn.qkv.weight.val(), bias)?,
@@ -112,11 +112,11 @@ impl LentBlock {
             norm1: Norm::new(&block.norm1, epsilon)?,
             qkv,
             proj: Matrix::of(&block.attn.proj)?,
-            attention_gain: block.attention_gain().map(lend).transpose()?,
+            attention_gain: block.attention_gain().map(borrow).transpose()?,
             norm2: Norm::new(&block.norm2, epsilon)?,
             fc1: Matrix::of(&block.mlp.fc1)?,
             fc2: Matrix::of(&block.mlp.fc2)?,
-            mlp_gain: block.mlp_gain().map(lend).transpose()?,
+            mlp_gain: block.mlp_gain().map(borrow).transpose()?,
             mlp: block.mlp.activation(),
             heads: block.attn.heads(),
         })
@@ -143,7 +143,7 @@ impl Norm {
         let gamma = norm.gamma.val();
         let beta = norm.beta.as_ref().map_or_else(|| gamma.zeros_like(), |beta| beta.val());
         let dim = gamma.dims()[0];
-        Ok(Self { gamma: lend(gamma)?, beta: lend(beta)?, dim, epsilon })
+        Ok(Self { gamma: borrow(gamma)?, beta: borrow(beta)?, dim, epsilon })
     }
 
     pub(super) fn shader(&self) -> LayerNorm<'_> {
@@ -167,8 +167,8 @@ impl Matrix {
         let [inner, columns] = weight.dims();
         // A vector is never kept in half precision alone.
         let half = weight.dtype() == DType::F16 && bias.dtype() == DType::F32;
-        let weight = if half { lend_as_stored(weight)? } else { lend(weight)? };
-        Ok(Self { weight, bias: lend(bias)?, inner, columns, half })
+        let weight = if half { borrow_as_stored(weight)? } else { borrow(weight)? };
+        Ok(Self { weight, bias: borrow(bias)?, inner, columns, half })
     }
 
     pub(super) fn columns(&self) -> usize {

@@ -1,0 +1,104 @@
+use super::compose::Source;
+use super::shader::{Field, Kind};
+use super::{
+    attention, colormap, cosine_map, gram, layer_norm, linear, low_rank_refine, norm_quantile,
+    patch_norm, rotary, swiglu, unfold,
+};
+use crate::error::Result;
+
+/// Every shader in every variant.
+static SHADERS: &[&Source] = &[
+    &attention::ATTENTION.source,
+    &colormap::EXTENT.source,
+    &colormap::OVER.source,
+    &colormap::PLAIN.source,
+    &cosine_map::BETWEEN.source,
+    &cosine_map::BETWEEN_FOUR.source,
+    &cosine_map::TO.source,
+    &cosine_map::TO_FOUR.source,
+    &gram::DISTANCE.source,
+    &gram::GRAM.source,
+    &gram::SUM.source,
+    &layer_norm::LAYER_NORM.source,
+    &linear::PLAIN.source,
+    &linear::PLAIN_HALF.source,
+    &linear::RESIDUAL.source,
+    &linear::RESIDUAL_HALF.source,
+    &low_rank_refine::FOUR.source,
+    &low_rank_refine::ONE.source,
+    &norm_quantile::NORM_QUANTILE.source,
+    &patch_norm::FOUR.source,
+    &patch_norm::ONE.source,
+    &rotary::ROTARY.source,
+    &swiglu::SWIGLU.source,
+    &unfold::UNFOLD.source,
+];
+
+/// A shader as the device compiles it.
+#[derive(Debug, Clone)]
+pub struct ShaderText {
+    /// File, entry point and the variant's flags: `linear.linear+half`.
+    pub label: &'static str,
+    /// Its file in the repository.
+    pub file: &'static str,
+    /// The function to run.
+    pub entry_point: &'static str,
+    /// The composed text.
+    pub wgsl: String,
+    /// The host's view of the uniform `params`.
+    pub params: Vec<ParamField>,
+    origins: Vec<(String, usize)>,
+}
+
+/// One number of a shader's parameters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamField {
+    /// The member; of a struct within, `outer.inner`.
+    pub name: String,
+    /// Bytes before it.
+    pub offset: usize,
+    /// `u32` or `f32`.
+    pub kind: &'static str,
+}
+
+impl ShaderText {
+    /// File and line from which a line of the text comes, both counted from 1.
+    pub fn origin(&self, line: usize) -> Option<(&str, usize)> {
+        let (file, line) = self.origins.get(line.checked_sub(1)?)?;
+        Some((file, *line))
+    }
+}
+
+/// All shaders in all variants, to read, to validate or to run elsewhere.
+///
+/// # Errors
+/// [`Error::Gpu`](crate::Error::Gpu) where one cannot be composed, which the tests
+/// rule out.
+pub fn shaders() -> Result<Vec<ShaderText>> {
+    SHADERS.iter().map(|source| text(source)).collect()
+}
+
+fn text(source: &Source) -> Result<ShaderText> {
+    let composed = source.compose()?;
+    let mut params = Vec::new();
+    flatten(source.params, "", 0, &mut params);
+    Ok(ShaderText {
+        label: source.label,
+        file: source.file,
+        entry_point: source.entry,
+        wgsl: composed.wgsl,
+        params,
+        origins: composed.origins,
+    })
+}
+
+fn flatten(fields: &[Field], within: &str, base: usize, into: &mut Vec<ParamField>) {
+    for field in fields {
+        let (name, offset) = (format!("{within}{}", field.name), base + field.offset);
+        match field.kind {
+            Kind::U32 => into.push(ParamField { name, offset, kind: "u32" }),
+            Kind::F32 => into.push(ParamField { name, offset, kind: "f32" }),
+            Kind::Struct(inner) => flatten(inner, &format!("{name}."), offset, into),
+        }
+    }
+}
