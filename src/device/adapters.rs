@@ -11,6 +11,7 @@ use crate::gpu::Gpu;
 
 /// An adapter that the system offers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
 pub struct AdapterReport {
     /// What to write as `device` to use it.
     pub choice: String,

@@ -20,6 +20,7 @@ pub use card::{Card, Fact};
 pub(crate) use destination::Destination;
 pub use dtype::WeightDtype;
 pub use provenance::Provenance;
+#[cfg(feature = "cli")]
 pub(crate) use provenance::{MODEL, STUDENT};
 
 use std::path::{Path, PathBuf};
@@ -72,6 +73,7 @@ pub struct ExportOptions {
 
 /// What an export wrote.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Exported {
     /// Paths and sizes in bytes.
     pub files: Vec<(PathBuf, u64)>,

@@ -21,7 +21,7 @@ mod tensors;
 #[cfg(not(target_family = "wasm"))]
 mod torch;
 
-#[cfg(feature = "cli")]
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use atomic::UNFINISHED;
 #[cfg(not(target_family = "wasm"))]
 pub use atomic::{remove_unfinished, stream_atomically, write_atomically};
