@@ -5,13 +5,13 @@
 use std::path::Path;
 
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 use singer::data::{
     ImageSet, Loader, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform,
 };
-use singer::distill::{Distiller, Settings, Trainee};
-use singer::train::{OptimizerSettings, ParamOptimizer};
+use singer::distill::Distillation;
+use singer::distill::singer::{Singer, SingerSettings};
+use singer::train::{OptimizerSettings, ParamOptimizer, Shards};
 use singer::vit::{VitConfig, init_weights};
 use singer::weights;
 
@@ -30,13 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = VitConfig { embed_dim: 64, num_heads: 2, num_classes: 0, ..shape.clone() };
     let student = init_weights(config.build(&training)?, 0);
 
-    let settings = Settings { layers: vec![3], rank: 16, ..Settings::default() };
-    let layers = settings.resolve_layers(teacher.depth())?;
-    let (mut model, bases) = Trainee::new(student, &teacher, &layers, &settings, 0)?;
+    let settings = SingerSettings { layers: vec![3], rank: 16, ..SingerSettings::default() };
+    let (method, mut model, bases) = Singer::new(teacher, student, &settings, 0)?;
     for basis in &bases {
         println!("layer {}: residual of the basis {:.2e}", basis.layer, basis.residual);
     }
-    let distiller = Distiller::new(teacher, config.depth, settings, &training)?;
+    let task = Distillation::new(method);
+    let shards = Shards::new(std::thread::available_parallelism()?.get())?;
 
     let images = ImageSet::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
     let transform = Transform::Train(TrainTransform {
@@ -56,25 +56,18 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let loader = Loader::start(images, transform, normalise, order, 0)?;
     for (step, batch) in loader.take(steps).enumerate() {
-        let pixels =
-            TensorData::new(batch?.pixels, [order.batch, 3, shape.img_size[0], shape.img_size[1]]);
-        let pixels = Tensor::<4>::from_data(pixels, &device);
+        let batch = batch?;
+        let shape = [order.batch, 3, shape.img_size[0], shape.img_size[1]];
+        let images = Tensor::<4>::from_data(TensorData::new(batch.pixels, shape), &device);
 
-        let pass = distiller.teacher_pass(pixels.clone());
-        let losses = distiller.losses(&model, pixels, pass);
-        let outlier = losses.outlier_sum();
-        let [kd, outlier, info] = distiller.weigh(losses.kd, outlier, losses.info);
+        let (loss, gradients) =
+            shards.backward(&task, &model, &training, &images, &batch.labels, step);
         if step % 10 == 0 || step + 1 == steps {
-            let value = |loss: &Tensor<1>| loss.clone().inner().into_scalar::<f32>();
-            println!(
-                "step {step}: kd {:.4}, outlier {:.4}, info {:.4}",
-                value(&kd),
-                value(&outlier),
-                value(&info)
-            );
+            let value = |value: &Tensor<1>| value.clone().into_scalar::<f32>();
+            let terms = loss.terms.iter().map(|(name, term)| format!("{name} {:.4}", value(term)));
+            println!("step {step}: {}", terms.collect::<Vec<_>>().join(", "));
         }
-        let grads = GradientsParams::from_grads((kd + outlier + info).backward(), &model);
-        model = optimizer.step(1e-3, model, grads, None);
+        model = optimizer.step(1e-3, model, gradients, None);
     }
 
     let student = model.valid().student;

@@ -3,7 +3,7 @@
 //! `cargo run --release --example outlier_norms [WEIGHTS]`
 
 use singer::data::{ImageSource, Scenes};
-use singer::refine::{NormStats, patch_norms};
+use singer::tokens::{NormStats, patch_norms};
 use singer::{Device, Model, Result};
 
 fn main() -> Result<()> {

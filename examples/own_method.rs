@@ -10,12 +10,13 @@
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, TensorData};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
-use singer::distill::map_layers;
-use singer::loss::gram_mse;
-use singer::method::{Distillation, Lesson, Method, Teacher};
-use singer::train::{OptimizerSettings, Part, RunSettings, Schedule, TaskLoss, train};
+use singer::distill::singer::gram_mse;
+use singer::distill::{
+    Distillation, LossInputs, Mapping, Method, Teacher, as_constant, map_layers,
+};
+use singer::train::{Loss, OptimizerSettings, RunSettings, Schedule, Term, train};
 use singer::vit::{Vit, VitConfig, init_weights};
 use singer::weights;
 
@@ -37,15 +38,15 @@ impl Method for Relational {
         &self.student_layers
     }
 
-    fn loss(&self, model: &Vit, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+    fn loss(&self, model: &Vit, inputs: LossInputs<'_>) -> Loss {
         let prefix = model.prefix_tokens();
-        let wanted = self.teacher.tokens(lesson.images, &self.layers);
-        let pairs = lesson.tokens.into_iter().zip(wanted);
-        // The teacher's tokens are constants of the training graph.
-        let terms = pairs.map(|(ours, wanted)| gram_mse(ours, Tensor::from_inner(wanted), prefix));
-        let sum = terms.reduce(|a, b| a + b).expect("there are layers");
-        let total = sum * part.fraction;
-        TaskLoss { terms: vec![("relations", total.clone().inner())], extra: vec![], total }
+        let device = model.device();
+        let features = self.teacher.tokens(inputs.images, &self.layers);
+        let pairs = inputs.tokens.into_iter().zip(features);
+        let relations =
+            pairs.map(|(ours, wanted)| gram_mse(ours, as_constant(wanted, &device), prefix));
+        let sum = relations.reduce(|a, b| a + b).expect("there are layers");
+        Loss::of(Term::mean("relations", 1.0, sum))
     }
 
     fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {
@@ -65,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let config = VitConfig { embed_dim: 64, num_heads: 2, num_classes: 0, ..shape.clone() };
     let student = init_weights(config.build(&training)?, 0);
     let layers = vec![2, teacher.depth() - 1];
-    let student_layers = map_layers(&layers, teacher.depth(), config.depth)?;
+    let student_layers = map_layers(&layers, teacher.depth(), config.depth, Mapping::Last)?;
     let teacher = Teacher::new(teacher, FloatDType::F32);
     let task = Distillation::new(Relational { teacher, layers, student_layers });
 
@@ -97,7 +98,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             order: Order::Shuffled,
             max_unreadable: 0.0,
         },
-        parts: std::thread::available_parallelism()?.get(),
+        shards: std::thread::available_parallelism()?.get(),
     };
     let never = AtomicBool::new(false);
     let (student, _) = train(

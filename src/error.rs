@@ -83,6 +83,73 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// The teacher has no such block.
+    #[error("{setting} name layer {layer}; the teacher's blocks are 0 to {last}")]
+    Layer {
+        /// The field of the settings.
+        setting: &'static str,
+        /// The layer.
+        layer: usize,
+        /// The teacher's last block.
+        last: usize,
+    },
+    /// A layer is named twice.
+    #[error("{setting} name layer {layer} twice")]
+    RepeatedLayer {
+        /// The field of the settings.
+        setting: &'static str,
+        /// The layer.
+        layer: usize,
+    },
+    /// There are more teacher layers than student blocks to learn from them.
+    #[error(
+        "{} teacher layers {layers:?} need as many student blocks, and the student has {student_depth}: \
+         name fewer layers or use a deeper student",
+        layers.len()
+    )]
+    TooManyLayers {
+        /// The teacher's layers.
+        layers: Vec<usize>,
+        /// The student's number of blocks.
+        student_depth: usize,
+    },
+    /// The reference's losses compare the last layer with an intermediate one, and none is named.
+    #[error(
+        "the reference form of the losses compares the last layer with an intermediate one: name at least one"
+    )]
+    NoIntermediateLayer,
+    /// Teacher and student do not have the same tokens: prefix and patch tokens of each.
+    #[error(
+        "the teacher has {} prefix and {} patch tokens, the student {} and {}: both need the same number of patches, \
+         register tokens and class token",
+        teacher[0], teacher[1], student[0], student[1]
+    )]
+    Tokens {
+        /// The teacher's.
+        teacher: [usize; 2],
+        /// The student's.
+        student: [usize; 2],
+    },
+    /// The teacher's logits are to be distilled, and it has no head.
+    #[error(
+        "the teacher has no head (its classifier was lost, or it never had one), and logits are to be distilled: \
+         use weights that kept their head, or a method that distils features (singer, fitnet, vitkd)"
+    )]
+    NoHead,
+    /// Teacher and student have another number of classes, and logits are to be distilled.
+    #[error("the teacher's head has {teacher} classes and the student's {student}")]
+    Classes {
+        /// The teacher's.
+        teacher: usize,
+        /// The student's; 0 without a head.
+        student: usize,
+    },
+    /// Given adapters do not fit the teacher or its layers.
+    #[error("{0}")]
+    Adapters(String),
+    /// A thread could not be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(String),
     /// A file of weights is damaged or of another kind.
     #[error("{path}: not a readable file of weights ({reason}); download or export it again", path = path.display())]
     Checkpoint {

@@ -4,14 +4,11 @@
 //! them. SiNGER (Yu, Jeong et al., ICLR 2026) refines the teacher's features by
 //! low-rank adapters before the student learns from them.
 //!
-//! The method, leaf to root; none of it knows of files or of the program:
+//! The method, leaf to root:
 //! - [`vit`]: the transformers, `[B, 3, H, W]` to tokens `[B, T, D]` of any block.
-//! - [`nullspace`]: the left nullspace basis of a linearised block, in f64.
-//! - [`refine`]: the adapter on patch tokens, and statistics of patch norms.
-//! - [`loss`]: distillation, outlier and information loss of one layer.
-//! - [`distill`]: settings, layer mapping, the trained parts
-//!   ([`Trainee`](distill::Trainee)) and the frozen side with the losses of a
-//!   batch ([`Distiller`](distill::Distiller)).
+//! - [`tokens`]: patch tokens, their norms and quantiles.
+//! - [`distill`]: ways to distil, one file each; [`distill::singer`] is the paper's: left
+//!   nullspace, adapter, losses.
 //!
 //! Around it:
 //! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
@@ -20,7 +17,6 @@
 //! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
 //! - [`model`]: a transformer with its name, shape and images, opened and written.
 //! - [`export`]: models as timm, transformers and ONNX read them.
-//! - [`method`]: ways to distil, one file each, in the one loop: SiNGER and the baselines.
 //! - [`frozen`]: features of a model that is not trained, by the shaders on a GPU.
 //! - [`maps`]: norm and similarity maps of features, and their pictures.
 //! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
@@ -59,12 +55,8 @@ pub mod hub;
 #[cfg(not(target_family = "wasm"))]
 pub mod inspect;
 mod interop;
-pub mod loss;
 pub mod maps;
-#[cfg(not(target_family = "wasm"))]
-pub mod method;
 pub mod model;
-pub mod nullspace;
 #[cfg(not(target_family = "wasm"))]
 pub mod plant;
 #[cfg(not(target_family = "wasm"))]
@@ -72,10 +64,10 @@ pub mod probe;
 pub mod readback;
 #[cfg(not(target_family = "wasm"))]
 pub mod recover;
-pub mod refine;
 #[cfg(all(feature = "figures", not(target_family = "wasm")))]
 pub mod report;
 pub mod statistics;
+pub mod tokens;
 pub mod train;
 pub mod vit;
 pub mod weights;

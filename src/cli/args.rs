@@ -134,6 +134,10 @@ pub(super) struct DistillArgs {
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<i64>>,
+    /// Which student block learns from which of them: last (the teacher's last block teaches the
+    /// student's last) or reference (the cheapest assignment, as in the reference implementation)
+    #[arg(long, value_name = "RULE")]
+    pub(super) mapping: Option<String>,
     /// Rank of the adapters
     #[arg(long, value_name = "R")]
     pub(super) rank: Option<i64>,

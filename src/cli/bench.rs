@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use super::args::BenchArgs;
 use super::{models, session};
 use crate::device::Device;
-use crate::distill::{Distiller, Settings, Trainee};
+use crate::distill::Distillation;
+use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
+use crate::distill::singer::{Singer, SingerSettings};
 use crate::error::{Error, Result};
-use crate::method::{Distillation, Singer};
 use crate::model::ModelSpec;
-use crate::nullspace::{Basis, BasisKind, Selection, linearise};
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
@@ -38,30 +38,27 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let training = device.clone().autodiff();
     let student = models::build(&student_shape, 2, &training)?;
     let last = teacher.depth() - 1;
-    let settings = Settings {
+    let settings = SingerSettings {
         layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
         rank: args.rank,
-        ..Settings::default()
+        ..SingerSettings::default()
     };
-    let layers = settings.resolve_layers(teacher.depth())?;
-
-    let student_depth = student.depth();
-    let (mut model, _) = Trainee::new(student, &teacher, &layers, &settings, 3)?;
-    let distiller = Distiller::new(teacher, student_depth, settings, &training)?;
-    let task = Distillation::new(Singer { distiller });
+    let (method, mut model, _) = Singer::new(teacher, student, &settings, 3)?;
+    let layers = method.refinement().layers().to_vec();
+    let task = Distillation::new(method);
     let [height, width] = teacher_shape.config.img_size;
     let noise = Distribution::Normal(0.0, 1.0);
     let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
 
-    let parts = session::parts(args.threads, &opened);
-    let shards = Shards::new(parts)?;
+    let threads = session::shards(args.threads, &opened);
+    let shards = Shards::new(threads)?;
     let labels = vec![0; args.batch];
     let forward = timed(args.runs, || {
-        let passes = shards.map(args.batch, 0, |range, _| {
+        let features = shards.map(args.batch, |range| {
             let images = images.clone().narrow(0, range.start, range.len());
-            task.method.distiller.teacher_pass(images).features.pop()
+            task.method.refinement().features(images).layers.pop()
         });
-        passes.into_iter().try_for_each(|features| wait(device, features))
+        features.into_iter().try_for_each(|features| wait(device, features))
     })?;
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let step = timed(args.runs, || {
@@ -79,7 +76,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "layers": layers,
         "rank": args.rank,
         "runs": args.runs,
-        "threads": parts,
+        "threads": threads,
         "step": speed(&step, args.batch),
         "teacher_forward": speed(&forward, args.batch),
         "nullspace": nullspace,
@@ -155,10 +152,10 @@ fn nullspace_times(rank: usize, runs: usize) -> Result<Value> {
         ..VitConfig::default()
     };
     let model = init_weights(config.build(&BurnDevice::flex())?, 4);
-    let matrix = linearise(&model.blocks[0]);
+    let matrix = Linearised::of(&model.blocks[0]);
     let rank = rank.min(config.embed_dim);
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
-    let seconds = timed(runs, || Basis::select(matrix.as_ref(), &selection, 0).map(drop))?;
+    let seconds = timed(runs, || Basis::select(&matrix, &selection, 0).map(drop))?;
     Ok(json!({ "dim": config.embed_dim, "rank": rank, "median_s": median(&seconds) }))
 }
 

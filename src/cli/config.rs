@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use crate::data::{CropMode, Interpolation, Preprocess};
-use crate::distill::Settings;
+use crate::distill::singer::SingerSettings;
+use crate::distill::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::error::{Error, Result};
-use crate::method::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::train::{OptimizerSettings, Schedule};
 
@@ -28,7 +28,7 @@ pub(super) struct DistillConfig {
     pub(super) label_weight: f64,
     /// Adapters to start from: of `singer fit`, or `singer.safetensors` of a run.
     pub(super) adapters: Option<PathBuf>,
-    pub(super) singer: Settings,
+    pub(super) singer: SingerSettings,
     pub(super) fitnet: FitnetSettings,
     pub(super) vitkd: VitkdSettings,
     pub(super) kd: KdSettings,

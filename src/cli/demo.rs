@@ -8,19 +8,18 @@ use burn::tensor::{Device as BurnDevice, Tensor};
 use super::args::DemoArgs;
 use super::config::{DataConfig, DeviceName, DistillConfig, TrainConfig};
 use super::distill::{Report, distill};
-use super::parts_file;
-use super::session;
+use super::{parts_file, session};
 use crate::data::{ImageSet, Normalise, Split};
 use crate::device::Device;
-use crate::distill::Settings;
+use crate::distill::singer::SingerSettings;
 use crate::error::{Error, Result};
 use crate::export::STUDENT;
 use crate::figure::png;
 use crate::maps::FeatureMaps;
 use crate::model::{Model, ModelSpec};
 use crate::readback::read;
-use crate::refine::patch_norms;
 use crate::report::{NormMaps, norm_sheet};
+use crate::tokens::patch_norms;
 use crate::train::Schedule;
 use crate::vit::Vit;
 use crate::weights::write_atomically;
@@ -70,7 +69,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
             crop_pct: Some(1.0),
             ..DataConfig::default()
         },
-        singer: Settings { layers: vec![PLANTED], rank: 16, ..Settings::default() },
+        singer: SingerSettings { layers: vec![PLANTED], rank: 16, ..SingerSettings::default() },
         schedule: Schedule::Cosine { warmup_epochs: 0.5, warmup_lr: 0.0, min_lr: 1e-5 },
         train: TrainConfig {
             batch: 32,

@@ -1,27 +1,27 @@
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::DistillArgs;
 use super::config::{self, DistillConfig, MethodName, Override, Precision};
 use super::methods::{self, Measure, Models, Prepared};
-use super::models;
 use super::preprocessing::preprocess;
 use super::run_folder::RunFolder;
-use super::{parts_file, session, shapes};
+use super::{models, parts_file, session, shapes};
 use crate::data::{ImageSet, Normalise, Split};
 use crate::device::Device;
-use crate::distill::{BasisReport, with_last_layer};
+use crate::distill::singer::{BasisReport, LayerNorms};
+use crate::distill::{Distillation, Mapping, Method, with_last_layer};
 use crate::error::{Error, Result};
-use crate::eval::{LayerNorms, accuracy, last_block_norms};
+use crate::eval::{accuracy, last_block_norms};
 use crate::export::STUDENT;
-use crate::method::{Distillation, Method};
 use crate::model::{Model, ResolvedModel};
-use crate::refine::NormSummary;
+use crate::tokens::NormSummary;
 use crate::train::{Record, RunSettings};
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
@@ -36,6 +36,7 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("method", args.method.map(Into::into));
     add("label_weight", args.label_weight.map(Into::into));
     add("singer.layers", args.layers.map(Into::into));
+    add("singer.mapping", args.mapping.map(Into::into));
     add("singer.rank", args.rank.map(Into::into));
     add("singer.quantile", args.quantile.map(Into::into));
     add("singer.losses", args.losses.map(Into::into));
@@ -142,7 +143,7 @@ impl Run<'_> {
                 reason: "it has no half precision; use precision = \"f32\"".into(),
             });
         }
-        let parts = session::parts(config.train.threads, &opened);
+        let shards = session::shards(config.train.threads, &opened);
         let mut folder = RunFolder::prepare(
             config.out.as_deref(),
             self.resume,
@@ -155,6 +156,7 @@ impl Run<'_> {
         folder.record("basis", &bases)?;
         announce(config.method, teacher_shape.as_ref(), &student_shape, opened.name());
         announce_bases(&bases, task.method.student_layers());
+        warn_untrained(task.untrained_blocks(student_shape.config.depth));
 
         let settings = RunSettings {
             out: folder.path.clone(),
@@ -170,12 +172,12 @@ impl Run<'_> {
                 teacher_shape.as_ref(),
                 &student_shape,
                 steps,
-                parts,
+                shards,
             ),
             resume: self.resume,
             image_size: size,
             loader,
-            parts,
+            shards,
         };
         let validation = config.data.val.as_deref();
         let validation = validation
@@ -263,6 +265,17 @@ fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
     }
 }
 
+fn warn_untrained(blocks: Range<usize>) {
+    if !blocks.is_empty() {
+        eprintln!(
+            "singer: warning: the student's blocks {} to {} get no gradient: no layer of the teacher is mapped to them \
+             (singer.mapping = \"last\" trains all blocks)",
+            blocks.start,
+            blocks.end - 1
+        );
+    }
+}
+
 fn print_report(report: &Report, student: &str) {
     for (before, after) in report.norms_at_start.iter().zip(&report.norms) {
         println!(
@@ -301,18 +314,29 @@ fn description(
     teacher: Option<&ResolvedModel>,
     student: &ResolvedModel,
     steps: usize,
-    parts: usize,
+    shards: usize,
 ) -> String {
     let singer = &config.singer;
-    let method = match config.method {
+    let mut method = match config.method {
         MethodName::Singer => json!({ "singer": singer }),
-        MethodName::Fitnet => json!({ "layers": singer.layers, "fitnet": config.fitnet }),
+        MethodName::Fitnet => {
+            json!({ "layers": singer.layers, "mapping": singer.mapping, "fitnet": config.fitnet })
+        }
         MethodName::Vitkd | MethodName::VitkdReference => {
-            json!({ "layers": singer.layers, "vitkd": config.vitkd })
+            json!({ "layers": singer.layers, "mapping": singer.mapping, "vitkd": config.vitkd })
         }
         MethodName::Kd => json!({ "kd": config.kd }),
         MethodName::None => json!({}),
     };
+    // Checkpoints of runs from before there was a choice go on with the reference's mapping.
+    if singer.mapping == Mapping::Reference {
+        for settings in method.as_object_mut().into_iter() {
+            settings.remove("mapping");
+            if let Some(singer) = settings.get_mut("singer").and_then(Value::as_object_mut) {
+                singer.remove("mapping");
+            }
+        }
+    }
     let teacher = teacher.filter(|_| config.method != MethodName::None);
     json!({
         "command": "distill",
@@ -326,7 +350,7 @@ fn description(
         "settings": method,
         "batch": config.train.batch,
         "steps": steps,
-        "parts": parts,
+        "parts": shards,
         "clip": config.train.clip,
         "optimizer": config.optimizer,
         "schedule": config.schedule,

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use burn::tensor::Tensor;
 use clap::Args as ClapArgs;
 use serde::de::DeserializeOwned;
 
@@ -13,12 +12,11 @@ use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
 use crate::device::Device;
-use crate::distill::{Settings, Weights};
+use crate::distill::singer::{
+    AdapterFit, FitSettings, FitStep, LayerNorms, LossWeights, SingerSettings,
+};
 use crate::error::{Error, Result};
-use crate::method::{FitSettings, fit_adapters};
-use crate::refine::{Adapter, NormStats, NormSummary, patch_norms};
-use crate::vit::Vit;
-use crate::weights::adapters_file;
+use crate::train::Shards;
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FitArgs {
@@ -77,26 +75,26 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let shape = models::open(&args.teacher, args.arch.as_deref())?;
     let opened = Device::open(&args.device)?;
     let settings = FitSettings {
-        method: Settings {
+        singer: SingerSettings {
             layers: args.layers.clone(),
             rank: args.rank,
             quantile: args.quantile,
             basis: named("--basis", &args.basis, "smallest, threshold or random")?,
             losses: named("--losses", &args.losses, "paper or reference")?,
-            weights: Weights { kd: 0.0, outlier: args.outlier_weight, info: args.info_weight },
-            ..Settings::default()
+            weights: LossWeights { kd: 0.0, outlier: args.outlier_weight, info: args.info_weight },
+            ..SingerSettings::default()
         },
         steps: args.steps,
         lr: args.lr,
         seed: args.seed,
-        parts: session::parts(None, &opened),
+        ..FitSettings::default()
     };
     if args.steps == 0 || args.limit == 0 || !(args.lr > 0.0 && args.lr.is_finite()) {
         return Err(Error::config(
             "--steps and --limit must be at least 1, and --lr a number above 0",
         ));
     }
-    settings.method.resolve_layers(shape.config.depth)?;
+    settings.singer.resolve_layers(shape.config.depth)?;
     let teacher = models::build(&shape, 0, opened.burn())?;
     let data = args.preprocess.over(DataConfig::default())?;
     let preprocess = preprocess(&data, &shape)?;
@@ -109,21 +107,26 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
 
     let shown = Shown::new(false);
-    let mut report = |progress| shown.adapters(progress);
-    let fitted = fit_adapters(&teacher, &batches, &settings, &mut report)?;
+    let shards = Shards::new(session::shards(None, &opened))?;
+    let mut fit = AdapterFit::new(&teacher, batches, settings, shards)?;
+    let mut last = None;
+    fit.run(&mut |step| {
+        shown.adapters(step);
+        last = Some(step);
+    })?;
     shown.finish();
-    let [outlier, info] = fitted.losses;
-    println!("after {} steps: outlier loss {outlier:.4}, information loss {info:.4}", args.steps);
-    for (layer, [raw, refined]) in norms(&teacher, &fitted.adapters, &batches)? {
+    if let Some(FitStep { steps, outlier, information, .. }) = last {
+        println!(
+            "after {steps} steps: outlier loss {outlier:.4}, information loss {information:.4}"
+        );
+    }
+    for LayerNorms { layer, raw, refined } in fit.norms()? {
         println!(
             "block {layer}: largest over median patch norm {:.2} raw, {:.2} refined",
             raw.max_over_median, refined.max_over_median
         );
     }
-    let halves =
-        |adapter: &Adapter| [&adapter.down, &adapter.up].map(|half| half.val().into_data());
-    adapters_file(fitted.adapters.iter().map(|(layer, adapter)| (*layer, halves(adapter))))
-        .write(&args.out)?;
+    fit.adapters().save(&args.out)?;
     println!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -131,28 +134,4 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
 fn named<T: DeserializeOwned>(flag: &str, name: &str, known: &str) -> Result<T> {
     serde_json::from_value(name.into())
         .map_err(|_| Error::config(format!("{flag} {name}: use {known}")))
-}
-
-/// Norms of each layer's patches, raw and refined, on the images that it was fitted to.
-fn norms(
-    teacher: &Vit,
-    adapters: &[(usize, Adapter)],
-    batches: &[Tensor<4>],
-) -> Result<Vec<(usize, [NormSummary; 2])>> {
-    let layers: Vec<usize> = adapters.iter().map(|(layer, _)| *layer).collect();
-    let prefix = teacher.prefix_tokens();
-    let mut stats = vec![[NormStats::default(), NormStats::default()]; layers.len()];
-    for batch in batches {
-        let tokens = teacher.intermediate(batch.clone(), &layers);
-        for ((tokens, (_, adapter)), [raw, refined]) in
-            tokens.into_iter().zip(adapters).zip(&mut stats)
-        {
-            raw.add(patch_norms(tokens.clone(), prefix))?;
-            refined.add(patch_norms(adapter.forward(tokens, prefix), prefix))?;
-        }
-    }
-    let summaries = layers.into_iter().zip(stats);
-    let summaries = summaries
-        .filter_map(|(layer, [raw, refined])| Some((layer, [raw.summary()?, refined.summary()?])));
-    Ok(summaries.collect())
 }

@@ -31,6 +31,16 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::GpuLimit { .. } => Some("use fewer or smaller images, or --device cpu".into()),
         Error::Gpu { .. } => Some("try --device cpu, fewer images or a newer driver".into()),
         Error::HalfMatrices => Some("load the model in full precision".into()),
+        Error::Layer { setting, .. } | Error::RepeatedLayer { setting, .. } => {
+            key(setting).map(|key| format!("change {key}"))
+        }
+        Error::TooManyLayers { .. } | Error::NoIntermediateLayer => {
+            Some("set singer.layers or --layers".into())
+        }
+        Error::Tokens { .. } => {
+            Some("set student.img_size, student.patch_size or student.reg_tokens".into())
+        }
+        Error::Classes { teacher, .. } => Some(format!("set student.num_classes to {teacher}")),
         _ => None,
     }
 }
@@ -38,10 +48,21 @@ pub(super) fn hint(error: &Error) -> Option<String> {
 /// The key, and the flag where there is one, of a setting.
 fn key(setting: &str) -> Option<&'static str> {
     Some(match setting {
+        "layers" => "singer.layers or --layers",
         "rank" => "singer.rank or --rank",
         "quantile" => "singer.quantile or --quantile",
         "limit" => "--limit",
         "training_free" => "--training-free",
+        "weights.kd" => "singer.weights.kd",
+        "weights.outlier" => "singer.weights.outlier",
+        "weights.info" => "singer.weights.info",
+        "fitnet.weight" => "fitnet.weight",
+        "vitkd.weight" => "vitkd.weight",
+        "kd.weight" => "kd.weight",
+        "mimic_layers" => "vitkd.mimic_layers",
+        "mimic_weight" => "vitkd.mimic_weight",
+        "mask_ratio" => "vitkd.mask_ratio",
+        "temperature" => "kd.temperature",
         _ => return None,
     })
 }

@@ -1,18 +1,14 @@
 //! How each method of `singer distill` is made from the settings.
 
-use std::path::Path;
-
 use burn::tensor::{Device, FloatDType};
 
 use super::config::{DistillConfig, Precision};
 use crate::data::ImageSet;
-use crate::distill::{BasisReport, Distiller, Trainee};
+use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
+use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
 use crate::error::{Error, Result};
-use crate::eval::{EvalSettings, LayerNorms, distilled_norms};
-use crate::method::{Fitnet, Kd, LabelsOnly, Method, Singer, Teacher, Vitkd};
-use crate::refine::Adapter;
+use crate::eval::{EvalSettings, batches};
 use crate::vit::Vit;
-use crate::weights::{PartsFile, WeightsFile};
 
 /// What a method is made from.
 pub(super) struct Models<'a> {
@@ -69,62 +65,46 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
     let Models { student, config, training, .. } = models;
     let settings = config.singer.clone();
-    let layers = settings.resolve_layers(teacher.depth())?;
-    let depth = student.depth();
-    let (model, bases) = match &config.adapters {
-        None => Trainee::new(student, &teacher, &layers, &settings, config.seed)?,
+    let (mut method, model, bases) = match &config.adapters {
+        None => Singer::new(teacher, student, &settings, config.seed)?,
         Some(path) => {
-            let adapters = trained(path, &layers, teacher.embed_dim(), training)?;
-            (Trainee::with_adapters(student, &teacher, adapters, config.seed), Vec::new())
+            let layers = settings.resolve_layers(teacher.depth())?;
+            let dim = teacher.embed_dim();
+            let adapters = Adapters::open(path, &teacher.device())?;
+            let adapters = adapters
+                .for_training(&layers, dim, training)
+                .map_err(|error| Error::config(format!("{}: {error}", path.display())))?;
+            let (method, model) =
+                Singer::with_adapters(teacher, student, adapters, &settings, config.seed)?;
+            (method, model, Vec::new())
         }
     };
-    let mut distiller = Distiller::new(teacher, depth, settings, training)?;
     if config.precision == Precision::F16 {
-        distiller = distiller.with_teacher_precision(FloatDType::F16);
+        method = method.with_teacher_precision(FloatDType::F16);
     }
     let norms: Norms<Singer> = |method, model, on| {
-        distilled_norms(&method.distiller, model, &on.images, &on.settings, on.device)
+        let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
+        method.refinement().norms(&model.adapters, images)
     };
-    Ok(Prepared { method: Singer { distiller }, model, bases, norms })
-}
-
-/// The adapters of another run for tokens of width `dim`.
-fn trained(path: &Path, layers: &[usize], dim: usize, device: &Device) -> Result<Vec<Adapter>> {
-    let file = PartsFile::new(WeightsFile::open(path)?);
-    let there = file.layers()?;
-    if let Some(layer) = layers.iter().find(|layer| !there.contains(layer)) {
-        return Err(Error::config(format!(
-            "{} has adapters for blocks {there:?} and none for block {layer}: choose the layers that it has",
-            path.display()
-        )));
-    }
-    let adapter = |&layer: &usize| {
-        let adapter = file.adapter(layer, device)?;
-        match adapter.down.dims()[0] {
-            width if width == dim => Ok(adapter),
-            width => Err(Error::config(format!(
-                "{} is of a teacher of width {width}; this one's is {dim}",
-                path.display()
-            ))),
-        }
-    };
-    layers.iter().map(adapter).collect()
+    Ok(Prepared { method, model, bases, norms })
 }
 
 pub(super) fn fitnet(mut models: Models<'_>) -> Result<Prepared<Fitnet>> {
     let teacher = models.frozen_teacher()?;
     let Models { student, config, .. } = models;
-    let layers = &config.singer.layers;
-    let (method, model) = Fitnet::new(teacher, student, layers, config.fitnet, config.seed)?;
+    let SingerSettings { layers, mapping, .. } = &config.singer;
+    let (settings, seed) = (config.fitnet, config.seed);
+    let (method, model) = Fitnet::new(teacher, student, layers, *mapping, settings, seed)?;
     Ok(Prepared::plain(method, model))
 }
 
 pub(super) fn vitkd<const TRAINED: bool>(mut models: Models<'_>) -> Result<Prepared<Vitkd>> {
     let teacher = models.frozen_teacher()?;
     let Models { student, config, grid, .. } = models;
-    let (layers, settings) = (&config.singer.layers, config.vitkd.clone());
+    let SingerSettings { layers, mapping, .. } = &config.singer;
+    let (settings, seed) = (config.vitkd.clone(), config.seed);
     let (method, model) =
-        Vitkd::new(teacher, student, layers, grid, settings, TRAINED, config.seed)?;
+        Vitkd::new(teacher, student, layers, *mapping, grid, settings, TRAINED, seed)?;
     Ok(Prepared::plain(method, model))
 }
 

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::args::NullspaceArgs;
 use super::models;
+use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
-use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 
 pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
     let model = models::open(&args.weights, args.arch.as_deref())?;
@@ -36,8 +36,8 @@ pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
     ]);
     let mut reports = Vec::new();
     for layer in layers {
-        let reader = reader_of(layer, vit.depth());
-        let basis = Basis::select(linearise(&vit.blocks[reader]).as_ref(), &selection, reader)?;
+        let reader = next_block(layer, vit.depth());
+        let basis = Basis::select(&Linearised::of(&vit.blocks[reader]), &selection, reader)?;
         let spectrum = &basis.spectrum;
         let below = spectrum.iter().filter(|&&sigma| sigma < args.threshold).count();
         let last = spectrum.len() - 1;

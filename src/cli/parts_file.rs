@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
+use crate::distill::{Method, PartsFile};
 use crate::error::Result;
-use crate::method::Method;
-use crate::weights::{NamedTensors, PartsFile, WeightsFile};
+use crate::weights::{NamedTensors, WeightsFile};
 
 /// The file's name.
 const PARTS: &str = "singer.safetensors";

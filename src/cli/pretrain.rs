@@ -6,17 +6,16 @@ use serde_json::json;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override, PretrainConfig};
-use super::models;
 use super::preprocessing::preprocess;
 use super::run_folder::RunFolder;
-use super::session;
+use super::{models, session};
 use crate::data::{Normalise, Split};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::eval;
 use crate::export::MODEL;
 use crate::model::{Model, ResolvedModel};
-use crate::train::{PretrainTask, RunSettings};
+use crate::train::{Pretraining, RunSettings};
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -59,7 +58,7 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
     let opened = Device::open(&config.device.0)?;
     let training = opened.autodiff();
     let start = models::build(&model, config.seed, &training)?;
-    let parts = session::parts(config.train.threads, &opened);
+    let shards = session::shards(config.train.threads, &opened);
     let mut folder = RunFolder::prepare(
         config.out.as_deref(),
         resume,
@@ -84,13 +83,13 @@ fn pretrain(config: &PretrainConfig, resume: bool, stop: &AtomicBool) -> Result<
         clip: config.train.clip,
         log_every: config.train.log_every,
         checkpoint_every: config.train.checkpoint_every,
-        description: description(config, preprocess.normalise, &model, steps, parts),
+        description: description(config, preprocess.normalise, &model, steps, shards),
         resume,
         image_size: size,
         loader,
-        parts,
+        shards,
     };
-    let task = PretrainTask { label_smoothing: config.label_smoothing };
+    let task = Pretraining { label_smoothing: config.label_smoothing };
     let feed = (images, transform, preprocess.normalise);
     let done = session::train_shown(&task, start, &training, feed, &settings, stop)?;
     let Some((trained, _)) = done else { return Ok(ExitCode::from(130)) };
@@ -116,7 +115,7 @@ fn description(
     normalise: Normalise,
     model: &ResolvedModel,
     steps: usize,
-    parts: usize,
+    shards: usize,
 ) -> String {
     json!({
         "command": "pretrain",
@@ -125,7 +124,7 @@ fn description(
         "data": session::identity(&config.data, normalise),
         "batch": config.train.batch,
         "steps": steps,
-        "parts": parts,
+        "parts": shards,
         "clip": config.train.clip,
         "optimizer": config.optimizer,
         "schedule": config.schedule,

@@ -2,7 +2,7 @@ use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::method::FitProgress as AdapterProgress;
+use crate::distill::singer::FitStep;
 use crate::probe::FitProgress;
 use crate::probe::features::FeatureProgress;
 
@@ -32,9 +32,11 @@ impl Shown {
         self.show(step, steps, || format!("head | loss {loss:.4} | lr {rate:.2e}"));
     }
 
-    pub(super) fn adapters(&self, progress: AdapterProgress) {
-        let AdapterProgress { step, steps, losses: [outlier, info] } = progress;
-        self.show(step, steps, || format!("adapters | outlier {outlier:.4}, info {info:.4}"));
+    pub(super) fn adapters(&self, progress: FitStep) {
+        let FitStep { step, steps, outlier, information } = progress;
+        self.show(step, steps, || {
+            format!("adapters | outlier {outlier:.4}, info {information:.4}")
+        });
     }
 
     pub(super) fn scored(&self, done: usize, total: usize) {

@@ -191,8 +191,8 @@ pub(super) fn identity(data: &DataConfig, normalise: Normalise) -> serde_json::V
     })
 }
 
-/// Parts that batches are split into: on the CPU one for each thread.
-pub(super) fn parts(threads: Option<usize>, opened: &Device) -> usize {
+/// Shards that batches are split into: on the CPU one for each thread.
+pub(super) fn shards(threads: Option<usize>, opened: &Device) -> usize {
     if !opened.is_cpu() {
         return 1;
     }
@@ -204,17 +204,14 @@ pub(super) fn parts(threads: Option<usize>, opened: &Device) -> usize {
 pub(super) type Trained<M> = Option<(M, Option<(Record, Record)>)>;
 
 /// Trains with progress on the console; says how to go on after Ctrl-C.
-pub(super) fn train_shown<T: Task + Sync>(
+pub(super) fn train_shown<T: Task>(
     task: &T,
     model: T::Model,
     device: &BurnDevice,
     (images, transform, normalise): (ImageSet, Transform, Normalise),
     settings: &RunSettings,
     stop: &AtomicBool,
-) -> Result<Trained<T::Model>>
-where
-    T::Model: Sync,
-{
+) -> Result<Trained<T::Model>> {
     let console = Console::new();
     let mut report = |progress: Progress<'_>| console.report(&progress);
     let (model, outcome) =

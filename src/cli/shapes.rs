@@ -1,11 +1,9 @@
 //! The shapes of teacher and student that a distillation's settings ask for.
 
 use super::config::{DistillConfig, MethodName};
-use super::models;
-use super::session;
-use crate::distill::Distiller;
+use super::{models, session};
+use crate::distill::check_tokens;
 use crate::error::{Error, Result};
-use crate::method::Kd;
 use crate::model::{ImageSize, ResolvedModel};
 
 /// The teacher's; none where the method needs none and none is given.
@@ -44,8 +42,8 @@ pub(super) fn student(
         )));
     }
     if !matches!(config.method, MethodName::None | MethodName::Kd) {
-        let counts = |shape: &ResolvedModel| (shape.config.prefix_tokens(), shape.config.patches());
-        Distiller::check_tokens(counts(teacher), counts(&student))?;
+        let counts = |shape: &ResolvedModel| [shape.config.prefix_tokens(), shape.config.patches()];
+        check_tokens(counts(teacher), counts(&student))?;
     }
     Ok(student)
 }
@@ -59,7 +57,7 @@ fn head(config: &DistillConfig, teacher: Option<&ResolvedModel>, classes: usize)
     let labels = weight > 0.0 || config.method == MethodName::None;
     let teacher = teacher.filter(|_| config.method == MethodName::Kd);
     let wanted = match teacher.map(|teacher| teacher.config.num_classes) {
-        Some(0) => return Err(Kd::headless_teacher()),
+        Some(0) => return Err(Error::NoHead),
         Some(known) if labels && known != classes => {
             return Err(Error::config(format!(
                 "the teacher's head has {known} classes and the data {classes}: labels cannot be used beside its logits; \

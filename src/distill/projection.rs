@@ -9,7 +9,7 @@ use crate::vit::Vit;
 /// New projections with bias from the student's width to the teacher's, on the
 /// student's device: PyTorch's start of a linear layer, uniform ±1/√fan_in, with
 /// the host's numbers so that a seed means the same on every device.
-pub fn projections(count: usize, student: &Vit, teacher: &Vit, seed: u64) -> Vec<Linear> {
+pub fn new_projections(count: usize, student: &Vit, teacher: &Vit, seed: u64) -> Vec<Linear> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed ^ 0x70_726f_6a65_6374);
     let (from, to) = (student.embed_dim(), teacher.embed_dim());
     let device = student.device();
@@ -28,4 +28,16 @@ fn projection(from: usize, to: usize, rng: &mut ChaCha8Rng, device: &Device) -> 
     linear.weight = Param::from_tensor(weight);
     linear.bias = Some(Param::from_tensor(bias));
     linear
+}
+
+/// A projection under its layer's name, in PyTorch's layout `[out, in]`.
+pub(super) fn projection_parts(
+    prefix: &str,
+    layer: usize,
+    projection: &Linear,
+) -> Vec<(String, TensorData)> {
+    let weight = projection.weight.val().transpose().into_data();
+    let bias = projection.bias.as_ref().map(|bias| bias.val().into_data());
+    let named = |what: &str, data| (format!("{prefix}.{layer}.{what}"), data);
+    std::iter::once(named("weight", weight)).chain(bias.map(|bias| named("bias", bias))).collect()
 }

@@ -1,12 +1,10 @@
 use burn::tensor::Device;
-use serde::{Deserialize, Serialize};
 
-use super::{EvalSettings, for_each_batch};
+use super::{EvalSettings, batches};
 use crate::data::ImageSet;
-use crate::distill::{Distiller, Trainee};
 use crate::error::Result;
 use crate::readback::read;
-use crate::refine::{NormStats, NormSummary, patch_norms};
+use crate::tokens::{NormStats, NormSummary, patch_norms};
 use crate::vit::Vit;
 
 /// Share of images whose class the head puts first, 0 to 1.
@@ -20,12 +18,12 @@ pub fn accuracy(
     device: &Device,
 ) -> Result<f64> {
     let (mut right, mut total) = (0, 0);
-    for_each_batch(images, settings, device, |batch, labels| {
+    for batch in batches(images, settings, device)? {
+        let (batch, labels) = batch?;
         let best = read(model.forward(batch).argmax(1).float())?;
-        right += best.iter().zip(labels).filter(|(a, b)| **a as usize == **b).count();
+        right += best.iter().zip(&labels).filter(|(a, b)| **a as usize == **b).count();
         total += labels.len();
-        Ok(())
-    })?;
+    }
     Ok(right as f64 / total.max(1) as f64)
 }
 
@@ -56,16 +54,16 @@ pub fn class_features(
 ) -> Result<Features> {
     let mut features = Features { dim: model.embed_dim(), ..Features::default() };
     let mut stats = NormStats::default();
-    for_each_batch(images, settings, device, |batch, labels| {
+    for batch in batches(images, settings, device)? {
+        let (batch, labels) = batch?;
         let embedded = model.embed(batch);
         let tokens = model.forward_blocks(embedded, 0..model.depth());
         stats.add(patch_norms(tokens.clone(), model.prefix_tokens()))?;
         let feature = model.global_feature(tokens);
         let norm = feature.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
         features.rows.extend(read(feature / norm)?);
-        features.labels.extend_from_slice(labels);
-        Ok(())
-    })?;
+        features.labels.extend(labels);
+    }
     features.norms = stats.summary();
     Ok(features)
 }
@@ -81,50 +79,10 @@ pub fn last_block_norms(
     device: &Device,
 ) -> Result<Option<NormSummary>> {
     let mut stats = NormStats::default();
-    for_each_batch(images, settings, device, |batch, _| {
+    for batch in batches(images, settings, device)? {
+        let (batch, _) = batch?;
         let tokens = model.forward_blocks(model.embed(batch), 0..model.depth());
-        stats.add(patch_norms(tokens, model.prefix_tokens()))
-    })?;
+        stats.add(patch_norms(tokens, model.prefix_tokens()))?;
+    }
     Ok(stats.summary())
-}
-
-/// Patch norms of one distilled layer.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct LayerNorms {
-    /// Teacher block.
-    pub layer: usize,
-    /// Its output as it is.
-    pub raw: NormSummary,
-    /// Its output refined by the adapter.
-    pub refined: NormSummary,
-}
-
-/// Patch norms of the teacher's raw and refined features. `trainee` lives on
-/// the plain device.
-///
-/// # Errors
-/// Errors of the data and of the device.
-pub fn distilled_norms(
-    distiller: &Distiller,
-    trainee: &Trainee,
-    images: &ImageSet,
-    settings: &EvalSettings,
-    device: &Device,
-) -> Result<Vec<LayerNorms>> {
-    let prefix = distiller.teacher().prefix_tokens();
-    let mut stats = vec![(NormStats::default(), NormStats::default()); distiller.layers().len()];
-    for_each_batch(images, settings, device, |batch, _| {
-        let pass = distiller.teacher_pass(batch);
-        for ((features, adapter), (raw, refined)) in
-            pass.features.into_iter().zip(&trainee.adapters).zip(&mut stats)
-        {
-            raw.add(patch_norms(features.clone(), prefix))?;
-            refined.add(patch_norms(adapter.forward(features, prefix), prefix))?;
-        }
-        Ok(())
-    })?;
-    let norms = distiller.layers().iter().zip(stats).filter_map(|(&layer, (raw, refined))| {
-        Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })
-    });
-    Ok(norms.collect())
 }

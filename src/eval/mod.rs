@@ -5,9 +5,7 @@ mod knn;
 mod measure;
 
 pub use knn::knn_accuracy;
-pub use measure::{
-    Features, LayerNorms, accuracy, class_features, distilled_norms, last_block_norms,
-};
+pub use measure::{Features, accuracy, class_features, last_block_norms};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -29,13 +27,15 @@ pub struct EvalSettings {
     pub limit: Option<usize>,
 }
 
-/// Calls `each` with batches `[B, 3, H, W]` and their labels.
-fn for_each_batch(
+/// Batches `[B, 3, H, W]` of a set, in its order, with their labels.
+///
+/// # Errors
+/// Errors of the data.
+pub fn batches(
     images: &ImageSet,
     settings: &EvalSettings,
     device: &Device,
-    mut each: impl FnMut(Tensor<4>, &[usize]) -> Result<()>,
-) -> Result<()> {
+) -> Result<impl Iterator<Item = Result<(Tensor<4>, Vec<usize>)>>> {
     let loader = LoaderSettings {
         batch: settings.batch,
         seed: 0,
@@ -47,12 +47,13 @@ fn for_each_batch(
         Some(limit) => images.sample(limit),
         None => images.clone(),
     };
+    let [height, width] = settings.transform.size;
+    let device = device.clone();
     let transform = Transform::Eval(settings.transform);
-    for batch in Loader::start(images, transform, settings.normalise, loader, 0)? {
+    let loader = Loader::start(images, transform, settings.normalise, loader, 0)?;
+    Ok(loader.map(move |batch| {
         let batch = batch?;
-        let [height, width] = settings.transform.size;
         let data = TensorData::new(batch.pixels, [batch.labels.len(), 3, height, width]);
-        each(Tensor::from_data(data, device), &batch.labels)?;
-    }
-    Ok(())
+        Ok((Tensor::from_data(data, &device), batch.labels))
+    }))
 }

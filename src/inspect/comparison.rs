@@ -4,17 +4,18 @@ use burn::tensor::Device as BurnDevice;
 use super::batches::batches;
 use super::inspection::Settings;
 use super::{Inspection, Picture};
-use crate::distill::map_layers;
+use crate::distill::singer::Adapter;
+use crate::distill::{Mapping, PartsFile, map_layers};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::refine::Adapter;
-use crate::weights::PartsFile;
 
 /// What a distillation trained for one teacher layer, besides the student.
 #[derive(Debug)]
 pub struct LayerParts {
     /// The teacher's layer, from 0.
     pub layer: usize,
+    /// The student's layer that learnt from it.
+    pub student_layer: usize,
     /// Refines its features.
     pub adapter: Adapter,
     /// From the student's width to the teacher's.
@@ -27,12 +28,17 @@ impl LayerParts {
     /// # Errors
     /// [`Error::Checkpoint`] where the file is damaged.
     pub fn read_all(file: &PartsFile, device: &BurnDevice) -> Result<Vec<Self>> {
-        let read = |layer| {
-            let (adapter, projection) =
-                (file.adapter(layer, device)?, file.projection(layer, device)?);
-            Ok(Self { layer, adapter, projection })
+        let adapters = file.adapters(device)?;
+        let read = |(layer, adapter): (usize, &Adapter)| {
+            let student_layer = adapters.student_layer(layer).ok_or_else(|| {
+                Error::incompatible(
+                    "the run's adapters do not say which student layers learnt from them",
+                )
+            })?;
+            let projection = file.projection(layer, device)?;
+            Ok(Self { layer, student_layer, adapter: adapter.clone(), projection })
         };
-        file.layers()?.into_iter().map(read).collect()
+        adapters.iter().map(read).collect()
     }
 }
 
@@ -86,7 +92,7 @@ impl Comparison {
     fn check_run(&self) -> Result<()> {
         let vit = self.teacher.vit();
         let width = vit.embed_dim();
-        for LayerParts { layer, adapter, projection } in &self.run {
+        for LayerParts { layer, adapter, projection, .. } in &self.run {
             if *layer >= vit.depth() {
                 return Err(Error::incompatible(format!(
                     "the run refines layer {layer}, and the teacher's are 0 to {}: give the teacher of that run",
@@ -122,23 +128,15 @@ impl Comparison {
             return Ok(vec![None; layers.len()]);
         };
         let (depth, blocks) = (self.teacher.vit().depth(), student.vit().depth());
-        let run_layers: Vec<usize> = self.run.iter().map(|parts| parts.layer).collect();
-        let mapped = map_layers(&run_layers, depth, blocks)?;
-        let of_run = |layer| run_layers.iter().position(|&own| own == layer).map(|at| mapped[at]);
         if self.run.is_empty() {
-            if layers.len() > blocks {
-                return Err(Error::incompatible(format!(
-                    "{} layers need as many student blocks, and the student has {blocks}: name fewer layers",
-                    layers.len()
-                )));
-            }
-            return Ok(map_layers(layers, depth, blocks)?.into_iter().map(Some).collect());
+            let mapped = map_layers(layers, depth, blocks, Mapping::default())?;
+            return Ok(mapped.into_iter().map(Some).collect());
         }
         layers
             .iter()
-            .map(|&layer| match of_run(layer) {
-                Some(own) => Ok(Some(own)),
-                None => Ok(map_layers(&[layer], depth, blocks)?.first().copied()),
+            .map(|&layer| match self.parts(layer) {
+                Some(parts) => Ok(Some(parts.student_layer)),
+                None => Ok(map_layers(&[layer], depth, blocks, Mapping::default())?.pop()),
             })
             .collect()
     }

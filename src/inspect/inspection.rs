@@ -14,7 +14,7 @@ pub struct Inspection {
     /// the one with the largest norm after the last inspected layer.
     pub mark: Option<[usize; 2]>,
     /// α of the closed form, 0 to 1, see
-    /// [`TrainingFree`](crate::refine::TrainingFree); none leaves it out.
+    /// [`TrainingFree`](crate::distill::singer::TrainingFree); none leaves it out.
     pub training_free: Option<f64>,
     /// Rank of the nullspace bases, at most the teacher's width; none for 64 or the
     /// width where that is less.

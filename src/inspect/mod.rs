@@ -31,10 +31,10 @@ pub use pictures::{Framing, Picture, PictureSize, open_pictures};
 pub use replacements::{clipped, replaced_by_mean, zeroed};
 
 use crate::device::Device;
+use crate::distill::singer::TrainingFree;
+use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::Result;
 use crate::maps::FeatureMaps;
-use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
-use crate::refine::TrainingFree;
 use batches::batches;
 use inspection::Settings;
 use norms::NormTable;
@@ -110,9 +110,9 @@ fn inspect(
 /// The block that reads a layer, linearised, and the basis of its left nullspace.
 fn reader(compared: &Comparison, settings: &Settings, layer: usize) -> Result<(Spectrum, Basis)> {
     let teacher = compared.teacher.vit();
-    let block = reader_of(layer, teacher.depth());
+    let block = next_block(layer, teacher.depth());
     let rank = settings.rank;
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
-    let basis = Basis::select(linearise(&teacher.blocks[block]).as_ref(), &selection, block)?;
+    let basis = Basis::select(&Linearised::of(&teacher.blocks[block]), &selection, block)?;
     Ok((Spectrum { layer, block, values: basis.spectrum.clone(), rank }, basis))
 }

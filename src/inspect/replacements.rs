@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 
 use crate::maps::Outliers;
-use crate::refine::on_patches;
+use crate::tokens::on_patches;
 
 /// Outliers' norms scaled down to their image's threshold: `[B, T, D]` and the
 /// patches' norms `[B, P]` to `[B, T, D]`.

@@ -7,17 +7,17 @@ use burn::tensor::{Device as BurnDevice, Int, Tensor, TensorData};
 use image::RgbaImage;
 
 use crate::device::Device;
+use crate::distill::singer::{gram, low_rank_refine};
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
     Slice, Tokens,
 };
 use crate::interop::{BorrowedBuffer, borrow, output, run};
-use crate::loss::{gram, quantile};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
 use crate::readback::read_async;
-use crate::refine::{low_rank_refine, patch_norms};
+use crate::tokens::{patch_norms, quantile};
 
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
 

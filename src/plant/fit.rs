@@ -2,7 +2,7 @@ use burn::tensor::Tensor;
 use faer::Mat;
 use faer::linalg::solvers::Solve;
 
-use crate::refine::patch_norms;
+use crate::tokens::patch_norms;
 use crate::vit::Vit;
 
 /// Patches seen at the input of a block's MLP.

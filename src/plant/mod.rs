@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
+use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
-use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::vit::Vit;
 use fit::{Samples, ridge_direction};
 
@@ -105,9 +105,9 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     let mean = top.iter().sum::<f64>() / firing as f64;
     let gain = FIRING / (mean - threshold).max(1e-9);
 
-    let reader = reader_of(index, model.depth());
+    let reader = next_block(index, model.depth());
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed };
-    let basis = Basis::select(linearise(&model.blocks[reader]).as_ref(), &selection, reader)?;
+    let basis = Basis::select(&Linearised::of(&model.blocks[reader]), &selection, reader)?;
     let vector = place(&basis, settings);
     let norm = strength * samples.median_norm;
 
@@ -159,13 +159,13 @@ fn least_used_unit(model: &Vit, samples: &Samples, index: usize) -> usize {
 
 /// A unit vector as `placement` asks for.
 fn place(basis: &Basis, settings: &PlantSettings) -> Vec<f64> {
-    let (dim, rank) = (basis.vectors.nrows(), basis.vectors.ncols());
+    let (dim, rank, vectors) = (basis.dim(), basis.rank(), basis.to_rows());
     let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
     let random: Vec<f64> = (0..dim).map(|_| rng.random_range(-1.0..1.0)).collect();
     let along: Vec<f64> =
-        (0..rank).map(|k| (0..dim).map(|i| basis.vectors[(i, k)] * random[i]).sum()).collect();
+        (0..rank).map(|k| (0..dim).map(|i| vectors[i * rank + k] * random[i]).sum()).collect();
     let inside: Vec<f64> =
-        (0..dim).map(|i| (0..rank).map(|k| basis.vectors[(i, k)] * along[k]).sum()).collect();
+        (0..dim).map(|i| (0..rank).map(|k| vectors[i * rank + k] * along[k]).sum()).collect();
     let outside: Vec<f64> = random.iter().zip(&inside).map(|(r, n)| r - n).collect();
     let (inside, outside) = (unit(inside), unit(outside));
     match settings.placement {

@@ -3,11 +3,11 @@ use serde::Serialize;
 
 use super::{Recovery, Settings, measure};
 use crate::device::Device;
-use crate::distill::{self, Weights};
+use crate::distill::Adapters;
+use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
 use crate::error::Result;
-use crate::method::{FitProgress, FitSettings, fit_adapters};
 use crate::plant::{Placement, PlantSettings, Planted, plant};
-use crate::refine::Adapter;
+use crate::train::Shards;
 use crate::vit::Vit;
 
 /// Plants artifacts into a clean teacher, fits adapters to it and measures how much
@@ -75,7 +75,7 @@ pub struct GivenTeacher {
     /// The clean teacher with artifacts.
     pub planted: Vit,
     /// Its adapters by layer; none to fit new ones.
-    pub adapters: Option<Vec<(usize, Adapter)>>,
+    pub adapters: Option<Adapters>,
 }
 
 /// One planted teacher, and how much of its clean features comes back.
@@ -131,7 +131,7 @@ pub struct Findings {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A step of a fit.
-    Fit(FitProgress),
+    Fit(FitStep),
     /// A case is measured.
     Case(&'a Case),
 }
@@ -191,19 +191,23 @@ impl Experiment {
         settings.check(depth)?;
         let last = settings.block + 1 == depth;
         let fit = FitSettings {
-            method: distill::Settings {
+            singer: SingerSettings {
                 layers: if last { Vec::new() } else { vec![settings.block] },
                 rank: settings.rank,
                 quantile: settings.quantile,
-                weights: Weights { kd: 0.0, outlier: self.outlier_weight, info: self.info_weight },
-                ..distill::Settings::default()
+                weights: LossWeights {
+                    kd: 0.0,
+                    outlier: self.outlier_weight,
+                    info: self.info_weight,
+                },
+                ..SingerSettings::default()
             },
             steps: self.fit_steps,
             lr: self.lr,
             seed: self.seed,
-            parts: self.threads,
+            ..FitSettings::default()
         };
-        fit.method.resolve_layers(depth)?;
+        fit.singer.resolve_layers(depth)?;
         Ok((settings, fit))
     }
 }
@@ -242,15 +246,21 @@ impl Work<'_> {
     fn case(
         &self,
         teacher: &Vit,
-        adapters: Option<Vec<(usize, Adapter)>>,
+        adapters: Option<Adapters>,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Case> {
         let (adapters, fit) = match adapters {
             Some(adapters) => (adapters, None),
             None => {
-                let mut progress = |progress| report(Event::Fit(progress));
-                let fitted = fit_adapters(teacher, self.images.fit, &self.fit, &mut progress)?;
-                (fitted.adapters, Some(fitted.losses))
+                let shards = Shards::new(self.experiment.threads)?;
+                let (batches, settings) = (self.images.fit.to_vec(), self.fit.clone());
+                let mut fit = AdapterFit::new(teacher, batches, settings, shards)?;
+                let mut losses = [f32::NAN; 2];
+                fit.run(&mut |step| {
+                    losses = [step.outlier, step.information];
+                    report(Event::Fit(step));
+                })?;
+                (fit.adapters(), Some(losses))
             }
         };
         let recoveries =

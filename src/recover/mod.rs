@@ -21,11 +21,13 @@ pub use treatment::{Treated, Treatment};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::distill::Adapters;
+use crate::distill::singer::TrainingFree;
+use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
-use crate::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
 use crate::readback::read;
-use crate::refine::{Adapter, TrainingFree, patch_norms};
 use crate::statistics::upper_median;
+use crate::tokens::patch_norms;
 use crate::vit::Vit;
 use distance::Tally;
 
@@ -82,7 +84,7 @@ pub struct Recovery {
 pub fn measure(
     clean: &Vit,
     planted: &Vit,
-    adapters: &[(usize, Adapter)],
+    adapters: &Adapters,
     images: &[Tensor<4>],
     settings: &Settings,
 ) -> Result<Vec<Recovery>> {
@@ -90,13 +92,13 @@ pub fn measure(
     check(clean, planted, adapters, settings)?;
     let device = planted.device();
     let closed = |layer: usize| -> Result<TrainingFree> {
-        let reader = reader_of(layer, depth);
+        let reader = next_block(layer, depth);
         let selection =
             Selection { kind: BasisKind::Smallest, rank: settings.rank, threshold: 0.0, seed: 0 };
-        let basis = Basis::select(linearise(&planted.blocks[reader]).as_ref(), &selection, reader)?;
+        let basis = Basis::select(&Linearised::of(&planted.blocks[reader]), &selection, reader)?;
         Ok(TrainingFree::new(&basis, 1.0, &device))
     };
-    let closed = adapters.iter().map(|(layer, _)| closed(*layer)).collect::<Result<Vec<_>>>()?;
+    let closed = adapters.iter().map(|(layer, _)| closed(layer)).collect::<Result<Vec<_>>>()?;
 
     let prefix = clean.prefix_tokens();
     let limit = median_norm(clean, images, settings.block)?;
@@ -117,12 +119,12 @@ pub fn measure(
             };
             for treatment in Treatment::ALL {
                 let mut tokens = given.treat(treatment);
-                for block in *layer..depth {
-                    if block > *layer {
+                for block in layer..depth {
+                    if block > layer {
                         tokens = planted.forward_blocks(tokens, block..block + 1);
                     }
                     let wanted = truth[block - settings.block].clone();
-                    let key = (*layer, block, treatment);
+                    let key = (layer, block, treatment);
                     tally.add(key, tokens.clone(), wanted, prefix, &artifact)?;
                 }
             }
@@ -135,20 +137,15 @@ pub fn measure(
     Ok(found)
 }
 
-fn check(
-    clean: &Vit,
-    planted: &Vit,
-    adapters: &[(usize, Adapter)],
-    settings: &Settings,
-) -> Result<()> {
+fn check(clean: &Vit, planted: &Vit, adapters: &Adapters, settings: &Settings) -> Result<()> {
     let shape = |vit: &Vit| (vit.depth(), vit.embed_dim(), vit.prefix_tokens());
     if shape(clean) != shape(planted) {
         return Err(Error::incompatible("the clean and the planted teacher have different shapes"));
     }
     settings.check(clean.depth())?;
-    for (layer, adapter) in adapters {
+    for (layer, adapter) in adapters.iter() {
         let [width, rank] = adapter.down.dims();
-        if !(settings.block..clean.depth()).contains(layer) {
+        if !(settings.block..clean.depth()).contains(&layer) {
             return Err(Error::incompatible(format!(
                 "an adapter is for layer {layer}, and artifacts reach layers {} to {}",
                 settings.block,

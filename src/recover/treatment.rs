@@ -1,10 +1,10 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
+use crate::distill::singer::{Adapter, TrainingFree};
 use crate::inspect::{clipped, replaced_by_mean};
-use crate::loss::quantile;
 use crate::maps::Outliers;
-use crate::refine::{Adapter, TrainingFree, patch_norms};
+use crate::tokens::{patch_norms, quantile};
 
 /// What is done to features with artifacts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

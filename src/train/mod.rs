@@ -1,4 +1,5 @@
-//! The training loop that `distill` and `pretrain` share.
+//! The training loop: optimiser, schedule, exact checkpoints, metrics, and the one place
+//! where the shards of a batch are added up.
 
 /// Lets a visitor or mapper with a field `path` know where in the module it is.
 macro_rules! track_path {
@@ -15,28 +16,41 @@ macro_rules! track_path {
 
 #[cfg(not(target_family = "wasm"))]
 mod checkpoint;
+mod loss;
 #[cfg(not(target_family = "wasm"))]
 mod metrics;
 mod optimizer;
-#[cfg(not(target_family = "wasm"))]
-mod pretrain;
+mod reduce;
 #[cfg(not(target_family = "wasm"))]
 mod run;
 mod schedule;
-#[cfg(not(target_family = "wasm"))]
 mod shards;
+mod supervised;
 
 #[cfg(not(target_family = "wasm"))]
 pub use checkpoint::Checkpoint;
+pub use loss::{Loss, Observation, Ratio, Term, Value};
 #[cfg(not(target_family = "wasm"))]
 pub use metrics::{MetricsFile, Record};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use optimizer::Rule;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
+pub use reduce::BatchLoss;
 #[cfg(not(target_family = "wasm"))]
-pub use pretrain::PretrainTask;
-#[cfg(not(target_family = "wasm"))]
-pub use run::{Outcome, Progress, RunSettings, Task, TaskLoss, train};
+pub use run::{Outcome, Progress, RunSettings, train};
 pub use schedule::Schedule;
-#[cfg(not(target_family = "wasm"))]
-pub use shards::{Part, Shards};
+pub use shards::{Shard, Shards};
+pub(crate) use supervised::label_loss;
+pub use supervised::{Pretraining, cross_entropy, top1_accuracy};
+
+use burn::module::Module;
+
+/// What is trained and how its loss comes about.
+pub trait Task: Sync {
+    /// All trained parameters.
+    type Model: Module + Sync;
+
+    /// The loss on one shard of a batch, as values; what weights them and adds up the shards
+    /// is [`Shards::backward`].
+    fn loss(&self, model: &Self::Model, shard: Shard<'_>) -> Loss;
+}

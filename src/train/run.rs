@@ -2,60 +2,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{
-    Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Part, Record, Schedule, Shards,
+    BatchLoss, Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Record, Schedule,
+    Shards, Task,
 };
 use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
 use crate::error::{Error, Result};
 use crate::readback::read;
-
-/// What is trained and how its loss comes about.
-pub trait Task {
-    /// All trained parameters.
-    type Model: Module;
-
-    /// This part's contribution to the loss of its batch, such that the
-    /// contributions of all parts add up to it: `images` is `[B, 3, H, W]` on
-    /// the plain device.
-    fn loss(
-        &self,
-        model: &Self::Model,
-        images: Tensor<4>,
-        labels: &[usize],
-        part: &Part<'_>,
-    ) -> TaskLoss;
-}
-
-/// A batch's loss, or a part's contribution to it.
-pub struct TaskLoss {
-    /// What is minimised, `[1]`, in the training graph.
-    pub total: Tensor<1>,
-    /// Its terms, `[1]` each, outside the graph; checked for NaN.
-    pub terms: Vec<(&'static str, Tensor<1>)>,
-    /// Other quantities to record, `[1]` each.
-    pub extra: Vec<(&'static str, Tensor<1>)>,
-}
-
-impl TaskLoss {
-    pub(super) fn detached(self) -> Self {
-        Self { total: self.total.inner(), ..self }
-    }
-
-    pub(super) fn plus(self, other: Self) -> Self {
-        let add = |ours: Vec<(&'static str, Tensor<1>)>, theirs: Vec<(_, Tensor<1>)>| {
-            let pairs = ours.into_iter().zip(theirs);
-            pairs.map(|((name, a), (_, b))| (name, a + b)).collect()
-        };
-        Self {
-            total: self.total + other.total,
-            terms: add(self.terms, other.terms),
-            extra: add(self.extra, other.extra),
-        }
-    }
-}
 
 /// How a run goes.
 #[derive(Debug, Clone)]
@@ -82,8 +37,8 @@ pub struct RunSettings {
     pub image_size: [usize; 2],
     /// Batches and their order.
     pub loader: LoaderSettings,
-    /// Parts that a batch is split into, one for each CPU thread; 1 on a GPU.
-    pub parts: usize,
+    /// Shards that a batch is split into, one for each CPU thread; 1 on a GPU.
+    pub shards: usize,
 }
 
 /// Where a run stands.
@@ -125,7 +80,7 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
 /// and of files.
 #[expect(clippy::too_many_arguments, reason = "each is a different part of a run")]
-pub fn train<T: Task + Sync>(
+pub fn train<T: Task>(
     task: &T,
     mut model: T::Model,
     device: &Device,
@@ -135,10 +90,7 @@ pub fn train<T: Task + Sync>(
     settings: &RunSettings,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Progress<'_>),
-) -> Result<(T::Model, Outcome)>
-where
-    T::Model: Sync,
-{
+) -> Result<(T::Model, Outcome)> {
     let file = settings.out.join(CHECKPOINT);
     let mut optimizer = ParamOptimizer::new(&settings.optimizer);
     let mut step = 0;
@@ -157,7 +109,7 @@ where
     let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
     let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
     let mut loader = Loader::start(images, transform, normalise, settings.loader, step)?;
-    let shards = Shards::new(settings.parts)?;
+    let shards = Shards::new(settings.shards)?;
     let mut pending = Pending::default();
     let mut first = None;
     let mut last = None;
@@ -249,10 +201,11 @@ impl Default for Pending {
 }
 
 impl Pending {
-    fn push(&mut self, step: usize, epoch: f64, lr: f64, images: usize, loss: TaskLoss) {
+    fn push(&mut self, step: usize, epoch: f64, lr: f64, images: usize, loss: BatchLoss) {
         let record = Record { step, epoch, lr, loss: 0.0, terms: Default::default() };
         let terms = loss.terms.len();
-        let (names, values): (Vec<_>, Vec<_>) = loss.terms.into_iter().chain(loss.extra).unzip();
+        let (names, values): (Vec<_>, Vec<_>) =
+            loss.terms.clone().into_iter().chain(loss.observations()).unzip();
         self.steps.push((record, names, terms));
         self.values.push(Tensor::cat(values, 0));
         self.images += images;

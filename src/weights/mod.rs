@@ -11,7 +11,6 @@ mod file;
 mod formats;
 mod load;
 mod naming;
-mod parts;
 mod recognise;
 mod safetensors;
 #[cfg(not(target_family = "wasm"))]
@@ -31,9 +30,6 @@ pub use file::{PREPROCESS_KEY, WeightsFile};
 pub(crate) use formats::shard_names;
 #[cfg(not(target_family = "wasm"))]
 pub use load::{load, stored_config, stored_note};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use parts::adapter_part;
-pub use parts::{PartsFile, adapters_file};
 pub use recognise::Recognised;
 #[cfg(not(target_family = "wasm"))]
 pub use recognise::recognise;

@@ -1,9 +1,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
-use singer::distill::{Distiller, Settings, Trainee};
-use singer::method::{Distillation, Singer};
-use singer::train::{Part, PretrainTask, Shards, Task};
+use singer::distill::singer::{Singer, SingerModel, SingerSettings};
+use singer::distill::{Distillation, Mapping, Method};
+use singer::train::{Pretraining, Shards};
 use singer::vit::{Vit, VitConfig, init_weights};
 
 fn tiny() -> VitConfig {
@@ -62,54 +62,60 @@ fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String
 fn a_new_model_trains_in_every_parameter() {
     let device = Device::flex().autodiff();
     let model = model(&tiny(), 1, &device);
-    let task = PretrainTask { label_smoothing: 0.1 };
-    let loss = task.loss(&model, images(3), &[0, 1, 3], &Part::whole());
-    let grads = GradientsParams::from_grads(loss.total.backward(), &model);
+    let task = Pretraining { label_smoothing: 0.1 };
+    let (_, grads) = Shards::one().backward(&task, &model, &device, &images(3), &[0, 1, 3], 0);
     assert_eq!(without_gradient(&model, &grads), Vec::<String>::new());
 }
 
-fn distillation() -> (Distillation<Singer>, Trainee) {
+fn distillation(mapping: Mapping) -> (Distillation<Singer>, SingerModel) {
     let device = Device::flex().autodiff();
     let teacher = model(&VitConfig { embed_dim: 16, ..tiny() }, 2, &Device::flex());
     let student = model(&VitConfig { num_classes: 0, ..tiny() }, 3, &device);
-    let settings = Settings { layers: vec![1], rank: 4, quantile: 0.5, ..Settings::default() };
-    let layers = settings.resolve_layers(3).unwrap();
-    let (trainee, _) = Trainee::new(student, &teacher, &layers, &settings, 4).unwrap();
-    let distiller = Distiller::new(teacher, 3, settings, &device).unwrap();
-    (Distillation::new(Singer { distiller }), trainee)
+    let settings = SingerSettings {
+        layers: vec![1],
+        mapping,
+        rank: 4,
+        quantile: 0.5,
+        ..SingerSettings::default()
+    };
+    let (method, model, _) = Singer::new(teacher, student, &settings, 4).unwrap();
+    (Distillation::new(method), model)
 }
 
 #[test]
 fn distillation_trains_all_but_what_lies_after_the_last_mapped_block() {
-    let (task, trainee) = distillation();
-    let loss = task.loss(&trainee, images(3), &[0; 3], &Part::whole());
-    let grads = GradientsParams::from_grads(loss.total.backward(), &trainee);
-    let last = task.method.distiller.student_layers().iter().max().unwrap();
-    let after = |name: &String| {
-        let block = name.strip_prefix("student.blocks.").and_then(|rest| rest.split('.').next());
-        block.map_or(name.starts_with("student.norm."), |block| {
-            block.parse::<usize>().unwrap() > *last
-        })
-    };
-    let untrained = without_gradient(&trainee, &grads);
-    assert!(untrained.iter().all(after), "no gradient for {untrained:?}");
+    for mapping in [Mapping::Last, Mapping::Reference] {
+        let (task, model) = distillation(mapping);
+        let device = Device::flex().autodiff();
+        let (_, grads) = Shards::one().backward(&task, &model, &device, &images(3), &[0; 3], 0);
+        let last = *task.method.student_layers().iter().max().unwrap();
+        assert_eq!(last, if mapping == Mapping::Last { 2 } else { 1 });
+        let untrained = without_gradient(&model, &grads);
+        let after = |name: &String| lies_after(name, last);
+        assert!(untrained.iter().all(after), "no gradient for {untrained:?}");
+        assert_eq!(task.untrained_blocks(3), last + 1..3);
+        let blocks = untrained.iter().filter(|name| name.starts_with("student.blocks.")).count();
+        assert_eq!(blocks > 0, mapping == Mapping::Reference, "{untrained:?}");
+    }
+}
+
+/// Whether a student's parameter lies after block `last`.
+fn lies_after(name: &str, last: usize) -> bool {
+    let block = name.strip_prefix("student.blocks.").and_then(|rest| rest.split('.').next());
+    block.map_or(name.starts_with("student.norm."), |block| block.parse::<usize>().unwrap() > last)
 }
 
 #[test]
 fn the_gradient_equals_finite_differences() {
     let device = Device::flex().autodiff();
     let config = tiny();
-    let task = PretrainTask { label_smoothing: 0.0 };
+    let task = Pretraining { label_smoothing: 0.0 };
     let start = model(&config, 6, &device);
     let loss_at = |model: &Vit| -> f64 {
-        task.loss(model, images(2), &[1, 2], &Part::whole())
-            .total
-            .inner()
-            .into_scalar::<f32>()
-            .into()
+        let (loss, _) = Shards::one().backward(&task, model, &device, &images(2), &[1, 2], 0);
+        loss.total().into_scalar::<f32>().into()
     };
-    let loss = task.loss(&start, images(2), &[1, 2], &Part::whole());
-    let grads = GradientsParams::from_grads(loss.total.backward(), &start);
+    let (_, grads) = Shards::one().backward(&task, &start, &device, &images(2), &[1, 2], 0);
     for seed in 0..4 {
         // Along the gradient itself, mixed with a random direction.
         let grad = grads.get::<2>(start.blocks[1].mlp.fc1.weight.id).unwrap();
@@ -136,24 +142,24 @@ fn the_gradient_equals_finite_differences() {
 }
 
 #[test]
-fn parts_of_a_batch_add_up_to_the_whole() {
-    let (task, trainee) = distillation();
+fn shards_of_a_batch_add_up_to_the_whole() {
+    let (task, model) = distillation(Mapping::Last);
     let device = Device::flex().autodiff();
     let images = images(5);
-    let run = |parts: usize| {
-        let shards = Shards::new(parts).unwrap();
-        let (loss, grads) = shards.backward(&task, &trainee, &device, &images, &[0; 5], 0);
-        let total: f32 = loss.total.into_scalar();
-        let grad = grads.get::<2>(trainee.adapters[0].down.id).unwrap();
+    let run = |count: usize| {
+        let shards = Shards::new(count).unwrap();
+        let (loss, grads) = shards.backward(&task, &model, &device, &images, &[0; 5], 0);
+        let total: f32 = loss.total().into_scalar();
+        let grad = grads.get::<2>(model.adapters[0].down.id).unwrap();
         let grad: Vec<f32> = grad.into_data().iter::<f32>().collect();
         (total, grad)
     };
     let (whole, whole_grad) = run(1);
-    for parts in [2, 3, 8] {
-        let (total, grad) = run(parts);
-        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{parts} parts: {total} for {whole}");
+    for count in [2, 3, 8] {
+        let (total, grad) = run(count);
+        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{count} shards: {total} for {whole}");
         let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
         let difference: Vec<f32> = grad.iter().zip(&whole_grad).map(|(a, b)| a - b).collect();
-        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{parts} parts: gradients differ");
+        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{count} shards: gradients differ");
     }
 }

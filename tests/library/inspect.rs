@@ -8,9 +8,8 @@ use singer::inspect::{
     Comparison, Drift, Findings, Injection, Inspection, Map, MapKind, Picture, clipped, inject,
     zeroed,
 };
-use singer::loss::quantile;
 use singer::maps::FeatureMaps;
-use singer::refine::patch_norms;
+use singer::tokens::{patch_norms, quantile};
 use singer::vit::{Vit, VitConfig, init_weights};
 use singer::{Device, Model};
 

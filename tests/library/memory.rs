@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use singer::distill::{Settings, adapters, adapters_async};
-use singer::nullspace::{linearise, linearise_async};
-use singer::weights::{self, NamedTensors, PartsFile, WeightsFile};
+use singer::distill::PartsFile;
+use singer::distill::singer::nullspace::Linearised;
+use singer::distill::singer::{SingerSettings, adapters, adapters_async};
+use singer::weights::{self, NamedTensors, WeightsFile};
 use tempfile::tempdir;
 
 use crate::formats::golden;
@@ -78,10 +79,10 @@ fn what_does_not_block_gives_the_same() {
     let (arch, config) = weights::stored_config(path).unwrap().unwrap();
     let teacher = weights::load(path, &arch, &config, &Device::flex()).unwrap();
     let block = &teacher.blocks[2];
-    let waited = pollster::block_on(linearise_async(block)).unwrap();
-    assert!(linearise(block) == waited);
+    let waited = pollster::block_on(Linearised::of_async(block)).unwrap();
+    assert!(Linearised::of(block).to_rows() == waited.to_rows());
 
-    let settings = Settings { rank: 8, ..Settings::default() };
+    let settings = SingerSettings { rank: 8, ..SingerSettings::default() };
     let (started, reports) = adapters(&teacher, &[3, 5], &settings, 0, &Device::flex()).unwrap();
     let device = Device::flex();
     let twin = adapters_async(&teacher, &[3, 5], &settings, 0, &device);

@@ -4,14 +4,14 @@ use std::sync::atomic::AtomicBool;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
-use singer::distill::{Distiller, Settings, Trainee};
-use singer::loss::{cross_entropy, hit_rate, soft_target_kl};
-use singer::method::{
-    Distillation, Fitnet, FitnetSettings, Kd, KdSettings, LabelsOnly, Method, Singer, Teacher,
-    Vitkd, VitkdModel, VitkdSettings,
+use singer::distill::singer::{Singer, SingerModel, SingerSettings};
+use singer::distill::{
+    Distillation, Fitnet, FitnetSettings, Kd, KdSettings, LabelsOnly, Mapping, Method, Teacher,
+    Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
 };
 use singer::train::{
-    OptimizerSettings, Part, RunSettings, Schedule, Shards, Task, TaskLoss, train,
+    Loss, OptimizerSettings, RunSettings, Schedule, Shard, Shards, Task, cross_entropy,
+    top1_accuracy, train,
 };
 use singer::vit::{Vit, VitConfig, init_weights};
 
@@ -40,22 +40,21 @@ fn student() -> Vit {
     init_weights(shape().build(&Device::flex().autodiff()).unwrap(), 2)
 }
 
-fn singer() -> (Singer, Trainee) {
+fn singer() -> (Singer, SingerModel) {
     let teacher = teacher();
-    let settings = Settings { layers: vec![1], rank: 4, ..Settings::default() };
-    let layers = settings.resolve_layers(3).unwrap();
-    let (model, _) = Trainee::new(student(), &teacher, &layers, &settings, 5).unwrap();
-    let device = Device::flex().autodiff();
-    (Singer { distiller: Distiller::new(teacher, 3, settings, &device).unwrap() }, model)
+    let settings = SingerSettings { layers: vec![1], rank: 4, ..SingerSettings::default() };
+    let (method, model, _) = Singer::new(teacher, student(), &settings, 5).unwrap();
+    (method, model)
 }
 
 fn fitnet() -> (Fitnet, <Fitnet as Method>::Model) {
-    Fitnet::new(frozen(), student(), &[1], FitnetSettings::default(), 5).unwrap()
+    let settings = FitnetSettings::default();
+    Fitnet::new(frozen(), student(), &[1], Mapping::Last, settings, 5).unwrap()
 }
 
 fn vitkd(trained: bool) -> (Vitkd, VitkdModel) {
     let settings = VitkdSettings { mimic_layers: vec![0], ..VitkdSettings::default() };
-    Vitkd::new(frozen(), student(), &[1], [4, 4], settings, trained, 5).unwrap()
+    Vitkd::new(frozen(), student(), &[1], Mapping::Last, [4, 4], settings, trained, 5).unwrap()
 }
 
 fn kd() -> Kd {
@@ -78,19 +77,13 @@ struct Watched<T> {
 impl<M: Method> Task for Watched<Distillation<M>> {
     type Model = M::Model;
 
-    fn loss(
-        &self,
-        model: &M::Model,
-        images: Tensor<4>,
-        labels: &[usize],
-        part: &Part<'_>,
-    ) -> TaskLoss {
-        if part.step == 0 {
+    fn loss(&self, model: &M::Model, shard: Shard<'_>) -> Loss {
+        if shard.step == 0 {
             *self.start.lock().unwrap() = values(self.task.method.student(model));
         }
-        let pixels = images.clone().into_data().iter::<f32>().collect();
-        self.seen.lock().unwrap().push(Seen { pixels, labels: labels.to_vec() });
-        self.task.loss(model, images, labels, part)
+        let pixels = shard.images.clone().into_data().iter::<f32>().collect();
+        self.seen.lock().unwrap().push(Seen { pixels, labels: shard.labels.to_vec() });
+        self.task.loss(model, shard)
     }
 }
 
@@ -130,7 +123,7 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
             order: Order::Shuffled,
             max_unreadable: 0.0,
         },
-        parts: 1,
+        shards: 1,
     };
     let transform = Transform::Train(TrainTransform {
         size: [16, 16],
@@ -177,43 +170,43 @@ fn images(count: usize) -> Tensor<4> {
     Tensor::random([count, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device)
 }
 
-/// Loss, and gradient of one of the student's weights, in one part and in several.
-fn check_parts<M: Method>(method: M, model: &M::Model, label_weight: f64) {
+/// Loss, and gradient of one of the student's weights, in one shard and in several.
+fn check_shards<M: Method>(method: M, model: &M::Model, label_weight: f64) {
     let task = Distillation { method, label_weight };
     let device = Device::flex().autodiff();
     let images = images(5);
-    let run = |parts: usize| {
-        let shards = Shards::new(parts).unwrap();
+    let run = |count: usize| {
+        let shards = Shards::new(count).unwrap();
         let labels = [0, 1, 2, 3, 7];
         let (loss, grads) = shards.backward(&task, model, &device, &images, &labels, 4);
         let weight = &task.method.student(model).blocks[0].mlp.fc1.weight;
         let grad: Vec<f32> = grads.get::<2>(weight.id).unwrap().into_data().iter().collect();
         let terms: f32 = loss.terms.iter().map(|(_, t)| t.clone().into_scalar::<f32>()).sum();
-        (loss.total.into_scalar::<f32>(), terms, grad)
+        (loss.total().into_scalar::<f32>(), terms, grad)
     };
     let (whole, terms, whole_grad) = run(1);
     assert!((whole - terms).abs() <= 1e-5 * whole.abs(), "the terms add up to the loss");
-    for parts in [2, 3] {
-        let (total, _, grad) = run(parts);
-        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{parts} parts: {total} for {whole}");
+    for count in [2, 3] {
+        let (total, _, grad) = run(count);
+        assert!((total - whole).abs() <= 1e-5 * whole.abs(), "{count} shards: {total} for {whole}");
         let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
         let difference: Vec<f32> = grad.iter().zip(&whole_grad).map(|(a, b)| a - b).collect();
-        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{parts} parts: gradients differ");
+        assert!(norm(&difference) <= 1e-4 * norm(&whole_grad), "{count} shards: gradients differ");
     }
 }
 
 #[test]
-fn parts_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_labels() {
+fn shards_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_labels() {
     for label_weight in [0.0, 0.5] {
         let (method, model) = singer();
-        check_parts(method, &model, label_weight);
+        check_shards(method, &model, label_weight);
         let (method, model) = fitnet();
-        check_parts(method, &model, label_weight);
+        check_shards(method, &model, label_weight);
         let (method, model) = vitkd(true);
-        check_parts(method, &model, label_weight);
-        check_parts(kd(), &student(), label_weight);
+        check_shards(method, &model, label_weight);
+        check_shards(kd(), &student(), label_weight);
     }
-    check_parts(LabelsOnly, &student(), 0.0);
+    check_shards(LabelsOnly, &student(), 0.0);
 }
 
 fn moved_by_a_step(method: Vitkd, model: VitkdModel) -> (Vec<f32>, Vec<f32>) {
@@ -245,16 +238,16 @@ fn vitkd_trains_generators_and_mask_token_and_its_reference_form_leaves_them() {
 #[test]
 fn a_mask_follows_from_seed_step_place_and_layer_alone() {
     let (method, _) = vitkd(true);
-    let mask = |part: &Part<'_>, images| -> Vec<Vec<f32>> {
-        let masks = method.masks([images, 17], part);
+    let mask = |step, first, images| -> Vec<Vec<f32>> {
+        let masks = method.masks([images, 17], step, first);
         masks.into_iter().map(|mask| mask.iter::<f32>().collect()).collect()
     };
-    let whole = mask(&Part::at(3, 0), 40);
+    let whole = mask(3, 0, 40);
     assert_eq!(whole.len(), 2, "one for each generated layer");
-    let second_half = mask(&Part::at(3, 20), 20);
+    let second_half = mask(3, 20, 20);
     assert_eq!(whole[0][20 * 17..], second_half[0]);
     assert_ne!(whole[0], whole[1], "layers differ");
-    assert_ne!(whole, mask(&Part::at(4, 0), 40), "steps differ");
+    assert_ne!(whole, mask(4, 0, 40), "steps differ");
     let share = whole[0].iter().sum::<f32>() / whole[0].len() as f32;
     assert!((share - 0.5).abs() < 0.08, "{share} of the tokens are masked");
 }
@@ -267,7 +260,7 @@ fn losses_on_logits_equal_hand_worked_numbers() {
     let wanted = (-(0.75_f32.ln()) - 0.5_f32.ln()) / 2.0;
     let found: f32 = cross_entropy(logits.clone(), &[1, 0], 0.0).into_scalar();
     assert!((found - wanted).abs() < 1e-6);
-    let rate: f32 = hit_rate(logits.clone(), &[1, 1]).into_scalar();
+    let rate: f32 = top1_accuracy(logits.clone(), &[1, 1]).into_scalar();
     assert_eq!(rate, 0.5);
 
     let teacher = Tensor::<2>::from_data([[0.0, 3.0_f32.ln() * 2.0], [0.0, 0.0]], &device);
@@ -277,4 +270,39 @@ fn losses_on_logits_equal_hand_worked_numbers() {
     assert!((found - wanted).abs() < 1e-6, "{found} for {wanted}");
     let own: f32 = soft_target_kl(teacher.clone(), teacher, 3.0).into_scalar();
     assert!(own.abs() < 1e-6);
+}
+
+#[test]
+fn the_largest_refined_norm_does_not_depend_on_the_number_of_shards() {
+    let (method, model) = singer();
+    let task = Distillation::new(method);
+    let device = Device::flex().autodiff();
+    let images = images(6);
+    let largest = |count: usize| -> f32 {
+        let shards = Shards::new(count).unwrap();
+        let (loss, _) = shards.backward(&task, &model, &device, &images, &[0; 6], 0);
+        let mut found = loss.observations();
+        let (name, value) = found.next().unwrap();
+        assert_eq!(name, "refined_norm_max");
+        value.into_scalar()
+    };
+    let whole = largest(1);
+    for count in [2, 3, 6] {
+        assert!((largest(count) - whole).abs() <= 1e-5 * whole, "{count} shards");
+    }
+}
+
+#[test]
+fn every_block_is_trained_unless_the_references_mapping_leaves_the_last_ones() {
+    let untrained = |mapping| {
+        let settings = FitnetSettings::default();
+        let (method, _) = Fitnet::new(frozen(), student(), &[], mapping, settings, 0).unwrap();
+        (Distillation::new(method), 3)
+    };
+    let (task, depth) = untrained(Mapping::Last);
+    assert!(task.untrained_blocks(depth).is_empty());
+    let (task, depth) = untrained(Mapping::Reference);
+    assert_eq!(task.untrained_blocks(depth), 2..3);
+    let with_labels = Distillation { label_weight: 0.5, ..task };
+    assert!(with_labels.untrained_blocks(depth).is_empty(), "labels train the last block");
 }

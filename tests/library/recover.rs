@@ -1,11 +1,11 @@
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use singer::Error;
-use singer::distill;
-use singer::method::{FitSettings, fit_adapters};
-use singer::nullspace::{Basis, BasisKind, Selection, linearise};
+use singer::distill::Adapters;
+use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
+use singer::distill::singer::{Adapter, AdapterFit, FitSettings, SingerSettings, TrainingFree};
 use singer::plant::{Placement, PlantSettings, plant, silence};
 use singer::recover::{Errors, Recovery, Settings, Treated, Treatment, measure};
-use singer::refine::{Adapter, TrainingFree};
+use singer::train::Shards;
 use singer::vit::{Vit, VitConfig, init_weights};
 
 const BLOCK: usize = 1;
@@ -40,15 +40,17 @@ fn settings() -> Settings {
     Settings { block: BLOCK, quantile: 0.9, rank: RANK }
 }
 
-fn fit(teacher: &Vit, steps: usize) -> Vec<(usize, Adapter)> {
-    let method = distill::Settings {
+fn fit(teacher: &Vit, steps: usize) -> Adapters {
+    let singer = SingerSettings {
         layers: vec![BLOCK],
         rank: RANK,
         quantile: 0.9,
-        ..distill::Settings::default()
+        ..SingerSettings::default()
     };
-    let settings = FitSettings { method, steps, lr: 0.01, seed: 0, parts: 1 };
-    fit_adapters(teacher, &images(), &settings, &mut |_| {}).unwrap().adapters
+    let settings = FitSettings { singer, steps, lr: 0.01, ..FitSettings::default() };
+    let mut fit = AdapterFit::new(teacher, images(), settings, Shards::one()).unwrap();
+    fit.run(&mut |_| {}).unwrap();
+    fit.adapters()
 }
 
 fn one(found: &[Recovery], treatment: Treatment, block: usize) -> [Errors; 2] {
@@ -98,7 +100,7 @@ fn the_closed_form_cannot_bring_back_what_lies_outside_the_nullspace() {
 #[test]
 fn a_teacher_without_artifacts_and_adapters_that_do_not_fit_are_refused() {
     let adapters = fit(&clean(), 1);
-    let refused = |planted: &Vit, adapters: &[(usize, Adapter)], settings: &Settings| match measure(
+    let refused = |planted: &Vit, adapters: &Adapters, settings: &Settings| match measure(
         &clean(),
         planted,
         adapters,
@@ -109,7 +111,7 @@ fn a_teacher_without_artifacts_and_adapters_that_do_not_fit_are_refused() {
         other => panic!("{other:?}"),
     };
     assert!(refused(&clean(), &adapters, &settings()).contains("changed no patch"));
-    let early = [(0, adapters[0].1.clone())];
+    let early = [(0, adapters.get(BLOCK).unwrap().clone())].into_iter().collect();
     assert!(refused(&clean(), &early, &settings()).contains("layer 0"));
     let beyond = Settings { block: 9, ..settings() };
     assert!(refused(&clean(), &adapters, &beyond).contains("block 9"));
@@ -120,9 +122,9 @@ fn treatments_equal_hand_worked_numbers() {
     let device = Device::flex();
     let zero = || TensorData::new(vec![0.0_f32; 2], [2, 1]);
     let adapter = Adapter::from_data(zero(), TensorData::new(vec![0.0_f32; 2], [1, 2]), &device);
-    let block = linearise(&clean().blocks[0]);
+    let block = Linearised::of(&clean().blocks[0]);
     let selection = Selection { kind: BasisKind::Random, rank: 2, threshold: 0.0, seed: 0 };
-    let basis = Basis::select(block.as_ref(), &selection, 0).unwrap();
+    let basis = Basis::select(&block, &selection, 0).unwrap();
     let closed = TrainingFree::new(&basis, 1.0, &device);
     // A class token, then patches of norm 1, 2, 3 and 10.
     let tokens = [[[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [6.0, 8.0]]];

@@ -1,13 +1,14 @@
 use burn::tensor::{Device, Distribution, Tensor};
-use faer::Mat;
-use singer::nullspace::{Basis, BasisKind, Selection};
-use singer::refine::{Adapter, NormStats, TrainingFree, patch_norms};
+use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
+use singer::distill::singer::{Adapter, TrainingFree};
+use singer::tokens::{NormStats, patch_norms};
 
 fn adapter(dim: usize, rank: usize, device: &Device) -> Adapter {
-    let matrix =
-        Mat::from_fn(dim, dim, |i, j| ((i * 7 + j * 3) % 11) as f64 - 5.0 + f64::from(i == j));
+    let entry = |i: usize, j: usize| ((i * 7 + j * 3) % 11) as f64 - 5.0 + f64::from(i == j);
+    let entries: Vec<f64> = (0..dim * dim).map(|at| entry(at / dim, at % dim)).collect();
+    let matrix = Linearised::from_rows(&entries, dim);
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
-    Adapter::from_basis(&Basis::select(matrix.as_ref(), &selection, 0).unwrap(), device)
+    Adapter::from_basis(&Basis::select(&matrix, &selection, 0).unwrap(), device)
 }
 
 fn largest(tensor: Tensor<3>) -> f32 {
@@ -53,9 +54,11 @@ fn norms_skip_the_prefix_and_their_summary_counts_outliers() {
 fn the_closed_form_takes_a_share_of_the_nullspace_component_from_outliers_alone() {
     let device = Device::flex();
     device.seed(6);
-    let matrix = Mat::from_fn(7, 7, |i, j| ((i * 5 + j * 3) % 7) as f64 + f64::from(i == j));
+    let entry = |i: usize, j: usize| ((i * 5 + j * 3) % 7) as f64 + f64::from(i == j);
+    let entries: Vec<f64> = (0..49).map(|at| entry(at / 7, at % 7)).collect();
+    let matrix = Linearised::from_rows(&entries, 7);
     let selection = Selection { kind: BasisKind::Smallest, rank: 3, threshold: 0.0, seed: 0 };
-    let basis = Basis::select(matrix.as_ref(), &selection, 0).unwrap();
+    let basis = Basis::select(&matrix, &selection, 0).unwrap();
     let vectors = Adapter::from_basis(&basis, &device).down.val().unsqueeze::<3>();
     let tokens = Tensor::<3>::random([2, 6, 7], Distribution::Normal(0.0, 3.0), &device);
     let outliers = [[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]];

@@ -1,12 +1,12 @@
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 use serde_json::Value;
-use singer::method::{
-    Distillation, Fitnet, FitnetSettings, Lesson, Method, Teacher, Vitkd, VitkdSettings,
+use singer::distill::{
+    Distillation, Fitnet, FitnetSettings, LossInputs, Mapping, Method, Teacher, Vitkd, VitkdModel,
+    VitkdSettings,
 };
-use singer::train::{Part, Task, TaskLoss};
+use singer::train::{Loss, Shard, Shards, Task};
 
 use crate::golden::{Golden, by_timm_name, cases, folder, json};
 use crate::singer::models;
@@ -35,10 +35,12 @@ fn projection(golden: &Golden, layer: usize, device: &Device) -> Linear {
     linear
 }
 
-fn check<M: Method>(golden: &Golden, layers: &[usize], model: &M::Model, loss: TaskLoss) {
-    let total: f64 = loss.total.clone().inner().into_scalar::<f32>().into();
+fn check<T: Task>(golden: &Golden, layers: &[usize], task: &T, model: &T::Model, image: Tensor<4>) {
+    let labels = vec![0; image.dims()[0]];
+    let device = image.device().autodiff();
+    let (loss, grads) = Shards::one().backward(task, model, &device, &image, &labels, 0);
+    let total: f64 = loss.total().into_scalar::<f32>().into();
     golden.assert_relative("loss", &[total], 1e-4);
-    let grads = GradientsParams::from_grads(loss.total.backward(), model);
     let ours = by_timm_name(model, Some(&grads));
     let mut compared = 0;
     for name in golden.names().filter(|name| name.starts_with("grad.")) {
@@ -61,11 +63,11 @@ fn fitnets_loss_and_gradients_equal_the_reference(device: &Device) {
     let layers = layers(&json);
     let teacher = Teacher::new(teacher, FloatDType::F32);
     let settings = FitnetSettings { weight: 1.0 };
-    let (method, mut model) = Fitnet::new(teacher, student, &layers, settings, 0).unwrap();
+    let (method, mut model) =
+        Fitnet::new(teacher, student, &layers, Mapping::Reference, settings, 0).unwrap();
     assert_eq!(method.student_layers(), mapped(&json));
     model.projections = layers.iter().map(|&l| projection(&golden, l, device)).collect();
-    let loss = Distillation::new(method).loss(&model, image, &[0; 4], &Part::whole());
-    check::<Fitnet>(&golden, &layers, &model, loss);
+    check(&golden, &layers, &Distillation::new(method), &model, image);
 }
 
 fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
@@ -74,10 +76,13 @@ fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
     let (_, shapes) = cases("singer").swap_remove(0);
     let (teacher, student, image) = models(&shapes, device);
     let layers = layers(&json);
+    let patch = teacher.patch_embed.proj.weight.dims()[2];
+    let [_, _, height, width] = image.dims();
+    let grid = [height / patch, width / patch];
     let teacher = Teacher::new(teacher, FloatDType::F32);
     let settings = VitkdSettings { mimic_layers: vec![], ..VitkdSettings::default() };
     let (method, mut model) =
-        Vitkd::new(teacher, student, &layers, [4, 4], settings, true, 0).unwrap();
+        Vitkd::new(teacher, student, &layers, Mapping::Reference, grid, settings, true, 0).unwrap();
     assert_eq!(method.student_layers(), mapped(&json));
     model.projections = layers.iter().map(|&l| projection(&golden, l, device)).collect();
     model.mask_token = Param::from_tensor(golden.tensor("mask_token", device));
@@ -88,19 +93,33 @@ fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
             conv.bias = Param::from_tensor(golden.tensor(&format!("{name}.bias"), device));
         }
     }
+    let images = image.dims()[0];
     let masks = layers.iter().map(|layer| {
-        let mask = golden.values(&format!("mask.{layer}"));
-        TensorData::new(mask.into_iter().map(|m| m as f32).collect::<Vec<_>>(), [4, 17, 1])
+        let mask: Vec<f32> =
+            golden.values(&format!("mask.{layer}")).into_iter().map(|m| m as f32).collect();
+        let tokens = mask.len() / images;
+        TensorData::new(mask, [images, tokens, 1])
     });
-    let pixels = Tensor::from_inner(image.clone());
-    let lesson = Lesson {
-        images: image,
-        tokens: model.student.intermediate(pixels, method.student_layers()),
-        logits: None,
-        labels: &[0; 4],
-    };
-    let loss = method.loss_with_masks(&model, lesson, masks.collect(), &Part::whole());
-    check::<Vitkd>(&golden, &layers, &model, loss);
+    let task = WithMasks { method, masks: masks.collect() };
+    check(&golden, &layers, &task, &model, image);
+}
+
+/// ViTKD with the reference's masks instead of its own.
+struct WithMasks {
+    method: Vitkd,
+    masks: Vec<TensorData>,
+}
+
+impl Task for WithMasks {
+    type Model = VitkdModel;
+
+    fn loss(&self, model: &VitkdModel, shard: Shard<'_>) -> Loss {
+        let Shard { images, labels, step, first } = shard;
+        let pixels = Tensor::from_inner(images.clone());
+        let tokens = model.student.intermediate(pixels, self.method.student_layers());
+        let inputs = LossInputs { images, tokens, logits: None, labels, step, first };
+        self.method.loss_with_masks(model, inputs, self.masks.clone())
+    }
 }
 
 on_both_devices!(

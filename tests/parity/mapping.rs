@@ -1,6 +1,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
-use singer::distill::map_layers;
-use singer::loss::quantile;
+use singer::distill::{Mapping, map_layers};
+use singer::tokens::quantile;
 
 use crate::golden::{folder, json};
 
@@ -15,7 +15,7 @@ fn layers_map_as_in_the_reference() {
         let golden = numbers(&case["student_layers"]);
         let teacher = case["teacher_depth"].as_u64().unwrap() as usize;
         let student = case["student_depth"].as_u64().unwrap() as usize;
-        let ours = map_layers(&layers, teacher, student).unwrap();
+        let ours = map_layers(&layers, teacher, student, Mapping::Reference).unwrap();
         if case["unique"] == true {
             assert_eq!(ours, golden, "{case}");
         }
@@ -33,6 +33,21 @@ fn layers_map_as_in_the_reference() {
         distinct.dedup();
         assert_eq!(distinct.len(), ours.len(), "{case}: {ours:?} uses a block twice");
     }
+}
+
+#[test]
+fn the_last_layer_maps_to_the_last_block_and_the_others_by_the_costs() {
+    let mapped =
+        |layers: &[usize], teacher, student| map_layers(layers, teacher, student, Mapping::Last);
+    // By the costs alone, the last layers would go to blocks 4, 10 and 10.
+    assert_eq!(mapped(&[3, 5], 6, 6).unwrap(), [3, 5]);
+    assert_eq!(mapped(&[11], 12, 12).unwrap(), [11]);
+    assert_eq!(mapped(&[17, 23], 24, 12).unwrap(), [8, 11]);
+    // The other layers take other blocks, and where the last is not asked for, costs decide.
+    assert_eq!(mapped(&[0, 2], 12, 4).unwrap(), [0, 1]);
+    assert_eq!(mapped(&[10, 11], 12, 2).unwrap(), [0, 1]);
+    assert_eq!(mapped(&[0], 1, 1).unwrap(), [0]);
+    assert!(mapped(&[9, 10, 11], 12, 2).is_err());
 }
 
 fn quantiles_equal_pytorch(device: &Device) {

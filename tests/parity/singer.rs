@@ -1,11 +1,13 @@
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
-use singer::distill::{Distiller, LossForm, Settings, Trainee, Weights};
-use singer::nullspace::{Basis, BasisKind, Selection, linearise, reader_of};
-use singer::refine::Adapter;
+use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
+use singer::distill::singer::{
+    Adapter, LossForm, LossWeights, Singer, SingerModel, SingerSettings,
+};
+use singer::distill::{Distillation, Mapping, Method, as_constant};
+use singer::train::Shards;
 use singer::vit::Vit;
 
 use crate::golden::{Golden, by_timm_name, cases, load_vit, vit_config};
@@ -23,9 +25,10 @@ pub fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
     (load("teacher", &plain), load("student", device), image)
 }
 
-pub fn settings(json: &Value, losses: LossForm) -> Settings {
+pub fn settings(json: &Value, losses: LossForm) -> SingerSettings {
     let weight = |name: &str| json["weights"][name].as_f64().unwrap();
-    Settings {
+    SingerSettings {
+        mapping: Mapping::Reference,
         layers: json["layers"]
             .as_array()
             .unwrap()
@@ -35,20 +38,22 @@ pub fn settings(json: &Value, losses: LossForm) -> Settings {
         rank: json["rank"].as_u64().unwrap() as usize,
         quantile: json["quantile"].as_f64().unwrap(),
         losses,
-        weights: Weights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") },
-        ..Settings::default()
+        weights: LossWeights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") },
+        ..SingerSettings::default()
     }
 }
 
-pub fn trainee(
-    student: Vit,
-    layers: &[usize],
+/// The method as `distill` runs it, with the case's own adapters and projections.
+pub fn method(
+    (teacher, student): (Vit, Vit),
+    settings: &SingerSettings,
     golden: &Golden,
     prefix: &str,
     device: &Device,
-) -> Trainee {
+) -> (Distillation<Singer>, SingerModel) {
+    let layers = settings.resolve_layers(teacher.depth()).unwrap();
     let tensor2 = |name: String| golden.tensor::<2>(&name, device);
-    let adapters = layers
+    let adapters: Vec<Adapter> = layers
         .iter()
         .map(|layer| Adapter {
             down: Param::from_tensor(tensor2(format!("{prefix}adapter.{layer}.down"))),
@@ -67,7 +72,8 @@ pub fn trainee(
             linear
         })
         .collect();
-    Trainee { student, adapters, projections }
+    let (method, model) = Singer::with_adapters(teacher, student, adapters, settings, 0).unwrap();
+    (Distillation::new(method), SingerModel { projections, ..model })
 }
 
 fn losses_and_gradients_equal_the_reference_form(device: &Device) {
@@ -88,50 +94,55 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
     let golden = Golden::open(part);
     let (teacher, student, image) = models(shapes, device);
     let settings = settings(json, form);
-    let depth = student.depth();
-    let distiller = Distiller::new(teacher, depth, settings, device).unwrap();
-    let layers = distiller.layers().to_vec();
-    let mapped: Vec<Value> = distiller.student_layers().iter().map(|&l| l.into()).collect();
+    let (task, model) = method((teacher, student), &settings, &golden, "", device);
+    let refinement = task.method.refinement();
+    let layers = refinement.layers().to_vec();
+    let mapped: Vec<Value> = task.method.student_layers().iter().map(|&l| l.into()).collect();
     assert_eq!(json["student_layers"].as_array().unwrap(), &mapped, "{part}: mapping");
-    let trainee = trainee(student, &layers, &golden, "", device);
 
-    let pass = distiller.teacher_pass(image.clone());
-    for ((layer, features), next) in layers.iter().zip(&pass.features).zip(&pass.next) {
+    let features = refinement.features(image.clone());
+    for ((layer, tokens), next) in layers.iter().zip(&features.layers).zip(&features.next) {
         let name = format!("teacher.{layer}");
         if golden.has(&name) {
-            golden.assert_close(&name, features.clone(), 1e-4);
+            golden.assert_close(&name, tokens.clone(), 1e-4);
         }
         let name = format!("next.{layer}");
         if let (Some(next), true) = (next, golden.has(&name)) {
             golden.assert_close(&name, next.clone(), 1e-4);
         }
     }
-    let losses = distiller.losses(&trainee, image, pass);
-    for (layer, view) in layers.iter().zip(&losses.views) {
-        golden.assert_close(&format!("refined.{layer}"), view.refined.clone().inner(), 1e-4);
+    let pixels = as_constant(image.clone(), device);
+    let tokens = model.student.intermediate(pixels, task.method.student_layers());
+    let refined = refinement.refine(&model.adapters, features);
+    for (((layer, refined), tokens), projection) in
+        layers.iter().zip(refined).zip(tokens).zip(&model.projections)
+    {
+        golden.assert_close(&format!("refined.{layer}"), refined.tokens.inner(), 1e-4);
+        let projected = projection.forward(tokens.clone()).inner();
+        golden.assert_close(&format!("projected.{layer}"), projected, 1e-4);
         let name = format!("student.{layer}");
         if golden.has(&name) {
-            golden.assert_close(&name, view.student.clone().inner(), 1e-4);
+            golden.assert_close(&name, tokens.inner(), 1e-4);
         }
-        golden.assert_close(&format!("projected.{layer}"), view.projected.clone().inner(), 1e-4);
-        let threshold = view.threshold.clone().inner().squeeze_dim::<1>(1);
+        let threshold = refined.outliers.threshold.inner().squeeze_dim::<1>(1);
         golden.assert_close(&format!("quantile.{layer}"), threshold, 1e-4);
         let name = format!("next_refined.{layer}");
-        if let (Some(next), true) = (&view.next_refined, golden.has(&name)) {
-            golden.assert_close(&name, next.clone().inner(), 1e-4);
+        if let (Some(next), true) = (refined.next, golden.has(&name)) {
+            golden.assert_close(&name, next.inner(), 1e-4);
         }
     }
-    let outlier = losses.outlier_sum();
-    let terms = distiller.weigh(losses.kd, outlier, losses.info);
-    let total = terms.iter().cloned().reduce(|a, b| a + b).unwrap();
-    let named = ["loss_kd", "loss_outlier", "loss_info"].iter().zip(terms).map(|(n, t)| (*n, t));
-    for (name, value) in named.chain([("total", total.clone())]) {
-        let value: f64 = value.inner().into_scalar::<f32>().into();
+
+    let labels = vec![0; image.dims()[0]];
+    let (loss, grads) = Shards::one().backward(&task, &model, device, &image, &labels, 0);
+    let total = loss.total();
+    let names = ["loss_kd", "loss_outlier", "loss_info"];
+    let terms = names.iter().zip(loss.terms).map(|(name, (_, value))| (*name, value));
+    for (name, value) in terms.chain([("total", total)]) {
+        let value: f64 = value.into_scalar::<f32>().into();
         golden.assert_relative(&format!("loss.{name}"), &[value], 1e-4);
     }
 
-    let grads = GradientsParams::from_grads(total.backward(), &trainee);
-    let ours = by_timm_name(&trainee, Some(&grads));
+    let ours = by_timm_name(&model, Some(&grads));
     let mut compared = 0;
     for name in golden.names().filter(|name| name.starts_with("grad.")) {
         let wanted = our_name(name.trim_start_matches("grad."), &layers);
@@ -162,21 +173,23 @@ pub fn our_name(name: &str, layers: &[usize]) -> String {
 }
 
 fn select(teacher: &Vit, layer: usize, kind: BasisKind, json: &Value) -> Basis {
-    let reader = reader_of(layer, teacher.depth());
+    let reader = next_block(layer, teacher.depth());
     let selection = Selection {
         kind,
         rank: json["rank"].as_u64().unwrap() as usize,
         threshold: json["null_threshold"].as_f64().unwrap_or(0.05),
         seed: 0,
     };
-    Basis::select(linearise(&teacher.blocks[reader]).as_ref(), &selection, reader).unwrap()
+    Basis::select(&Linearised::of(&teacher.blocks[reader]), &selection, reader).unwrap()
 }
 
 /// N N^T, row-major.
 fn projector(basis: &Basis) -> Vec<f64> {
-    let product = &basis.vectors * basis.vectors.transpose();
-    let dim = product.nrows();
-    (0..dim * dim).map(|i| product[(i / dim, i % dim)]).collect()
+    let (dim, rank, vectors) = (basis.dim(), basis.rank(), basis.to_rows());
+    let entry = |i: usize, j: usize| -> f64 {
+        (0..rank).map(|k| vectors[i * rank + k] * vectors[j * rank + k]).sum()
+    };
+    (0..dim * dim).map(|i| entry(i / dim, i % dim)).collect()
 }
 
 #[test]
@@ -190,7 +203,7 @@ fn the_smallest_basis_and_its_residual_equal_the_paper_form() {
             let layer = layer.as_u64().unwrap() as usize;
             let basis = select(&teacher, layer, BasisKind::Smallest, &json);
             golden.assert_relative(&format!("projector.{layer}"), &projector(&basis), 1e-4);
-            let rank = basis.vectors.ncols();
+            let rank = basis.rank();
             let sigma = basis.spectrum[basis.spectrum.len() - rank];
             assert!((basis.residual - sigma).abs() <= 1e-12 * basis.spectrum[0].max(1.0));
         }
@@ -208,12 +221,12 @@ fn the_spectrum_and_the_threshold_basis_equal_the_reference_form() {
             let basis = select(&teacher, layer, BasisKind::Threshold, &json);
             golden.assert_relative(&format!("spectrum.{layer}"), &basis.spectrum, 1e-5);
             let below = json["singular_values_below"][layer.to_string()].as_u64().unwrap() as usize;
-            let found = basis.vectors.ncols() - basis.random_columns;
-            assert_eq!(found, below.min(basis.vectors.ncols()), "{name} layer {layer}");
+            let found = basis.rank() - basis.random_columns;
+            assert_eq!(found, below.min(basis.rank()), "{name} layer {layer}");
             let name = format!("adapter.{layer}.down");
             if golden.has(&name) && basis.random_columns == 0 {
                 let down = golden.values(&name);
-                let (dim, rank) = (basis.vectors.nrows(), basis.vectors.ncols());
+                let (dim, rank) = (basis.dim(), basis.rank());
                 let mut theirs = vec![0.0; dim * dim];
                 for i in 0..dim {
                     for j in 0..dim {

@@ -1,11 +1,10 @@
 use burn::module::Module;
-use burn::optim::GradientsParams;
 use burn::tensor::Device;
-use singer::distill::{Distiller, LossForm};
-use singer::train::{OptimizerSettings, ParamOptimizer};
+use singer::distill::singer::LossForm;
+use singer::train::{OptimizerSettings, ParamOptimizer, Shards};
 
 use crate::golden::{Golden, by_timm_name, cases};
-use crate::singer::{models, our_name, settings, trainee};
+use crate::singer::{method, models, our_name, settings};
 
 fn twenty_adamw_steps_equal_the_reference(device: &Device) {
     let device = &device.clone().autodiff();
@@ -14,11 +13,10 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
         let json = &pairs.iter().find(|(case, _)| *case == run["case"]).expect("the run's case").1;
         let golden = Golden::open(&format!("train/{name}"));
         let (teacher, student, image) = models(json, device);
-        let distiller =
-            Distiller::new(teacher, student.depth(), settings(json, LossForm::Reference), device)
-                .unwrap();
-        let layers = distiller.layers().to_vec();
-        let mut model = trainee(student, &layers, &golden, "init.", device);
+        let settings = settings(json, LossForm::Reference);
+        let (task, mut model) = method((teacher, student), &settings, &golden, "init.", device);
+        let layers = task.method.refinement().layers().to_vec();
+        let labels = vec![0; image.dims()[0]];
 
         let number = |name: &str| run["optimizer"][name].as_f64().unwrap();
         let betas = &run["optimizer"]["betas"];
@@ -30,18 +28,16 @@ fn twenty_adamw_steps_equal_the_reference(device: &Device) {
             weight_decay: number("weight_decay") as f32,
         });
         for (step, wanted) in run["losses"].as_array().unwrap().iter().enumerate() {
-            let pass = distiller.teacher_pass(image.clone());
-            let losses = distiller.losses(&model, image.clone(), pass);
-            let outlier = losses.outlier_sum();
-            let terms = distiller.weigh(losses.kd, outlier, losses.info);
-            for (term, value) in ["loss_kd", "loss_outlier", "loss_info"].iter().zip(&terms) {
-                let ours: f64 = value.clone().inner().into_scalar::<f32>().into();
+            let (loss, grads) =
+                Shards::one().backward(&task, &model, device, &image, &labels, step);
+            for (term, (_, value)) in
+                ["loss_kd", "loss_outlier", "loss_info"].iter().zip(loss.terms)
+            {
+                let ours: f64 = value.into_scalar::<f32>().into();
                 let golden = wanted[term].as_f64().unwrap();
                 let relative = (ours - golden).abs() / golden.abs();
                 assert!(relative <= 1e-3, "step {step}: {term} is {ours}, wanted {golden}");
             }
-            let total = terms.into_iter().reduce(|a, b| a + b).unwrap();
-            let grads = GradientsParams::from_grads(total.backward(), &model);
             model = optimizer.step(lr, model, grads, None);
         }
 

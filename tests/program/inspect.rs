@@ -5,7 +5,7 @@ use std::process::Command;
 use burn::tensor::Device;
 use serde_json::Value;
 use singer::data::{Normalise, render};
-use singer::refine::patch_norms;
+use singer::tokens::patch_norms;
 use singer::weights;
 
 use crate::support::{distill, fail_with, run, singer, succeed, teacher};

@@ -1,8 +1,8 @@
 //! Shader, burn operation on the same device, and f64 on the host.
 
 use burn::tensor::{Tensor, TensorData};
-use singer::loss;
-use singer::refine::{Adapter, patch_norms};
+use singer::distill::singer::{Adapter, gram, gram_mse};
+use singer::tokens::{patch_norms, quantile};
 
 use crate::reference;
 use crate::support::{Batch, assert_close, host, normal, pick, software, widened};
@@ -100,7 +100,7 @@ fn quantiles_masks_and_counts_are_exact() {
         );
         for q in [0.0, 0.25, 0.5, 0.9, 0.97, 0.999, 1.0] {
             let found = maps.outliers(tensor.clone(), q).unwrap();
-            let burns = host(loss::quantile(tensor.clone(), q));
+            let burns = host(quantile(tensor.clone(), q));
             let thresholds = host(found.threshold);
             let (mask, counts) = (host(found.mask), host(found.count));
             for (image, row) in norms.chunks(*patches).enumerate() {
@@ -187,7 +187,7 @@ fn gram_matrices_agree_with_burn_and_f64_to_1e_5() {
         let tokens = batch.tensor(opened.burn());
         let found = host(maps.gram(tokens.clone(), batch.prefix).unwrap());
         assert_close("f64", &found, &reference::gram(&batch), 1e-5);
-        let burns = widened(&host(loss::gram(tokens, batch.prefix)));
+        let burns = widened(&host(gram(tokens, batch.prefix)));
         assert_close("burn", &found, &burns, 1e-5);
     }
 }
@@ -211,7 +211,7 @@ fn gram_distances_agree_with_burn_and_f64_to_1e_5() {
             let apart = (f64::from(found) - wanted).abs();
             assert!(apart <= 1e-5 * wanted + 1e-12, "{found} is not {wanted}");
         }
-        let burns = host(loss::gram_mse(a.clone(), b, batch.prefix))[0];
+        let burns = host(gram_mse(a.clone(), b, batch.prefix))[0];
         let mean = found.iter().sum::<f32>() / found.len() as f32;
         assert!((mean - burns).abs() <= 1e-5 * burns + 1e-10, "{mean} is not {burns}");
         let own = host(maps.gram_distance(a.clone(), a, batch.prefix).unwrap());

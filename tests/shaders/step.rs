@@ -1,7 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
-use singer::distill::{Distiller, Settings, Trainee};
-use singer::method::{Distillation, Singer};
+use singer::distill::Distillation;
+use singer::distill::singer::{Singer, SingerSettings};
 use singer::train::{OptimizerSettings, ParamOptimizer, Shards};
 use singer::vit::{VitConfig, init_weights};
 
@@ -29,11 +29,10 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let teacher = init_weights(config.build(device).unwrap(), 1);
     let small = VitConfig { embed_dim: 24, depth: 3, num_heads: 2, ..config };
     let student = init_weights(small.build(&training).unwrap(), 2);
-    let settings = Settings { layers: vec![1], rank: 8, quantile: 0.9, ..Settings::default() };
-    let layers = settings.resolve_layers(4).unwrap();
-    let (mut model, _) = Trainee::new(student, &teacher, &layers, &settings, 3).unwrap();
-    let distiller = Distiller::new(teacher, 3, settings, &training).unwrap();
-    let task = Distillation::new(Singer { distiller });
+    let settings =
+        SingerSettings { layers: vec![1], rank: 8, quantile: 0.9, ..SingerSettings::default() };
+    let (method, mut model, _) = Singer::new(teacher, student, &settings, 3).unwrap();
+    let task = Distillation::new(method);
     let shards = Shards::new(1).unwrap();
     // SGD, as Adam would blow rounding noise in small gradients up to whole steps.
     let mut optimizer =
@@ -43,7 +42,7 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let mut totals = Vec::new();
     for _ in 0..3 {
         let (loss, grads) = shards.backward(&task, &model, &training, &images, &[0, 0], 0);
-        totals.push(host(loss.total)[0]);
+        totals.push(host(loss.total())[0]);
         model = optimizer.step(0.02, model, grads, None);
     }
     let mut values = Values(Vec::new());

@@ -17,17 +17,17 @@ use super::progress::Shown;
 use super::{models, parts_file, session};
 use crate::data::Split;
 use crate::device::Device;
+use crate::distill::Adapters;
 use crate::error::{Error, Result};
 use crate::plant::{Placement, silence};
 use crate::recover::{Event, Experiment, GivenTeacher, Images};
-use crate::refine::Adapter;
 use crate::report::recover::{markdown, write};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let shape = models::open(&args.clean, args.arch.as_deref())?;
     let opened = Device::open(&args.device)?;
     let plain = opened.burn();
-    let experiment = Experiment { threads: session::parts(None, &opened), ..experiment(args)? };
+    let experiment = Experiment { threads: session::shards(None, &opened), ..experiment(args)? };
     let mut clean = models::build(&shape, 0, plain)?;
     if let Some(block) = args.silence {
         let (model, unit) = silence(clean, block)?;
@@ -98,7 +98,7 @@ fn experiment(args: &RecoverArgs) -> Result<Experiment> {
 }
 
 /// What a run of `singer distill` trained.
-fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Vec<(usize, Adapter)>> {
+fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Adapters> {
     let run = Run::open(folder)?;
     if run.config.method != MethodName::Singer {
         return Err(Error::data(
@@ -106,6 +106,5 @@ fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Vec<(usize, Adapter
             "the run has no adapters; give one with method = \"singer\"",
         ));
     }
-    let file = parts_file::open(folder)?;
-    file.layers()?.into_iter().map(|layer| Ok((layer, file.adapter(layer, device)?))).collect()
+    parts_file::open(folder)?.adapters(device)
 }

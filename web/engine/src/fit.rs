@@ -1,15 +1,8 @@
-use std::collections::BTreeMap;
-
-use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use singer::Error;
-use singer::distill::{Distiller, PassCache, Settings, Weights, adapters_async};
-use singer::readback::read_async;
-use singer::refine::Adapter;
-use singer::train::{OptimizerSettings, ParamOptimizer, Schedule};
+use singer::distill::Adapters;
+use singer::distill::singer::{self, AdapterFit, LossWeights, SingerSettings};
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -48,16 +41,7 @@ pub struct FitStep {
 }
 
 /// Adapters being fitted to a teacher by the outlier and the information loss.
-pub struct Fit {
-    distiller: Distiller,
-    adapters: Vec<Adapter>,
-    optimizer: ParamOptimizer,
-    /// Images of each step in turn, `[B, 3, S, S]`.
-    batches: Vec<Tensor<4>>,
-    passes: PassCache,
-    settings: FitSettings,
-    step: usize,
-}
+pub struct Fit(AdapterFit);
 
 impl Fit {
     /// Adapters at their start, in the nullspace of the blocks after `layers` and of
@@ -73,75 +57,42 @@ impl Fit {
         let side = if settings.side == 0 { own[0].min(own[1]) } else { settings.side };
         let patch = teacher.config.patch_size;
         let side = (side / patch).max(1) * patch;
-        let method = Settings {
-            layers: settings.layers.clone(),
-            rank: settings.rank,
-            quantile: settings.quantile,
-            weights: Weights { kd: 0.0, outlier: settings.outlier, info: settings.info },
-            ..Settings::default()
-        };
         let vit = teacher.vit.full().ok_or_else(|| {
             Fault::new(
                 "adapters are fitted to teachers in full precision: load it without half precision",
             )
         })?;
-        let layers = method.resolve_layers(vit.depth())?;
-        let training = device.clone().autodiff();
-        let (adapters, _) = adapters_async(vit, &layers, &method, 0, &training).await?;
-        let grid = [side / patch; 2];
-        let vit = vit.with_grid_async(teacher.config.grid(), grid).await?;
-        let depth = vit.depth();
-        Ok(Self {
-            distiller: Distiller::new(vit, depth, method, &training)?,
-            adapters,
-            optimizer: ParamOptimizer::new(&OptimizerSettings::default()),
-            batches: images
-                .chunks(BATCH)
-                .map(|images| teacher.preprocess.batch(images, [side; 2], device))
-                .collect::<singer::Result<_>>()?,
-            passes: PassCache::new(MOST_KEPT),
-            settings,
-            step: 0,
-        })
+        let vit = vit.with_grid_async(teacher.config.grid(), [side / patch; 2]).await?;
+        let batches = images
+            .chunks(BATCH)
+            .map(|images| teacher.preprocess.batch(images, [side; 2], device))
+            .collect::<::singer::Result<Vec<_>>>()?;
+        let fit = singer::FitSettings {
+            singer: SingerSettings {
+                layers: settings.layers,
+                rank: settings.rank,
+                quantile: settings.quantile,
+                weights: LossWeights { kd: 0.0, outlier: settings.outlier, info: settings.info },
+                ..SingerSettings::default()
+            },
+            steps: settings.steps,
+            lr: settings.lr,
+            cache_bytes: MOST_KEPT,
+            ..singer::FitSettings::default()
+        };
+        Ok(Self(AdapterFit::new_async(&vit, batches, fit).await?))
     }
 
     /// One step on the next images.
     pub async fn step(&mut self) -> Result<FitStep> {
-        let steps = self.settings.steps;
-        if self.step >= steps {
-            return Err(Fault::new(format!("all {steps} steps are done")));
-        }
-        let place = self.step % self.batches.len();
-        let images = &self.batches[place];
-        let pass = self.passes.pass((place, 0), || self.distiller.teacher_pass(images.clone()));
-        let zero = || Tensor::<1>::zeros([1], &self.adapters[0].down.device());
-        let (mut outlier, mut info) = (zero(), zero());
-        for losses in self.distiller.refinements(&self.adapters, pass) {
-            outlier = outlier + losses.outlier.mean();
-            info = info + losses.info;
-        }
-        let [_, outlier, info] = self.distiller.weigh(zero(), outlier, info);
-        let values = Tensor::cat(vec![outlier.clone().inner(), info.clone().inner()], 0);
-        let grads = (outlier + info).backward();
-        let grads = GradientsParams::from_grads(grads, &self.adapters);
-        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 };
-        let lr = cosine.rate(self.settings.lr, self.step, steps, steps);
-        let adapters = std::mem::take(&mut self.adapters);
-        self.adapters = self.optimizer.step(lr, adapters, grads, None);
-        self.step += 1;
-        let values = read_async(values).await?;
-        for (term, &value) in ["outlier", "information"].into_iter().zip(&values) {
-            if !value.is_finite() {
-                return Err(Error::NotFinite { step: self.step, term: term.into(), value }.into());
-            }
-        }
-        let [outlier, info] = [values[0], values[1]];
-        Ok(FitStep { step: self.step, steps, outlier, info, done: self.step == steps })
+        let losses = self.0.step().ok_or_else(|| Fault::new("all steps are done"))?;
+        let singer::FitStep { step, steps, outlier, information } = losses.read_async().await?;
+        Ok(FitStep { step, steps, outlier, info: information, done: step == steps })
     }
 
     /// The adapters as they are now, by layer, outside the training graph.
-    pub fn adapters(&self) -> BTreeMap<usize, Adapter> {
-        self.distiller.layers().iter().copied().zip(self.adapters.valid()).collect()
+    pub fn adapters(&self) -> Adapters {
+        self.0.adapters()
     }
 }
 

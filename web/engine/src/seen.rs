@@ -3,10 +3,10 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use image::RgbImage;
 use singer::Device;
-use singer::distill::map_layers;
+use singer::device::OpenDevice;
+use singer::distill::{Adapters, Mapping, map_layers};
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
-use singer::refine::Adapter;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -111,7 +111,7 @@ impl Seen {
     pub async fn view(
         &self,
         wanted: Wanted,
-        adapters: &BTreeMap<usize, Adapter>,
+        adapters: &Adapters,
         maps: &FeatureMaps,
     ) -> Result<View> {
         let Wanted { layer, quantile, strength } = wanted;
@@ -121,7 +121,7 @@ impl Seen {
         })?;
         let prefix = self.teacher.prefix;
         let mut shown = vec![(Panel::Teacher, layer, raw.clone(), prefix)];
-        if let Some(adapter) = adapters.get(&layer) {
+        if let Some(adapter) = adapters.get(layer) {
             let up = adapter.up.val() * strength;
             let refined = maps.refine(raw, adapter.down.val(), up, prefix)?;
             shown.push((Panel::Refined, layer, refined, prefix));
@@ -160,23 +160,14 @@ impl Seen {
         Ok(View { panels })
     }
 
-    /// The student's block that learns from a teacher's: by the mapping of the
-    /// adapters' layers, alone for others.
-    fn student_layer(
-        &self,
-        layer: usize,
-        blocks: usize,
-        adapters: &BTreeMap<usize, Adapter>,
-    ) -> Result<usize> {
+    /// The student's block that learnt from a teacher's, where the adapters say it; else the
+    /// one at the same depth.
+    fn student_layer(&self, layer: usize, blocks: usize, adapters: &Adapters) -> Result<usize> {
+        if let Some(own) = adapters.student_layer(layer).filter(|&own| own < blocks) {
+            return Ok(own);
+        }
         let depth = self.teacher.blocks.len();
-        let trained: Vec<usize> = adapters.keys().copied().collect();
-        let layers = match trained.contains(&layer) && trained.len() <= blocks {
-            true => trained,
-            false => vec![layer],
-        };
-        let mapped = map_layers(&layers, depth, blocks)?;
-        let place = layers.iter().position(|&own| own == layer).unwrap_or_default();
-        Ok(mapped[place])
+        Ok(map_layers(&[layer], depth, blocks, Mapping::default())?[0])
     }
 }
 

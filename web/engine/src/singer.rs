@@ -1,16 +1,14 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::wgpu::WgpuSetup;
-use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
 use singer::Device;
 use singer::data::{check_size, render};
+use singer::distill::{Adapters, PartsFile};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
-use singer::readback::read_async;
-use singer::refine::Adapter;
-use singer::weights::{PartsFile, WeightsFile, adapters_file};
+use singer::weights::WeightsFile;
 use wasm_bindgen::prelude::*;
 
 use crate::canvas::{Canvases, Map, draw_by_host};
@@ -43,7 +41,7 @@ pub struct Singer {
     canvases: Canvases,
     teacher: Option<Model>,
     student: Option<Model>,
-    adapters: BTreeMap<usize, Adapter>,
+    adapters: Adapters,
     seen: Option<Seen>,
     view: Option<View>,
     fit: Option<Fit>,
@@ -122,7 +120,7 @@ impl Singer {
             canvases: Canvases::default(),
             teacher: None,
             student: None,
-            adapters: BTreeMap::new(),
+            adapters: Adapters::default(),
             seen: None,
             view: None,
             fit: None,
@@ -182,7 +180,7 @@ impl Singer {
         let teacher = self.load(name, bytes, configs, storage)?;
         let info = plain(&teacher.info)?;
         self.student = None;
-        self.adapters.clear();
+        self.adapters = Adapters::default();
         self.seen = None;
         self.view = None;
         self.fit = None;
@@ -229,10 +227,9 @@ impl Singer {
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
         let file = PartsFile::new(WeightsFile::from_bytes(name, bytes_of(name, bytes)?)?);
         let (depth, width) = (teacher.vit.depth(), teacher.vit.embed_dim());
-        let mut adapters = BTreeMap::new();
+        let adapters = file.adapters(self.device.burn())?;
         let mut rank = 0;
-        for layer in file.layers()? {
-            let adapter = file.adapter(layer, self.device.burn())?;
+        for (layer, adapter) in adapters.iter() {
             let of = adapter.down.dims();
             if layer >= depth || of[0] != width {
                 return Err(Fault::new(format!(
@@ -242,9 +239,8 @@ impl Singer {
                 )));
             }
             rank = of[1];
-            adapters.insert(layer, adapter);
         }
-        let layers: Vec<usize> = adapters.keys().copied().collect();
+        let layers = adapters.layers();
         self.adapters = adapters;
         self.fit = None;
         self.view = None;
@@ -413,12 +409,7 @@ impl Singer {
     /// The current adapters as a safetensors file, which `loadAdapters` and the
     /// program read.
     pub async fn adapters(&self) -> Result<Uint8Array> {
-        let mut adapters = Vec::new();
-        for (&layer, adapter) in &self.adapters {
-            let halves = [data(adapter.down.val()).await?, data(adapter.up.val()).await?];
-            adapters.push((layer, halves));
-        }
-        let bytes = adapters_file(adapters).to_bytes()?;
+        let bytes = self.adapters.to_tensors().await?.to_bytes()?;
         Ok(Uint8Array::from(bytes.as_slice()))
     }
 }
@@ -464,11 +455,6 @@ impl Singer {
 
 fn from_value<T: serde::de::DeserializeOwned>(what: &str, value: JsValue) -> Result<T> {
     serde_wasm_bindgen::from_value(value).map_err(|error| Fault::new(format!("{what}: {error}")))
-}
-
-async fn data(matrix: Tensor<2>) -> Result<TensorData> {
-    let shape = matrix.dims();
-    Ok(TensorData::new(read_async(matrix).await?, shape))
 }
 
 fn no_teacher() -> Fault {

@@ -9,12 +9,14 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
-use super::{Lesson, Method, Teacher, check_weight, projection_parts};
-use crate::distill::{map_layers, onto, projections, with_last_layer};
+use super::projection::{new_projections, projection_parts};
+use super::{
+    LossInputs, Mapping, Method, Teacher, as_constant, check_weight, map_layers, mse,
+    with_last_layer,
+};
 use crate::error::{Error, Result};
-use crate::loss::mse;
-use crate::refine::on_patches;
-use crate::train::{Part, TaskLoss};
+use crate::tokens::on_patches;
+use crate::train::{Loss, Ratio, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Vitkd`].
@@ -91,18 +93,21 @@ pub struct Convolution {
 }
 
 impl Vitkd {
-    /// `layers` are teacher blocks from 0 whose tokens are generated; the last one
-    /// is always added. `grid` is the number of patches along height and width.
-    /// As published (`trained_generator` false), the optimiser is not given the
-    /// generators and the mask token, which stay at their random start. `seed` is
-    /// that of the new parts and of the masks.
+    /// `layers` are teacher blocks from 0 whose tokens are generated; the last one is always
+    /// added. `grid` is the number of patches along height and width. As published
+    /// (`trained_generator` false), the optimiser is not given the generators and the mask
+    /// token, which stay at their random start. `seed` is that of the new parts and of the
+    /// masks.
     ///
     /// # Errors
-    /// [`Error::Config`] for settings that cannot work.
+    /// As [`with_last_layer`] and [`map_layers`]; [`Error::Setting`] for settings that cannot
+    /// work.
+    #[expect(clippy::too_many_arguments, reason = "each is a different part of the method")]
     pub fn new(
         teacher: Teacher,
         student: Vit,
         layers: &[usize],
+        mapping: Mapping,
         grid: [usize; 2],
         settings: VitkdSettings,
         trained_generator: bool,
@@ -111,12 +116,13 @@ impl Vitkd {
         let (depth, student_depth) = (teacher.vit().depth(), student.depth());
         settings.check(depth, student_depth)?;
         let layers = with_last_layer(layers, depth)?;
-        let mut student_layers = map_layers(&layers, depth, student_depth)?;
-        student_layers.extend(map_layers(&settings.mimic_layers, depth, student_depth)?);
+        let mut student_layers = map_layers(&layers, depth, student_depth, mapping)?;
+        let mimicking = map_layers(&settings.mimic_layers, depth, student_depth, mapping)?;
+        student_layers.extend(mimicking);
         let generated = layers.len();
         let mimicked = settings.mimic_layers.len();
 
-        let mut both = projections(generated + mimicked, &student, teacher.vit(), seed);
+        let mut both = new_projections(generated + mimicked, &student, teacher.vit(), seed);
         let mimics = both.split_off(generated);
         let device = student.device();
         let dim = teacher.vit().embed_dim();
@@ -139,14 +145,19 @@ impl Vitkd {
         Ok((method, model))
     }
 
-    /// For each generated layer 1 for every masked token of a part's images,
-    /// `[B, T, 1]`. An image's mask depends on the seed, the step, its place in the
-    /// batch and the layer alone.
-    pub fn masks(&self, [images, tokens]: [usize; 2], part: &Part<'_>) -> Vec<TensorData> {
+    /// For each generated layer 1 for every masked token of `images` images of batch `step`
+    /// from place `first` on, `[B, T, 1]`. An image's mask depends on the seed, the step, its
+    /// place in the batch and the layer alone.
+    pub fn masks(
+        &self,
+        [images, tokens]: [usize; 2],
+        step: usize,
+        first: usize,
+    ) -> Vec<TensorData> {
         let of_layer = |&layer: &usize| {
             let mut mask = Vec::with_capacity(images * tokens);
-            for place in part.first..part.first + images {
-                let words = [self.seed, part.step as u64, place as u64, layer as u64];
+            for place in first..first + images {
+                let words = [self.seed, step as u64, place as u64, layer as u64];
                 let mut seed = [0; 32];
                 for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
                     bytes.copy_from_slice(&word.to_le_bytes());
@@ -164,37 +175,33 @@ impl Vitkd {
     pub fn loss_with_masks(
         &self,
         model: &VitkdModel,
-        lesson: Lesson<'_>,
+        inputs: LossInputs<'_>,
         masks: Vec<TensorData>,
-        part: &Part<'_>,
-    ) -> TaskLoss {
+    ) -> Loss {
         let device = model.student.device();
-        let wanted = self.teacher.tokens(lesson.images, &self.teacher_layers);
-        let mut pairs = lesson.tokens.into_iter().zip(wanted);
-        let zero = || Tensor::<1>::zeros([1], &device);
-        let mut generation = zero();
+        let features = self.teacher.tokens(inputs.images, &self.teacher_layers);
+        let mut pairs = inputs.tokens.into_iter().zip(features);
+        let mut generation = Vec::with_capacity(masks.len());
         for (index, mask) in masks.into_iter().enumerate() {
             let Some((ours, wanted)) = pairs.next() else { break };
             let mask = Tensor::<3>::from_data(mask, &device);
-            // The mean is over the whole batch's masked tokens.
-            let masked = part.total(mask.clone().sum()).clamp_min(1.0);
             let made = self.generate(model, index, ours, mask.clone());
             let [_, _, dim] = made.dims();
-            let sum = ((made - onto(wanted, &device)).square() * mask).sum();
-            generation = generation + sum / (masked * dim as f64);
+            let distance = (made - as_constant(wanted, &device)).square() * mask.clone();
+            // The mean is over the masked tokens of the whole batch.
+            let count = mask.sum() * dim as f64;
+            generation.push(Ratio { sum: distance.sum(), count });
         }
-        let mimicry = pairs.zip(&model.mimics).fold(zero(), |sum, ((ours, wanted), mimic)| {
-            sum + mse(mimic.forward(ours), onto(wanted, &device))
+        let zero = Tensor::<1>::zeros([1], &device);
+        let mimicry = pairs.zip(&model.mimics).fold(zero, |sum, ((ours, wanted), mimic)| {
+            sum + mse(mimic.forward(ours), as_constant(wanted, &device))
         });
-        let generation = generation * self.settings.weight;
-        let mimicry = mimicry * (self.settings.mimic_weight * part.fraction);
-        TaskLoss {
+        Loss {
             terms: vec![
-                ("generation", generation.clone().inner()),
-                ("mimicry", mimicry.clone().inner()),
+                Term::ratios("generation", self.settings.weight, generation),
+                Term::mean("mimicry", self.settings.mimic_weight, mimicry),
             ],
-            extra: Vec::new(),
-            total: generation + mimicry,
+            observations: Vec::new(),
         }
     }
 
@@ -228,11 +235,11 @@ impl Method for Vitkd {
         &self.student_layers
     }
 
-    fn loss(&self, model: &VitkdModel, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+    fn loss(&self, model: &VitkdModel, inputs: LossInputs<'_>) -> Loss {
         // The last block's tokens are always among those wanted.
-        let [images, tokens, _] = lesson.tokens[0].dims();
-        let masks = self.masks([images, tokens], part);
-        self.loss_with_masks(model, lesson, masks, part)
+        let [images, tokens, _] = inputs.tokens[0].dims();
+        let masks = self.masks([images, tokens], inputs.step, inputs.first);
+        self.loss_with_masks(model, inputs, masks)
     }
 
     fn parts(&self, model: &VitkdModel) -> Vec<(String, TensorData)> {
@@ -258,34 +265,24 @@ impl Method for Vitkd {
 impl VitkdSettings {
     fn check(&self, depth: usize, student_depth: usize) -> Result<()> {
         check_weight("vitkd.weight", self.weight)?;
-        check_weight("vitkd.mimic_weight", self.mimic_weight)?;
+        check_weight("mimic_weight", self.mimic_weight)?;
         if !(self.mask_ratio > 0.0 && self.mask_ratio <= 1.0) {
-            return Err(Error::config(format!(
-                "vitkd.mask_ratio is {}; it must be above 0 and at most 1",
-                self.mask_ratio
-            )));
+            let expected = "it must be above 0 and at most 1";
+            return Err(Error::setting("mask_ratio", self.mask_ratio, expected));
         }
+        let (setting, last) = ("mimic_layers", depth - 1);
         let mimicked = &self.mimic_layers;
-        if let Some(layer) = mimicked.iter().find(|&&layer| layer >= depth) {
-            return Err(Error::config(format!(
-                "vitkd.mimic_layers names layer {layer}; the teacher's blocks are 0 to {}",
-                depth - 1
-            )));
+        if let Some(&layer) = mimicked.iter().find(|&&layer| layer > last) {
+            return Err(Error::Layer { setting, layer, last });
         }
-        if let Some(layer) = mimicked
-            .iter()
-            .enumerate()
-            .find_map(|(index, layer)| mimicked[..index].contains(layer).then_some(layer))
-        {
-            return Err(Error::config(format!("vitkd.mimic_layers names layer {layer} twice")));
+        let mut seen = mimicked.iter().enumerate();
+        if let Some((_, &layer)) = seen.find(|(place, layer)| mimicked[..*place].contains(layer)) {
+            return Err(Error::RepeatedLayer { setting, layer });
         }
-        if mimicked.len() > student_depth {
-            return Err(Error::config(format!(
-                "vitkd.mimic_layers names {} layers, and the student has {student_depth} blocks: name fewer",
-                mimicked.len()
-            )));
+        match mimicked.len() > student_depth {
+            true => Err(Error::TooManyLayers { layers: mimicked.clone(), student_depth }),
+            false => Ok(()),
         }
-        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::with_last_layer;
+use super::nullspace::BasisKind;
+use crate::distill::{Mapping, check_weight, with_last_layer};
 use crate::error::{Error, Result};
-use crate::nullspace::BasisKind;
 
 /// Which of the two published forms of the information loss to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -20,7 +20,7 @@ pub enum LossForm {
 /// Weights of the three losses.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Weights {
+pub struct LossWeights {
     /// λ_KD.
     pub kd: f64,
     /// λ_outlier.
@@ -29,7 +29,7 @@ pub struct Weights {
     pub info: f64,
 }
 
-impl Default for Weights {
+impl Default for LossWeights {
     fn default() -> Self {
         Self { kd: 1.0, outlier: 0.01, info: 1.0 }
     }
@@ -38,10 +38,12 @@ impl Default for Weights {
 /// The method's settings; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Settings {
+pub struct SingerSettings {
     /// Teacher blocks to learn from, counted from 0; the last one is always
     /// added.
     pub layers: Vec<usize>,
+    /// Which student layer learns from which of them.
+    pub mapping: Mapping,
     /// Rank r of the adapters.
     pub rank: usize,
     /// γ of the outlier threshold.
@@ -53,48 +55,42 @@ pub struct Settings {
     /// The form of the information loss.
     pub losses: LossForm,
     /// Weights of the losses.
-    pub weights: Weights,
+    pub weights: LossWeights,
 }
 
-impl Default for Settings {
+impl Default for SingerSettings {
     fn default() -> Self {
         Self {
             layers: Vec::new(),
+            mapping: Mapping::default(),
             rank: 64,
             quantile: 0.97,
             basis: BasisKind::default(),
             threshold: 0.05,
             losses: LossForm::default(),
-            weights: Weights::default(),
+            weights: LossWeights::default(),
         }
     }
 }
 
-impl Settings {
+impl SingerSettings {
     /// The teacher layers in ascending order, the last block included.
     ///
     /// # Errors
-    /// [`Error::Config`] for a layer that the teacher does not have, one named
-    /// twice, a quantile outside 0..=1, a weight that is negative or not
-    /// finite, and the reference form without an intermediate layer.
+    /// As [`with_last_layer`]; [`Error::Setting`] for a quantile outside 0..=1 and a weight
+    /// that is negative or not finite; [`Error::NoIntermediateLayer`] for the reference form
+    /// without one.
     pub fn resolve_layers(&self, teacher_depth: usize) -> Result<Vec<usize>> {
         if !(0.0..=1.0).contains(&self.quantile) {
             return Err(Error::setting("quantile", self.quantile, "it must lie between 0 and 1"));
         }
-        let Weights { kd, outlier, info } = self.weights;
-        for (name, value) in [("kd", kd), ("outlier", outlier), ("info", info)] {
-            if !value.is_finite() || value < 0.0 {
-                return Err(Error::config(format!(
-                    "singer.weights.{name} is {value}; it must be 0 or more"
-                )));
-            }
-        }
+        let LossWeights { kd, outlier, info } = self.weights;
+        check_weight("weights.kd", kd)?;
+        check_weight("weights.outlier", outlier)?;
+        check_weight("weights.info", info)?;
         let layers = with_last_layer(&self.layers, teacher_depth)?;
         if self.losses == LossForm::Reference && layers.len() < 2 {
-            return Err(Error::config(
-                "singer.losses = \"reference\" compares the last layer with an intermediate one: \
-                 name at least one in singer.layers",
-            ));
+            return Err(Error::NoIntermediateLayer);
         }
         Ok(layers)
     }

@@ -1,3 +1,9 @@
+//! The left nullspace of a block, linearised as its MLP without bias and activation:
+//! `W̃ = (W_fc2 W_fc1)^T`, `[D, D]` (the paper's section on initialisation).
+//!
+//! Everything here is f64 on the host and runs once, when adapters are made.
+
+use burn::tensor::{Device, Tensor, TensorData};
 use faer::{Mat, MatRef, Par};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -5,6 +11,89 @@ use rand_distr::{Distribution, StandardNormal};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::readback::read_async;
+use crate::vit::Block;
+
+/// The block that reads the tokens leaving block `layer`: the next one, and for the last
+/// block that block itself.
+pub fn next_block(layer: usize, depth: usize) -> usize {
+    (layer + 1).min(depth - 1)
+}
+
+/// A block's linearisation `W̃ = (W_fc2 W_fc1)^T`, `[D, D]`, in f64: a row vector `x W̃` is
+/// what the MLP would give without bias and activation.
+///
+/// A SwiGLU gives `fc2(silu(gate) * value)`. Without its activation, which is the gate,
+/// `fc2(value)` is left, so `W_fc1` is the half that makes the values: what lies in the left
+/// nullspace of the result changes no value, though it may change gates.
+#[derive(Debug, Clone)]
+pub struct Linearised(Mat<f64>);
+
+impl Linearised {
+    /// Linearises a block.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn of(block: &Block) -> Self {
+        let host = |weight: Tensor<2>| {
+            let [rows, columns] = weight.dims();
+            let values: Vec<f32> = weight.into_data().iter::<f32>().collect();
+            matrix(&values, [rows, columns])
+        };
+        let [fc1, fc2] = factors(block);
+        Self(host(fc1) * host(fc2))
+    }
+
+    /// As `of`, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub async fn of_async(block: &Block) -> Result<Self> {
+        let [fc1, fc2] = factors(block);
+        let shapes = [fc1.dims(), fc2.dims()];
+        let values = [read_async(fc1).await?, read_async(fc2).await?];
+        Ok(Self(matrix(&values[0], shapes[0]) * matrix(&values[1], shapes[1])))
+    }
+
+    /// From its entries, row-major `[D, D]`.
+    ///
+    /// # Panics
+    /// Where there are not D² of them.
+    pub fn from_rows(entries: &[f64], dim: usize) -> Self {
+        assert_eq!(entries.len(), dim * dim, "a linearised block is square");
+        Self(Mat::from_fn(dim, dim, |i, j| entries[i * dim + j]))
+    }
+
+    /// Width D.
+    pub fn dim(&self) -> usize {
+        self.0.nrows()
+    }
+
+    /// Its entries, row-major `[D, D]`.
+    pub fn to_rows(&self) -> Vec<f64> {
+        row_major(self.0.as_ref())
+    }
+}
+
+/// burn stores `[in, out]`, the transpose of the formula's matrices.
+fn factors(block: &Block) -> [Tensor<2>; 2] {
+    let fc1 = block.mlp.fc1.weight.val();
+    let values = match block.mlp.activation().is_gated() {
+        false => fc1,
+        true => {
+            let half = fc1.dims()[1] / 2;
+            fc1.narrow(1, half, half)
+        }
+    };
+    [values, block.mlp.fc2.weight.val()]
+}
+
+fn matrix(values: &[f32], [rows, cols]: [usize; 2]) -> Mat<f64> {
+    Mat::from_fn(rows, cols, |i, j| f64::from(values[i * cols + j]))
+}
+
+fn row_major(matrix: MatRef<'_, f64>) -> Vec<f64> {
+    let (rows, columns) = (matrix.nrows(), matrix.ncols());
+    (0..rows).flat_map(|i| (0..columns).map(move |j| matrix[(i, j)])).collect()
+}
 
 /// How the basis of an adapter is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -38,7 +127,7 @@ pub struct Selection {
 #[derive(Debug, Clone)]
 pub struct Basis {
     /// N, `[D, r]`, unit columns.
-    pub vectors: Mat<f64>,
+    vectors: Mat<f64>,
     /// All singular values of the linearised block, descending.
     pub spectrum: Vec<f64>,
     /// `‖N^T W̃‖₂`: the most that a unit vector of the basis moves the
@@ -55,11 +144,8 @@ impl Basis {
     /// # Errors
     /// [`Error::Config`] for a rank of 0 or above D, [`Error::Svd`] (with
     /// `block`) where the weights are not finite.
-    pub fn select(
-        linearised: MatRef<'_, f64>,
-        selection: &Selection,
-        block: usize,
-    ) -> Result<Self> {
+    pub fn select(linearised: &Linearised, selection: &Selection, block: usize) -> Result<Self> {
+        let linearised = linearised.0.as_ref();
         let dim = linearised.nrows();
         let Selection { kind, rank, threshold, seed } = *selection;
         if rank == 0 || rank > dim {
@@ -97,11 +183,25 @@ impl Basis {
         })
     }
 
-    /// N in row-major order, f32, `[D, r]`.
-    pub fn to_row_major(&self) -> Vec<f32> {
-        let (rows, cols) = (self.vectors.nrows(), self.vectors.ncols());
-        let entries = (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j)));
-        entries.map(|(i, j)| self.vectors[(i, j)] as f32).collect()
+    /// Width D of a token.
+    pub fn dim(&self) -> usize {
+        self.vectors.nrows()
+    }
+
+    /// Number of vectors r.
+    pub fn rank(&self) -> usize {
+        self.vectors.ncols()
+    }
+
+    /// N, row-major `[D, r]`.
+    pub fn to_rows(&self) -> Vec<f64> {
+        row_major(self.vectors.as_ref())
+    }
+
+    /// N on a device, `[D, r]` in f32.
+    pub fn to_tensor(&self, device: &Device) -> Tensor<2> {
+        let rows: Vec<f32> = self.to_rows().into_iter().map(|entry| entry as f32).collect();
+        Tensor::from_data(TensorData::new(rows, [self.dim(), self.rank()]), device)
     }
 }
 

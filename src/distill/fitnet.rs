@@ -3,11 +3,13 @@ use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Lesson, Method, Teacher, check_weight, projection_parts};
-use crate::distill::{map_layers, onto, projections, with_last_layer};
+use super::projection::{new_projections, projection_parts};
+use super::{
+    LossInputs, Mapping, Method, Teacher, as_constant, check_weight, map_layers, mse,
+    with_last_layer,
+};
 use crate::error::Result;
-use crate::loss::mse;
-use crate::train::{Part, TaskLoss};
+use crate::train::{Loss, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Fitnet`].
@@ -56,14 +58,15 @@ impl Fitnet {
         teacher: Teacher,
         student: Vit,
         layers: &[usize],
+        mapping: Mapping,
         settings: FitnetSettings,
         seed: u64,
     ) -> Result<(Self, FitnetModel)> {
         check_weight("fitnet.weight", settings.weight)?;
         let depth = teacher.vit().depth();
         let layers = with_last_layer(layers, depth)?;
-        let student_layers = map_layers(&layers, depth, student.depth())?;
-        let projections = projections(layers.len(), &student, teacher.vit(), seed);
+        let student_layers = map_layers(&layers, depth, student.depth(), mapping)?;
+        let projections = new_projections(layers.len(), &student, teacher.vit(), seed);
         let model = FitnetModel { student, projections };
         Ok((Self { teacher, layers, student_layers, settings }, model))
     }
@@ -80,15 +83,15 @@ impl Method for Fitnet {
         &self.student_layers
     }
 
-    fn loss(&self, model: &FitnetModel, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
+    fn loss(&self, model: &FitnetModel, inputs: LossInputs<'_>) -> Loss {
         let device = model.student.device();
-        let wanted = self.teacher.tokens(lesson.images, &self.layers);
-        let pairs = model.projections.iter().zip(lesson.tokens).zip(wanted);
-        let sum = pairs.fold(Tensor::zeros([1], &device), |sum, ((projection, ours), wanted)| {
-            sum + mse(projection.forward(ours), onto(wanted, &device))
-        });
-        let total = sum * (self.settings.weight * part.fraction);
-        TaskLoss { terms: vec![("features", total.clone().inner())], extra: Vec::new(), total }
+        let features = self.teacher.tokens(inputs.images, &self.layers);
+        let pairs = model.projections.iter().zip(inputs.tokens).zip(features);
+        let distance =
+            pairs.fold(Tensor::zeros([1], &device), |sum, ((projection, ours), wanted)| {
+                sum + mse(projection.forward(ours), as_constant(wanted, &device))
+            });
+        Loss::of(Term::mean("features", self.settings.weight, distance))
     }
 
     fn parts(&self, model: &FitnetModel) -> Vec<(String, TensorData)> {

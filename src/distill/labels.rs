@@ -1,7 +1,7 @@
 use burn::tensor::TensorData;
 
-use super::{Lesson, Method, label_loss};
-use crate::train::{Part, TaskLoss};
+use super::{LossInputs, Method};
+use crate::train::{Loss, label_loss};
 use crate::vit::Vit;
 
 /// No distillation: the student learns from labels alone, by cross-entropy. The
@@ -24,9 +24,9 @@ impl Method for LabelsOnly {
         true
     }
 
-    fn loss(&self, _model: &Vit, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
-        let logits = lesson.logits.expect("logits were asked for");
-        label_loss(logits, lesson.labels, 1.0, part)
+    fn loss(&self, _model: &Vit, inputs: LossInputs<'_>) -> Loss {
+        let logits = inputs.logits.expect("logits were asked for");
+        label_loss("labels", 1.0, logits, inputs.labels, 0.0)
     }
 
     fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {

@@ -1,11 +1,10 @@
-use burn::tensor::TensorData;
+use burn::tensor::activation::log_softmax;
+use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::{Lesson, Method, Teacher, check_weight};
-use crate::distill::onto;
+use super::{LossInputs, Method, Teacher, as_constant, check_weight};
 use crate::error::{Error, Result};
-use crate::loss::soft_target_kl;
-use crate::train::{Part, TaskLoss};
+use crate::train::{Loss, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Kd`].
@@ -37,33 +36,22 @@ impl Kd {
     /// From a teacher with a head, into a student with as many classes.
     ///
     /// # Errors
-    /// [`Error::Config`] where either has no head or their classes differ in
-    /// number, and for settings that cannot work.
+    /// [`Error::NoHead`] where the teacher has none, [`Error::Classes`] where the two have
+    /// another number of classes, [`Error::Setting`] for settings that cannot work.
     pub fn new(teacher: Teacher, student: &Vit, settings: KdSettings) -> Result<Self> {
         check_weight("kd.weight", settings.weight)?;
         if !(settings.temperature.is_finite() && settings.temperature > 0.0) {
-            return Err(Error::config(format!(
-                "kd.temperature is {}; it must be above 0",
-                settings.temperature
-            )));
+            let expected = "it must be above 0";
+            return Err(Error::setting("temperature", settings.temperature, expected));
         }
         let classes = |vit: &Vit| vit.head.as_ref().map(|head| head.weight.dims()[1]);
         match (classes(teacher.vit()), classes(student)) {
-            (None, _) => Err(Self::headless_teacher()),
-            (Some(teacher), student) if student != Some(teacher) => Err(Error::config(format!(
-                "the teacher's head has {teacher} classes and the student's {}; set student.num_classes to {teacher}",
-                student.unwrap_or(0)
-            ))),
+            (None, _) => Err(Error::NoHead),
+            (Some(teacher), student) if student != Some(teacher) => {
+                Err(Error::Classes { teacher, student: student.unwrap_or(0) })
+            }
             _ => Ok(Self { teacher, settings }),
         }
-    }
-
-    /// What to say where the teacher has lost its head.
-    pub fn headless_teacher() -> Error {
-        Error::config(
-            "the teacher has no head (its classifier was lost, or it never had one), and method kd distils logits: \
-             use weights that kept their head, or a method that distils features (singer, fitnet, vitkd)",
-        )
     }
 }
 
@@ -82,15 +70,25 @@ impl Method for Kd {
         true
     }
 
-    fn loss(&self, model: &Vit, lesson: Lesson<'_>, part: &Part<'_>) -> TaskLoss {
-        let student = lesson.logits.expect("logits were asked for");
-        let teacher = onto(self.teacher.logits(lesson.images), &model.device());
+    fn loss(&self, model: &Vit, inputs: LossInputs<'_>) -> Loss {
+        let student = inputs.logits.expect("logits were asked for");
+        let teacher = as_constant(self.teacher.logits(inputs.images), &model.device());
         let KdSettings { temperature, weight } = self.settings;
-        let total = soft_target_kl(student, teacher, temperature) * (weight * part.fraction);
-        TaskLoss { terms: vec![("kd", total.clone().inner())], extra: Vec::new(), total }
+        Loss::of(Term::mean("kd", weight, soft_target_kl(student, teacher, temperature)))
     }
 
     fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {
         Vec::new()
     }
+}
+
+/// `T² KL(teacher ‖ student)` of softened probabilities, mean over images
+/// (Hinton et al. 2015): logits `[B, C]` twice to `[1]`. T² keeps the size of
+/// gradients when the temperature changes.
+pub fn soft_target_kl(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
+    let count = student.dims()[0] as f64;
+    let student = log_softmax(student / temperature, 1);
+    let teacher = log_softmax(teacher / temperature, 1);
+    let divergence = teacher.clone().exp() * (teacher - student);
+    divergence.sum() * (temperature * temperature / count)
 }

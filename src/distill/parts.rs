@@ -1,0 +1,238 @@
+use std::collections::BTreeMap;
+#[cfg(not(target_family = "wasm"))]
+use std::path::Path;
+
+use burn::module::Param;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::singer::Adapter;
+use crate::error::{Error, Result};
+use crate::readback::read_async;
+use crate::weights::{NamedTensors, WeightsFile};
+
+/// Name of a layer's `down` or `up`.
+pub(super) fn adapter_part(layer: usize, half: &str) -> String {
+    format!("adapter.{layer}.{half}")
+}
+
+/// Adapters of one teacher by layer, on the plain device.
+#[derive(Debug, Clone, Default)]
+pub struct Adapters {
+    adapters: BTreeMap<usize, Adapter>,
+    /// Those of a distillation: the student's layer that learns from each.
+    student_layers: BTreeMap<usize, usize>,
+}
+
+impl Adapters {
+    /// The teacher's layers that have one, ascending.
+    pub fn layers(&self) -> Vec<usize> {
+        self.adapters.keys().copied().collect()
+    }
+
+    /// The adapter of a layer.
+    pub fn get(&self, layer: usize) -> Option<&Adapter> {
+        self.adapters.get(&layer)
+    }
+
+    /// The student's layer that learnt from a layer's refined features, where the adapters
+    /// are those of a distillation.
+    pub fn student_layer(&self, layer: usize) -> Option<usize> {
+        self.student_layers.get(&layer).copied()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.adapters.is_empty()
+    }
+
+    /// Layers and their adapters, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Adapter)> {
+        self.adapters.iter().map(|(&layer, adapter)| (layer, adapter))
+    }
+
+    /// One for each of `layers`, for a teacher of width `dim`, on the training device `device`.
+    ///
+    /// # Errors
+    /// [`Error::Adapters`] where there is none for a layer, or they are of another width.
+    pub fn for_training(
+        &self,
+        layers: &[usize],
+        dim: usize,
+        device: &Device,
+    ) -> Result<Vec<Adapter>> {
+        let adapter = |layer: &usize| {
+            let Some(adapter) = self.get(*layer) else {
+                let reason = format!(
+                    "there are adapters for blocks {:?} and none for block {layer}: choose the layers that they have",
+                    self.layers()
+                );
+                return Err(Error::Adapters(reason));
+            };
+            match adapter.down.dims()[0] {
+                width if width == dim => {
+                    let [down, up] =
+                        [&adapter.down, &adapter.up].map(|half| half.val().into_data());
+                    Ok(Adapter::from_data(down, up, device))
+                }
+                width => Err(Error::Adapters(format!(
+                    "the adapters are of a teacher of width {width}; this one's is {dim}"
+                ))),
+            }
+        };
+        layers.iter().map(adapter).collect()
+    }
+
+    /// As tensors by name, `adapter.L.down` `[D, r]` and `adapter.L.up` `[r, D]`: the file
+    /// that [`PartsFile`] reads. Does not block the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub async fn to_tensors(&self) -> Result<NamedTensors> {
+        let mut file = NamedTensors::default();
+        for (layer, adapter) in self.iter() {
+            for (half, param) in [("down", &adapter.down), ("up", &adapter.up)] {
+                let shape = param.dims();
+                let values = read_async(param.val()).await?;
+                file.tensors.insert(adapter_part(layer, half), TensorData::new(values, shape));
+            }
+        }
+        let layers = serde_json::to_string(&self.layers()).unwrap_or_default();
+        file.metadata.insert("layers".into(), layers);
+        let student_layers: Vec<usize> = self.student_layers.values().copied().collect();
+        if student_layers.len() == self.adapters.len() {
+            let student_layers = serde_json::to_string(&student_layers).unwrap_or_default();
+            file.metadata.insert("student_layers".into(), student_layers);
+        }
+        Ok(file)
+    }
+
+    /// Writes them into a safetensors file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Gpu`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        pollster::block_on(self.to_tensors())?.write(path.as_ref())
+    }
+
+    /// Reads those of a fit, of a run (`singer.safetensors`) or of the browser.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Checkpoint`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn open(path: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        PartsFile::new(WeightsFile::open(path.as_ref())?).adapters(device)
+    }
+}
+
+impl FromIterator<(usize, Adapter)> for Adapters {
+    fn from_iter<I: IntoIterator<Item = (usize, Adapter)>>(adapters: I) -> Self {
+        Self { adapters: adapters.into_iter().collect(), student_layers: BTreeMap::new() }
+    }
+}
+
+/// What a distillation trained besides the student: SiNGER's adapters
+/// `adapter.L.down` `[D, r]` and `adapter.L.up` `[r, D]`, projections
+/// `proj.L.weight` and `proj.L.bias`, by teacher layer L.
+#[derive(Debug)]
+pub struct PartsFile {
+    file: WeightsFile,
+}
+
+impl PartsFile {
+    /// Of an opened file.
+    pub fn new(file: WeightsFile) -> Self {
+        Self { file }
+    }
+
+    /// The teacher's layers that it is about, ascending.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it does not say them.
+    pub fn layers(&self) -> Result<Vec<usize>> {
+        let mut layers = self.listed("layers")?;
+        layers.sort_unstable();
+        Ok(layers)
+    }
+
+    /// The student's layer that learns from each of the teacher's, in the file's
+    /// order of them.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it does not say them.
+    pub fn student_layers(&self) -> Result<Vec<usize>> {
+        self.listed("student_layers")
+    }
+
+    /// The adapter of a layer.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is not there or damaged.
+    pub fn adapter(&self, layer: usize, device: &Device) -> Result<Adapter> {
+        let [down, up] = [self.matrix(layer, "down")?, self.matrix(layer, "up")?];
+        let turned = [up.shape()[1], up.shape()[0]];
+        if down.shape().as_slice() != turned {
+            return Err(self.damaged(&format!("the halves of adapter.{layer} do not fit")));
+        }
+        Ok(Adapter::from_data(down, up, device))
+    }
+
+    /// All its adapters.
+    ///
+    /// # Errors
+    /// As [`adapter`](Self::adapter).
+    pub fn adapters(&self, device: &Device) -> Result<Adapters> {
+        let layers = self.listed("layers")?;
+        let adapter = |&layer: &usize| Ok((layer, self.adapter(layer, device)?));
+        let adapters = layers.iter().map(adapter).collect::<Result<_>>()?;
+        let student_layers = match self.file.metadata().contains_key("student_layers") {
+            true => layers.into_iter().zip(self.listed("student_layers")?).collect(),
+            false => BTreeMap::new(),
+        };
+        Ok(Adapters { adapters, student_layers })
+    }
+
+    /// The projection of a layer.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is not there or damaged.
+    pub fn projection(&self, layer: usize, device: &Device) -> Result<Linear> {
+        let weight = self.take(&format!("proj.{layer}.weight"), 2)?;
+        let bias = self.take(&format!("proj.{layer}.bias"), 1)?;
+        let [to, from] = [weight.shape()[0], weight.shape()[1]];
+        if bias.shape()[0] != to {
+            return Err(
+                self.damaged(&format!("proj.{layer}.bias does not fit proj.{layer}.weight"))
+            );
+        }
+        let mut linear = LinearConfig::new(from, to).init(device);
+        let weight = Tensor::<2>::from_data(weight, device).transpose();
+        linear.weight = Param::from_tensor(weight);
+        linear.bias = Some(Param::from_tensor(Tensor::<1>::from_data(bias, device)));
+        Ok(linear)
+    }
+
+    fn matrix(&self, layer: usize, half: &str) -> Result<TensorData> {
+        self.take(&adapter_part(layer, half), 2)
+    }
+
+    fn listed(&self, key: &str) -> Result<Vec<usize>> {
+        let text = self.file.metadata().get(key).map_or("", String::as_str);
+        serde_json::from_str(text)
+            .map_err(|_| self.damaged(&format!("its metadata does not list its {key}")))
+    }
+
+    fn take(&self, name: &str, rank: usize) -> Result<TensorData> {
+        let data =
+            self.file.read(name).ok_or_else(|| self.damaged(&format!("it has no {name}")))??;
+        if data.shape().len() != rank {
+            return Err(self.damaged(&format!("{name} has the shape {:?}", data.shape())));
+        }
+        Ok(data)
+    }
+
+    fn damaged(&self, reason: &str) -> Error {
+        Error::checkpoint(self.file.path(), reason)
+    }
+}

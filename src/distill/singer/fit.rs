@@ -1,0 +1,310 @@
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
+
+#[cfg(not(target_family = "wasm"))]
+use super::adapters;
+use super::{Adapter, LayerNorms, Refinement, SingerSettings, TeacherFeatures, adapters_async};
+use crate::distill::Adapters;
+use crate::error::{Error, Result};
+use crate::readback::read_async;
+use crate::train::{Loss, OptimizerSettings, ParamOptimizer, Schedule, Shard, Shards, Task};
+use crate::vit::Vit;
+
+/// How adapters are fitted without a student.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FitSettings {
+    /// Layers, rank, quantile, basis, losses and their weights; that of KD does not
+    /// count, as there is no student.
+    pub singer: SingerSettings,
+    /// Steps, each on one batch of the images in turn.
+    pub steps: usize,
+    /// AdamW's highest learning rate; a half cosine leads from it to zero.
+    pub lr: f64,
+    /// Seed of random bases.
+    pub seed: u64,
+    /// Bytes of the teacher's features that are kept for the next time that their images
+    /// come round.
+    pub cache_bytes: usize,
+}
+
+impl Default for FitSettings {
+    fn default() -> Self {
+        Self {
+            singer: SingerSettings::default(),
+            steps: 300,
+            lr: 0.01,
+            seed: 0,
+            cache_bytes: 2 << 30,
+        }
+    }
+}
+
+/// A step of a fit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FitStep {
+    /// Steps done.
+    pub step: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// `λ_outlier L_outlier / |D|`.
+    pub outlier: f32,
+    /// `λ_info L_info / |D|`.
+    pub information: f32,
+}
+
+/// The losses of a step, which may still be on their way from the device.
+#[derive(Debug)]
+pub struct FitLosses {
+    step: usize,
+    steps: usize,
+    /// Outlier and information loss, `[2]`.
+    values: Tensor<1>,
+}
+
+impl FitLosses {
+    /// Waits for the losses.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] and [`Error::Gpu`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn read(self) -> Result<FitStep> {
+        let Self { step, steps, values } = self;
+        finite(step, steps, &crate::readback::read(values)?)
+    }
+
+    /// As `read`, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] and [`Error::Gpu`].
+    pub async fn read_async(self) -> Result<FitStep> {
+        let Self { step, steps, values } = self;
+        finite(step, steps, &read_async(values).await?)
+    }
+}
+
+fn finite(step: usize, steps: usize, values: &[f32]) -> Result<FitStep> {
+    for (term, &value) in ["outlier", "information"].into_iter().zip(values) {
+        if !value.is_finite() {
+            return Err(Error::NotFinite { step, term: term.into(), value });
+        }
+    }
+    Ok(FitStep { step, steps, outlier: values[0], information: values[1] })
+}
+
+/// Adapters being fitted to a teacher by the outlier and the information loss, without a
+/// student and without labels: a head start for every student of that teacher.
+pub struct AdapterFit {
+    task: FitTask,
+    adapters: Vec<Adapter>,
+    /// Images of each step in turn, `[B, 3, H, W]`.
+    batches: Vec<Tensor<4>>,
+    optimizer: ParamOptimizer,
+    shards: Shards,
+    training: Device,
+    settings: FitSettings,
+    step: usize,
+}
+
+impl AdapterFit {
+    /// Adapters at their start, for a teacher and batches of its images, `[B, 3, H, W]` each,
+    /// on the plain device.
+    ///
+    /// # Errors
+    /// As [`Refinement::new`]; [`Error::Svd`]; [`Error::NoImages`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn new(
+        teacher: &Vit,
+        batches: Vec<Tensor<4>>,
+        settings: FitSettings,
+        shards: Shards,
+    ) -> Result<Self> {
+        let training = teacher.device().autodiff();
+        let layers = settings.singer.resolve_layers(teacher.depth())?;
+        let (start, _) = adapters(teacher, &layers, &settings.singer, settings.seed, &training)?;
+        Self::start(teacher, batches, start, settings, shards, training)
+    }
+
+    /// As `new` on one shard, without blocking the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// As `new`, and [`Error::Gpu`].
+    pub async fn new_async(
+        teacher: &Vit,
+        batches: Vec<Tensor<4>>,
+        settings: FitSettings,
+    ) -> Result<Self> {
+        let training = teacher.device().autodiff();
+        let layers = settings.singer.resolve_layers(teacher.depth())?;
+        let (singer, seed) = (&settings.singer, settings.seed);
+        let (start, _) = adapters_async(teacher, &layers, singer, seed, &training).await?;
+        Self::start(teacher, batches, start, settings, Shards::one(), training)
+    }
+
+    fn start(
+        teacher: &Vit,
+        batches: Vec<Tensor<4>>,
+        adapters: Vec<Adapter>,
+        settings: FitSettings,
+        shards: Shards,
+        training: Device,
+    ) -> Result<Self> {
+        if batches.is_empty() {
+            return Err(Error::NoImages);
+        }
+        let refinement = Refinement::new(teacher.clone(), &settings.singer, &training)?;
+        let cache = FeatureCache::new(settings.cache_bytes);
+        let task = FitTask { refinement, cache, batches: batches.len() };
+        let optimizer = ParamOptimizer::new(&OptimizerSettings::default());
+        Ok(Self { task, adapters, batches, optimizer, shards, training, settings, step: 0 })
+    }
+
+    /// One step on the next batch; none when all are done.
+    pub fn step(&mut self) -> Option<FitLosses> {
+        let FitSettings { steps, lr, .. } = self.settings;
+        if self.step >= steps {
+            return None;
+        }
+        let images = &self.batches[self.step % self.batches.len()];
+        let labels = vec![0; images.dims()[0]];
+        let (loss, gradients) = self.shards.backward(
+            &self.task,
+            &self.adapters,
+            &self.training,
+            images,
+            &labels,
+            self.step,
+        );
+        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 };
+        let rate = cosine.rate(lr, self.step, steps, steps);
+        let adapters = std::mem::take(&mut self.adapters);
+        self.adapters = self.optimizer.step(rate, adapters, gradients, None);
+        self.step += 1;
+        let values = loss.terms.into_iter().map(|(_, value)| value).collect();
+        Some(FitLosses { step: self.step, steps, values: Tensor::cat(values, 0) })
+    }
+
+    /// Goes on to the last step.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] and [`Error::Gpu`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run(&mut self, report: &mut dyn FnMut(FitStep)) -> Result<()> {
+        while let Some(losses) = self.step() {
+            report(losses.read()?);
+        }
+        Ok(())
+    }
+
+    /// The adapters as they are now, on the plain device.
+    pub fn adapters(&self) -> Adapters {
+        self.task.refinement.layers().iter().copied().zip(self.adapters.valid()).collect()
+    }
+
+    /// Patch norms of raw and refined features on the images of the fit.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn norms(&self) -> Result<Vec<LayerNorms>> {
+        self.task.refinement.norms(&self.adapters.valid(), self.batches.iter().cloned().map(Ok))
+    }
+}
+
+/// Outlier and information loss of a teacher's adapters alone.
+#[derive(Debug)]
+struct FitTask {
+    refinement: Refinement,
+    /// Of the images of each batch, which come in turn.
+    cache: FeatureCache,
+    batches: usize,
+}
+
+impl Task for FitTask {
+    type Model = Vec<Adapter>;
+
+    fn loss(&self, adapters: &Vec<Adapter>, shard: Shard<'_>) -> Loss {
+        let place = (shard.step % self.batches, shard.first);
+        let features = self.cache.get(place, || self.refinement.features(shard.images));
+        let refined = self.refinement.refine(adapters, features);
+        Loss { terms: self.refinement.terms(refined).into(), observations: Vec::new() }
+    }
+}
+
+/// Caches the teacher's features of recurring images, as far as a bound of memory allows:
+/// the teacher does not change.
+#[derive(Debug)]
+struct FeatureCache {
+    most_bytes: usize,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    bytes: usize,
+    /// By batch, and first image within it.
+    features: HashMap<(usize, usize), TeacherFeatures>,
+}
+
+impl FeatureCache {
+    fn new(most_bytes: usize) -> Self {
+        Self { most_bytes, kept: Mutex::default() }
+    }
+
+    /// The features of the images of a batch from the given one on, computed where they are
+    /// not kept.
+    fn get(
+        &self,
+        images: (usize, usize),
+        compute: impl FnOnce() -> TeacherFeatures,
+    ) -> TeacherFeatures {
+        // The shards of a batch compute theirs at the same time.
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(features) = kept().features.get(&images) {
+            return features.clone();
+        }
+        let features = compute();
+        let bytes = features.bytes();
+        let mut kept = kept();
+        if kept.bytes + bytes <= self.most_bytes {
+            kept.bytes += bytes;
+            kept.features.insert(images, features.clone());
+        }
+        features
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor};
+
+    use super::*;
+
+    fn features(value: f32) -> TeacherFeatures {
+        let tokens = Tensor::<3>::full([1, 2, 4], value, &Device::flex());
+        TeacherFeatures { next: vec![Some(tokens.clone()), None], layers: vec![tokens.clone(); 2] }
+    }
+
+    #[test]
+    fn features_are_computed_once_while_there_is_room() {
+        let bytes = features(0.0).bytes();
+        assert_eq!(bytes, 3 * 2 * 4 * 4);
+        let cache = FeatureCache::new(2 * bytes + 1);
+        let get = |key: (usize, usize)| {
+            let value = (10 * key.0 + key.1) as f32;
+            let mut computed = false;
+            let got = cache.get(key, || {
+                computed = true;
+                features(value)
+            });
+            assert_eq!(got.layers[1].clone().max().into_scalar::<f32>(), value);
+            computed
+        };
+        let asked = [(0, 0), (0, 16), (1, 0), (0, 0), (0, 16), (1, 0)];
+        assert_eq!(asked.map(get), [true, true, true, false, false, true]);
+    }
+}

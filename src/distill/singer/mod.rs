@@ -1,0 +1,150 @@
+//! SiNGER (Yu, Jeong et al., ICLR 2026, arXiv 2509.20986): the teacher's features are
+//! refined by low-rank adapters in the left nullspace of the next block, and the student
+//! learns from the refined features.
+//!
+//! [`nullspace`] makes the basis N, [`Adapter`] the refinement `F̂ = F + (F Φ_down) Φ_up`,
+//! [`Refinement`] the outlier and the information loss of a teacher's refined features;
+//! [`Singer`] adds the distillation loss, [`AdapterFit`] trains adapters without a student.
+
+mod adapter;
+mod fit;
+mod losses;
+pub mod nullspace;
+mod refinement;
+mod settings;
+
+#[cfg(not(target_family = "wasm"))]
+pub use adapter::adapters;
+pub use adapter::{Adapter, BasisReport, TrainingFree, adapters_async, low_rank_refine};
+pub use fit::{AdapterFit, FitLosses, FitSettings, FitStep};
+pub use losses::{Outliers, gram, gram_mse, outliers};
+pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
+pub use settings::{LossForm, LossWeights, SingerSettings};
+
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{FloatDType, Tensor, TensorData};
+
+use super::parts::adapter_part;
+use super::projection::{new_projections, projection_parts};
+use super::{LossInputs, Method, map_layers, mse};
+use crate::error::Result;
+use crate::train::{Loss, Observation, Term};
+use crate::vit::Vit;
+
+/// SiNGER as a method of distillation.
+#[derive(Debug)]
+pub struct Singer {
+    refinement: Refinement,
+    student_layers: Vec<usize>,
+}
+
+/// What [`Singer`] trains.
+#[derive(Module, Debug)]
+pub struct SingerModel {
+    /// The student.
+    pub student: Vit,
+    /// One for each distilled layer: how the teacher's features are refined.
+    pub adapters: Vec<Adapter>,
+    /// One for each distilled layer: student width to teacher width, with bias.
+    pub projections: Vec<Linear>,
+}
+
+impl Singer {
+    /// A teacher on the plain device and a student on the training device, with adapters
+    /// from the left nullspace of the teacher's blocks. `seed` is that of the projections
+    /// and of random basis vectors. The reports say how the bases came out.
+    ///
+    /// # Errors
+    /// As [`SingerSettings::resolve_layers`], [`map_layers`] and
+    /// [`Basis::select`](nullspace::Basis::select).
+    #[cfg(not(target_family = "wasm"))]
+    pub fn new(
+        teacher: Vit,
+        student: Vit,
+        settings: &SingerSettings,
+        seed: u64,
+    ) -> Result<(Self, SingerModel, Vec<BasisReport>)> {
+        let layers = settings.resolve_layers(teacher.depth())?;
+        let (start, reports) = adapters(&teacher, &layers, settings, seed, &student.device())?;
+        let (method, model) = Self::with_adapters(teacher, student, start, settings, seed)?;
+        Ok((method, model, reports))
+    }
+
+    /// As `new`, from adapters that are there already, one for each layer, on the training
+    /// device.
+    ///
+    /// # Errors
+    /// As [`SingerSettings::resolve_layers`] and [`map_layers`].
+    pub fn with_adapters(
+        teacher: Vit,
+        student: Vit,
+        adapters: Vec<Adapter>,
+        settings: &SingerSettings,
+        seed: u64,
+    ) -> Result<(Self, SingerModel)> {
+        let refinement = Refinement::new(teacher, settings, &student.device())?;
+        let teacher = refinement.teacher();
+        let student_layers =
+            map_layers(refinement.layers(), teacher.depth(), student.depth(), settings.mapping)?;
+        let projections = new_projections(adapters.len(), &student, teacher, seed);
+        let model = SingerModel { student, adapters, projections };
+        Ok((Self { refinement, student_layers }, model))
+    }
+
+    /// Runs the teacher in `dtype`; its features stay f32.
+    pub fn with_teacher_precision(self, dtype: FloatDType) -> Self {
+        Self { refinement: self.refinement.with_teacher_precision(dtype), ..self }
+    }
+
+    /// The teacher and its refinement.
+    pub fn refinement(&self) -> &Refinement {
+        &self.refinement
+    }
+}
+
+impl Method for Singer {
+    type Model = SingerModel;
+
+    fn student<'a>(&self, model: &'a SingerModel) -> &'a Vit {
+        &model.student
+    }
+
+    fn student_layers(&self) -> &[usize] {
+        &self.student_layers
+    }
+
+    /// `L = (λ_KD L_KD + λ_outlier L_outlier + λ_info L_info) / |D|`.
+    fn loss(&self, model: &SingerModel, inputs: LossInputs<'_>) -> Loss {
+        let features = self.refinement.features(inputs.images);
+        let refined = self.refinement.refine(&model.adapters, features);
+
+        // L_KD = Σ_l mse(P_l(F_S,m(l)), F̂_l); the target keeps its gradient.
+        let pairs = inputs.tokens.into_iter().zip(&model.projections).zip(&refined);
+        let distances = pairs.map(|((student, projection), layer)| {
+            mse(projection.forward(student), layer.tokens.clone())
+        });
+        let distance = distances.reduce(|a, b| a + b).expect("there is a last layer");
+        let kd_weight = self.refinement.settings().weights.kd * self.refinement.share();
+        let kd = Term::mean("kd", kd_weight, distance);
+
+        let largest = |layer: &RefinedLayer| layer.outliers.norms.clone().max_dim(1).mean();
+        let means = Tensor::cat(refined.iter().map(largest).collect(), 0);
+        let [outlier, information] = self.refinement.terms(refined);
+        Loss {
+            terms: vec![kd, outlier, information],
+            observations: vec![Observation { name: "refined_norm_max", means }],
+        }
+    }
+
+    fn parts(&self, model: &SingerModel) -> Vec<(String, TensorData)> {
+        let layers = self.refinement.layers().iter();
+        let mut parts = Vec::new();
+        for ((layer, adapter), projection) in layers.zip(&model.adapters).zip(&model.projections) {
+            parts.push((adapter_part(*layer, "down"), adapter.down.val().into_data()));
+            parts.push((adapter_part(*layer, "up"), adapter.up.val().into_data()));
+            parts.extend(projection_parts("proj", *layer, projection));
+        }
+        parts
+    }
+}

@@ -1,0 +1,126 @@
+//! The one place where the shards of a batch meet.
+//!
+//! A [`Loss`](super::Loss) says what a shard contributes; nothing in it depends on how
+//! the batch is split. Two sums over shards make a batch of them, always in the shards'
+//! order:
+//!
+//! 1. [`batch_counts`]: the counts of all ratios, before any shard goes backward, so that
+//!    each divides by the count of the whole batch.
+//! 2. [`add`]: the reduced terms and the gradients, before they are clipped.
+//!
+//! Several processes would add up the same two things, and nothing else.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor};
+
+use super::{Loss, Observation, Term, Value};
+
+/// The weighted terms of a batch, outside the graph.
+#[derive(Debug)]
+pub struct BatchLoss {
+    /// The terms by name, `[1]` each; their sum is what is minimised.
+    pub terms: Vec<(&'static str, Tensor<1>)>,
+    /// What else is recorded, `[N]` each; see [`Observation`].
+    pub(super) means: Vec<(&'static str, Tensor<1>)>,
+}
+
+impl BatchLoss {
+    /// What is minimised, `[1]`.
+    pub fn total(&self) -> Tensor<1> {
+        let terms = self.terms.iter().map(|(_, value)| value.clone());
+        terms.reduce(|a, b| a + b).expect("a loss has at least one term")
+    }
+
+    /// What else is recorded, `[1]` each.
+    pub fn observations(&self) -> impl Iterator<Item = (&'static str, Tensor<1>)> {
+        self.means.iter().map(|(name, means)| (*name, means.clone().max()))
+    }
+}
+
+/// The counts of all ratios of a batch, in the order of terms and ratios, `[1]` each. With
+/// one shard nothing is read from the device.
+pub(super) fn batch_counts(shards: &[Loss], device: &Device) -> Vec<Tensor<1>> {
+    let counts = |loss: &Loss| -> Vec<Tensor<1>> {
+        let ratios = loss.terms.iter().filter_map(|term| match &term.value {
+            Value::Ratios(ratios) => Some(ratios),
+            Value::Mean(_) => None,
+        });
+        ratios.flatten().map(|ratio| ratio.count.clone()).collect()
+    };
+    let mut of_shards = shards.iter().map(counts);
+    let first = of_shards.next().unwrap_or_default();
+    if shards.len() < 2 || first.is_empty() {
+        return first;
+    }
+    let host = |counts: Vec<Tensor<1>>| -> Vec<f64> {
+        let values = counts.into_iter().map(|count| {
+            let count = if count.device().is_autodiff() { count.inner() } else { count };
+            count.into_scalar::<f32>()
+        });
+        values.map(f64::from).collect()
+    };
+    let sums = of_shards
+        .map(host)
+        .fold(host(first), |sums, more| sums.into_iter().zip(more).map(|(a, b)| a + b).collect());
+    sums.into_iter().map(|sum| Tensor::from_data([sum as f32], device)).collect()
+}
+
+/// A shard's contribution to the loss of its batch, of whose images it holds the share
+/// `share`: what to go backward from, and its terms.
+pub(super) fn contribution(loss: Loss, share: f64, counts: &[Tensor<1>]) -> (Tensor<1>, BatchLoss) {
+    let mut counts = counts.iter();
+    let weighted = |Term { name, weight, value }: Term| match value {
+        Value::Mean(mean) => (name, mean * (weight * share)),
+        Value::Ratios(ratios) => {
+            let means = ratios.into_iter().zip(counts.by_ref());
+            let means = means.map(|(ratio, count)| ratio.sum / count.clone().clamp_min(1.0));
+            let sum = means.reduce(|a, b| a + b).expect("a term of ratios has at least one");
+            (name, sum * weight)
+        }
+    };
+    let terms: Vec<(&'static str, Tensor<1>)> = loss.terms.into_iter().map(weighted).collect();
+    let total = terms.iter().map(|(_, value)| value.clone()).reduce(|a, b| a + b);
+    let total = total.expect("a loss has at least one term");
+    let inner = |tensor: Tensor<1>| {
+        if tensor.device().is_autodiff() { tensor.inner() } else { tensor }
+    };
+    let means = loss.observations.into_iter();
+    let means = means.map(|Observation { name, means }| (name, inner(means) * share)).collect();
+    let terms = terms.into_iter().map(|(name, value)| (name, inner(value))).collect();
+    (total, BatchLoss { terms, means })
+}
+
+/// Adds the terms and gradients of a later shard to those of the earlier ones.
+pub(super) fn add<M: Module>(
+    model: &M,
+    (ours, grads): (BatchLoss, GradientsParams),
+    (theirs, more): (BatchLoss, GradientsParams),
+) -> (BatchLoss, GradientsParams) {
+    let pairwise = |a: Vec<(&'static str, Tensor<1>)>, b: Vec<(&'static str, Tensor<1>)>| {
+        a.into_iter().zip(b).map(|((name, a), (_, b))| (name, a + b)).collect()
+    };
+    let sum = BatchLoss {
+        terms: pairwise(ours.terms, theirs.terms),
+        means: pairwise(ours.means, theirs.means),
+    };
+    let mut gradients = AddGradients { into: grads, from: more };
+    model.visit(&mut gradients);
+    (sum, gradients.into)
+}
+
+struct AddGradients {
+    into: GradientsParams,
+    from: GradientsParams,
+}
+
+impl ModuleVisitor for AddGradients {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let sum = match (self.into.remove::<D>(param.id), self.from.remove::<D>(param.id)) {
+            (Some(a), Some(b)) => a + b,
+            (Some(one), None) | (None, Some(one)) => one,
+            (None, None) => return,
+        };
+        self.into.register(param.id, sum);
+    }
+}
