@@ -1,13 +1,15 @@
 //! Images in files.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::ImageSource;
 use super::decode::{decode, dimensions};
 use super::files::{Store, Tree};
+use super::image_set::ImageSource;
+use super::place::Split;
 use crate::error::{Error, Result};
 
 /// Image files in one folder or zip file, with or without labels.
@@ -22,8 +24,52 @@ pub(super) struct FileSet {
 
 impl FileSet {
     /// Files of a tree with their labels.
-    pub(super) fn labelled(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
+    fn labelled(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
         Self { root: tree.root().to_owned(), store: Arc::clone(tree.store()), classes, files }
+    }
+
+    /// A set from images with the name of their class. The classes are `classes` in that
+    /// order, or those that occur, sorted.
+    pub(super) fn named(
+        tree: &Tree,
+        files: Vec<(String, String)>,
+        classes: Option<Vec<String>>,
+        split: Split,
+    ) -> Result<Self> {
+        let classes = classes.unwrap_or_else(|| {
+            let all: BTreeSet<&String> = files.iter().map(|(_, class)| class).collect();
+            all.into_iter().cloned().collect()
+        });
+        let places: BTreeMap<&str, usize> =
+            classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
+        let labelled = files.into_iter().map(|(file, class)| match places.get(class.as_str()) {
+            Some(&label) => Ok((file, label)),
+            None => Err(Error::data(
+                tree.path(&file),
+                format!("is of `{class}`, which is no class of this set"),
+            )),
+        });
+        let files = labelled.collect::<Result<Vec<_>>>()?;
+        Self::checked(tree, files, classes, split)
+    }
+
+    /// A set of these files, checked to hold images of at least two classes.
+    pub(super) fn checked(
+        tree: &Tree,
+        files: Vec<(String, usize)>,
+        classes: Vec<String>,
+        split: Split,
+    ) -> Result<Self> {
+        if files.is_empty() {
+            return Err(Error::data(tree.root(), format!("has no images in the {split} split")));
+        }
+        if classes.len() < 2 {
+            return Err(Error::data(
+                tree.root(),
+                format!("has {} class(es); two are needed", classes.len()),
+            ));
+        }
+        Ok(Self::labelled(tree, files, classes))
     }
 
     /// Files of a tree without labels.

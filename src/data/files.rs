@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use zip::ZipArchive;
 use zip::read::ZipFile;
 
-use super::Split;
+use super::place::Split;
 use crate::error::{Error, Result};
 
 /// The names of all files below a folder or in a zip file, sorted.
@@ -93,6 +93,29 @@ impl Tree {
             folders.into_iter().find(|folder| self.images(folder).next().is_some())
         });
         names.collect()
+    }
+
+    /// The folders that all images share, each the only one in its parent.
+    pub(super) fn shared_folders(&self) -> String {
+        let images: Vec<&str> = self.images("").collect();
+        let (Some(first), Some(last)) = (images.first(), images.last()) else {
+            return String::new();
+        };
+        // The names are sorted, so what the first and last share, all share.
+        let folders = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
+        let (Some(first), Some(last)) = (folders(first), folders(last)) else {
+            return String::new();
+        };
+        let shared: Vec<&str> = first
+            .split('/')
+            .zip(last.split('/'))
+            .take_while(|(a, b)| a == b)
+            .map(|(a, _)| a)
+            .collect();
+        let all = shared.len() == first.split('/').count() && first == last;
+        // One class only: its folder is a class, not a step on the way.
+        let keep = if all { shared.len().saturating_sub(1) } else { shared.len() };
+        shared[..keep].join("/")
     }
 
     pub(super) fn bytes(&self, name: &str) -> Result<Vec<u8>> {

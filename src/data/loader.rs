@@ -8,7 +8,8 @@ use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::{ImageSet, Normalise, Transform};
+use super::image_set::ImageSet;
+use super::transform::{Normalise, Transform};
 use crate::error::{Error, Result};
 
 /// The order in which a loader reads images.

@@ -1,5 +1,9 @@
-//! Images: where they come from, how they become tensors, and how they reach
-//! the device without making it wait.
+//! Images: sets of them, transforms to what a model takes, and a loader that prepares
+//! batches ahead.
+//!
+//! From leaf to root: `resample`, `transform` and `preprocess` (pixels), `decode` and
+//! `files` (files), `image_set`, `scenes` and `file_set` (sets), `place`, `classify` and
+//! `dense` (published data sets), `open` and `loader`.
 
 #[cfg(not(target_family = "wasm"))]
 mod classify;
@@ -16,6 +20,8 @@ mod image_set;
 mod loader;
 #[cfg(not(target_family = "wasm"))]
 mod mat;
+#[cfg(not(target_family = "wasm"))]
+mod open;
 #[cfg(not(target_family = "wasm"))]
 mod place;
 mod preprocess;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::Scenes;
+use super::scenes::Scenes;
 use crate::error::{Error, Result};
 
 /// A split of a data set.

@@ -5,7 +5,7 @@ use rand::RngExt;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use super::{ImageSet, ImageSource};
+use super::image_set::{ImageSet, ImageSource};
 use crate::error::Result;
 
 /// The classes: the nearest shape of a scene.

@@ -1,10 +1,9 @@
 use std::collections::BTreeMap;
 
-use super::finish;
-use crate::data::Split;
 use crate::data::file_set::FileSet;
 use crate::data::files::Tree;
 use crate::data::mat::{self, Value};
+use crate::data::place::Split;
 use crate::error::{Error, Result};
 
 /// The WordNet IDs of the 1000 classes, in the order of their indices.
@@ -59,7 +58,7 @@ pub(super) fn open(outer: Tree, split: Split) -> Result<FileSet> {
         };
         files.extend(flat_files(&tree, folder, &outer, answers)?);
     }
-    finish(tree, files, classes(), split)
+    FileSet::checked(&tree, files, classes(), split)
 }
 
 /// ImageNet-R, <https://arxiv.org/abs/2006.16241>: 200 of the classes, one folder each.
@@ -75,7 +74,7 @@ pub(super) fn open_renditions(tree: Tree, split: Split) -> Result<FileSet> {
     };
     let tree = tree.inside(&[&first], "ImageNet-R")?;
     let files = by_synset(&tree, "")?;
-    finish(tree, files, classes(), split)
+    FileSet::checked(&tree, files, classes(), split)
 }
 
 /// ImageNet-V2, <https://arxiv.org/abs/1902.10811>: folders named by class index.
@@ -89,7 +88,7 @@ pub(super) fn open_v2(tree: Tree, split: Split) -> Result<FileSet> {
             .ok_or_else(|| Error::data(tree.path(name), "is not in one of the folders 0 to 999"))
     });
     let files = files.collect::<Result<Vec<_>>>()?;
-    finish(tree, files, classes(), split)
+    FileSet::checked(&tree, files, classes(), split)
 }
 
 /// Images in folders named by WordNet ID.

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::{finish, named};
-use crate::data::Split;
 use crate::data::file_set::FileSet;
 use crate::data::files::Tree;
 use crate::data::mat::{self, Value};
+use crate::data::place::Split;
 use crate::error::{Error, Result};
 
 /// FGVC-Aircraft, <https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft>: the 100
@@ -29,7 +28,7 @@ pub(super) fn aircraft(tree: Tree, split: Split) -> Result<FileSet> {
         true => Some(tree.lines("variants.txt")?.into_iter().map(|(_, name)| name).collect()),
         false => None,
     };
-    named(tree, files, classes, split)
+    FileSet::named(&tree, files, classes, split)
 }
 
 /// Oxford-IIIT Pet, <https://www.robots.ox.ac.uk/~vgg/data/pets>: 37 breeds, in
@@ -67,7 +66,7 @@ pub(super) fn pets(tree: Tree, split: Split) -> Result<FileSet> {
     let labels: BTreeMap<usize, usize> =
         breeds.keys().enumerate().map(|(label, &id)| (id, label)).collect();
     let files = files.into_iter().map(|(file, id)| (file, labels[&id])).collect();
-    finish(tree, files, breeds.into_values().collect(), split)
+    FileSet::checked(&tree, files, breeds.into_values().collect(), split)
 }
 
 /// Food-101, <https://data.vision.ee.ethz.ch/cvl/datasets_extra/food-101>: `meta/train.txt`
@@ -92,7 +91,7 @@ pub(super) fn food101(tree: Tree, split: Split) -> Result<FileSet> {
         true => Some(tree.lines("meta/classes.txt")?.into_iter().map(|(_, name)| name).collect()),
         false => None,
     };
-    named(tree, files, classes, split)
+    FileSet::named(&tree, files, classes, split)
 }
 
 /// Flowers-102, <https://www.robots.ox.ac.uk/~vgg/data/flowers/102>: `imagelabels.mat` and
@@ -134,7 +133,7 @@ pub(super) fn flowers102(tree: Tree, split: Split) -> Result<FileSet> {
     }
     let count = labels.iter().copied().max().unwrap_or(0);
     let classes = (1..=count).map(|class| class.to_string()).collect();
-    finish(tree, files, classes, split)
+    FileSet::checked(&tree, files, classes, split)
 }
 
 /// iNaturalist 2019, <https://github.com/visipedia/inat_comp>: `train2019.json` and
@@ -176,7 +175,7 @@ pub(super) fn inaturalist(tree: Tree, split: Split) -> Result<FileSet> {
             files.push((file.clone(), *label));
         }
     }
-    finish(tree, files, classes, split)
+    FileSet::checked(&tree, files, classes, split)
 }
 
 #[derive(Deserialize)]

@@ -3,13 +3,13 @@
 mod imagenet;
 mod lists;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::file_set::FileSet;
 use super::files::Tree;
-use super::place::{kind, scenes};
-use super::{ImageSet, ImageSource, Split};
+use super::image_set::{ImageSet, ImageSource};
+use super::place::{Split, kind, scenes};
 use crate::error::{Error, Result};
 
 /// Labelled images and, for some sets, which of the classes they have.
@@ -130,7 +130,7 @@ impl ClassFolders {
         if are_splits(&folders) || are_splits(&inner) {
             return Self::of_split(&tree, split);
         }
-        let shared = shared_folders(&tree);
+        let shared = tree.shared_folders();
         let prefix = if shared.is_empty() { String::new() } else { format!("{shared}/") };
         let root = path.join(&shared);
         let mut found = Self::below(tree, &[prefix], root, None);
@@ -170,7 +170,7 @@ impl ClassFolders {
     /// The images in class folders, with their labels.
     fn labelled(self) -> Result<FileSet> {
         if let Some(split) = self.split {
-            return named(self.tree, self.files, None, split);
+            return FileSet::named(&self.tree, self.files, None, split);
         }
         if self.files.is_empty() && self.unclassified.is_empty() {
             return Err(Error::data(
@@ -187,7 +187,7 @@ impl ClassFolders {
                 ),
             ));
         }
-        named(self.tree, self.files, None, Split::Train)
+        FileSet::named(&self.tree, self.files, None, Split::Train)
     }
 
     /// All images, without labels.
@@ -211,67 +211,4 @@ fn open_split_folders(tree: Tree, split: Split) -> Result<FileSet> {
 
 fn outermost(name: &str) -> Option<&str> {
     name.split_once('/').map(|(folder, _)| folder)
-}
-
-/// The folders that all images share, each the only one in its parent.
-fn shared_folders(tree: &Tree) -> String {
-    let images: Vec<&str> = tree.images("").collect();
-    let (Some(first), Some(last)) = (images.first(), images.last()) else {
-        return String::new();
-    };
-    // The names are sorted, so what the first and last share, all share.
-    let folders = |name: &str| name.rsplit_once('/').map(|(folder, _)| folder.to_owned());
-    let (Some(first), Some(last)) = (folders(first), folders(last)) else {
-        return String::new();
-    };
-    let shared: Vec<&str> =
-        first.split('/').zip(last.split('/')).take_while(|(a, b)| a == b).map(|(a, _)| a).collect();
-    let all = shared.len() == first.split('/').count() && first == last;
-    // One class only: its folder is a class, not a step on the way.
-    let keep = if all { shared.len().saturating_sub(1) } else { shared.len() };
-    shared[..keep].join("/")
-}
-
-/// A set from images with the name of their class. The classes are `classes` in that
-/// order, or those that occur, sorted.
-fn named(
-    tree: Tree,
-    files: Vec<(String, String)>,
-    classes: Option<Vec<String>>,
-    split: Split,
-) -> Result<FileSet> {
-    let classes = classes.unwrap_or_else(|| {
-        let all: BTreeSet<&String> = files.iter().map(|(_, class)| class).collect();
-        all.into_iter().cloned().collect()
-    });
-    let places: BTreeMap<&str, usize> =
-        classes.iter().enumerate().map(|(index, class)| (class.as_str(), index)).collect();
-    let labelled = files.into_iter().map(|(file, class)| match places.get(class.as_str()) {
-        Some(&label) => Ok((file, label)),
-        None => Err(Error::data(
-            tree.path(&file),
-            format!("is of `{class}`, which is no class of this set"),
-        )),
-    });
-    let files = labelled.collect::<Result<Vec<_>>>()?;
-    finish(tree, files, classes, split)
-}
-
-/// A set of these files, checked to hold images of at least two classes.
-fn finish(
-    tree: Tree,
-    files: Vec<(String, usize)>,
-    classes: Vec<String>,
-    split: Split,
-) -> Result<FileSet> {
-    if files.is_empty() {
-        return Err(Error::data(tree.root(), format!("has no images in the {split} split")));
-    }
-    if classes.len() < 2 {
-        return Err(Error::data(
-            tree.root(),
-            format!("has {} class(es); two are needed", classes.len()),
-        ));
-    }
-    Ok(FileSet::labelled(&tree, files, classes))
 }

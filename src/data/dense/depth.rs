@@ -3,30 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::maps::{DenseSet, DepthMap, check_pairs};
 use super::nyu::Nyu;
 use super::pairs::{Pairs, PngNumbers, png_numbers};
-use super::{DenseSet, Truth, check_pairs};
-use crate::data::place::{kind, scenes};
-use crate::data::{ImageSet, ImageSource, Scenes, Split};
+use crate::data::image_set::{ImageSet, ImageSource};
+use crate::data::place::{Split, kind, scenes};
+use crate::data::scenes::Scenes;
 use crate::error::{Error, Result};
 
 /// The folder of depth maps beside `images`.
 const FOLDER: &str = "depth";
-
-/// A depth for each pixel.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DepthMap {
-    /// Height and width.
-    pub size: [usize; 2],
-    /// Row-major, in metres; 0 where unknown.
-    pub metres: Vec<f32>,
-}
-
-impl Truth for DepthMap {
-    fn size(&self) -> [usize; 2] {
-        self.size
-    }
-}
 
 /// Images with depth maps: `images/NAME.jpg` (or `.png`) and the 16-bit greyscale
 /// PNG file `depth/NAME.png`, in a folder or a zip file; both folders may have the same

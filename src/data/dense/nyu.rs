@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use hdf5_reader::{Dataset, Hdf5File, OpenOptions, SliceInfo, SliceInfoElem};
 use image::{Rgb, RgbImage};
 
-use super::DepthMap;
+use super::maps::DepthMap;
+use crate::data::image_set::ImageSource;
 use crate::data::mat::{self, Value};
-use crate::data::{ImageSource, Split};
+use crate::data::place::Split;
 use crate::error::{Error, Result};
 
 /// The published name of the labelled images.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
-use crate::data::ImageSource;
 use crate::data::file_set::FileSet;
 use crate::data::files::Tree;
+use crate::data::image_set::ImageSource;
 use crate::error::{Error, Result};
 
 /// The folder that holds the images.

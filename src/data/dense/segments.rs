@@ -3,34 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::maps::{DenseSet, LabelMap, SegmentationSet, VOID, check_pairs};
 use super::pairs::{Pairs, PngNumbers, png_numbers};
-use super::{DenseSet, SegmentationSet, Truth, check_pairs};
 use crate::data::file_set::FileSet;
 use crate::data::files::Tree;
-use crate::data::place::{kind, scenes};
-use crate::data::{ImageSet, ImageSource, Scenes, Split};
+use crate::data::image_set::{ImageSet, ImageSource};
+use crate::data::place::{Split, kind, scenes};
+use crate::data::scenes::Scenes;
 use crate::error::{Error, Result};
-
-/// The label of a pixel without a class, which is ignored.
-pub const VOID: u16 = u16::MAX;
 
 /// The folder of label maps beside `images`.
 const FOLDER: &str = "annotations";
-
-/// A class for each pixel.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LabelMap {
-    /// Height and width.
-    pub size: [usize; 2],
-    /// Row-major; a class, or [`VOID`].
-    pub labels: Vec<u16>,
-}
-
-impl Truth for LabelMap {
-    fn size(&self) -> [usize; 2] {
-        self.size
-    }
-}
 
 /// How the numbers in label files become classes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

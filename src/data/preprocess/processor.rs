@@ -1,59 +1,9 @@
 //! transformers' image processors.
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Framing, Preprocess, channels, statistics};
-use crate::data::{Interpolation, Resize};
-
-/// How a transformers image processor changes an image's shape, in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Steps {
-    /// The resize; none where it leaves the image as it is.
-    pub resize: Option<Edges>,
-    /// Height and width of the centre crop; none where nothing is cropped.
-    pub crop: Option<[usize; 2]>,
-}
-
-/// The `size` of an image processor.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Edges {
-    /// The shorter side; the other follows.
-    ShortestEdge(usize),
-    /// Height and width, whatever the aspect ratio.
-    Size([usize; 2]),
-}
-
-impl Steps {
-    /// The resize for a model that takes images of `size` `[H, W]`. Where the
-    /// processor makes another size, the proportion of resize and crop stays.
-    pub(super) fn resize(&self, size: [usize; 2]) -> Resize {
-        let scaled = |length: usize, i: usize| match self.crop {
-            Some(crop) => (length as f64 * size[i] as f64 / crop[i] as f64).round() as usize,
-            None => size[i],
-        };
-        match self.resize {
-            None => Resize::Keep,
-            Some(Edges::ShortestEdge(length)) => {
-                Resize::Shorter(scaled(length, 0).max(scaled(length, 1)))
-            }
-            Some(Edges::Size(sides)) => Resize::Exact([scaled(sides[0], 0), scaled(sides[1], 1)]),
-        }
-    }
-
-    pub(super) fn describe(&self) -> String {
-        let resize = match self.resize {
-            None => "no resize".to_owned(),
-            Some(Edges::ShortestEdge(length)) => format!("shorter side to {length}"),
-            Some(Edges::Size([h, w])) => format!("squashed to {w}x{h}"),
-        };
-        match self.crop {
-            Some([h, w]) => format!("{resize}, centre crop {w}x{h}"),
-            None => resize,
-        }
-    }
-}
+use super::rule::{Edges, Framing, Preprocess, Steps, channels, statistics};
+use crate::data::resample::Interpolation;
 
 /// The longest side that is believed.
 const LARGEST: u64 = 1 << 14;
