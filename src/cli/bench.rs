@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
 use serde_json::{Value, json};
+use statrs::statistics::{Data, Median};
 
 use super::args::BenchArgs;
 use super::{models, session};
@@ -137,9 +138,7 @@ fn speed(seconds: &[f64], batch: usize) -> Value {
 }
 
 pub(super) fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
+    Data::new(values.to_vec()).median()
 }
 
 /// Basis of a block as wide as ViT-L's, with new weights.

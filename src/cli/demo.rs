@@ -3,25 +3,19 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use burn::tensor::{Device as BurnDevice, Tensor};
-
 use super::args::DemoArgs;
 use super::config::{DataConfig, DeviceName, DistillConfig, TrainConfig};
 use super::distill::{Report, distill};
 use super::{parts_file, session};
-use crate::data::{ImageSet, Normalise, Split};
+use crate::data::Split;
 use crate::device::Device;
 use crate::distill::singer::SingerSettings;
 use crate::error::{Error, Result};
 use crate::export::STUDENT;
 use crate::figure::png;
-use crate::maps::FeatureMaps;
 use crate::model::{Model, ModelSpec};
-use crate::readback::read;
-use crate::report::{NormMaps, norm_sheet};
-use crate::tokens::patch_norms;
+use crate::report::NormFigure;
 use crate::train::Schedule;
-use crate::vit::Vit;
 use crate::weights::write_atomically;
 
 /// A ViT of 1.2 M parameters; `assets/README.md` says how it was made.
@@ -96,53 +90,21 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
 /// Norm maps of the last block: teacher, refined teacher, student.
 fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
     let device = Device::cpu();
-    let model = Model::open(teacher_file, &device)?;
+    let teacher = Model::open(teacher_file, &device)?;
     let student = Model::open(report.folder.join(STUDENT), &device)?;
-    let (teacher, student) = (model.vit(), student.vit());
-    let last = teacher.depth() - 1;
-    let adapter = parts_file::open(&report.folder)?.adapter(last, device.burn())?;
-
-    let images = session::images(UNSEEN, Split::Val, session::scene_side(model.config()))?;
-    let normalise = model.preprocess().normalise;
-    let prefix = teacher.prefix_tokens();
-    let pictures = most_affected(teacher, &images, normalise, device.burn())?;
-    let batch = normalise.batch(&pictures, device.burn())?;
-    let raw = teacher.intermediate(batch.clone(), &[last]).remove(0);
-    let refined = adapter.forward(raw.clone(), prefix);
-    let mapped = *report.student_layers.last().unwrap_or(&(student.depth() - 1));
-    let student = student.intermediate(batch, &[mapped]).remove(0);
-    let norms = |name: &str, group, tokens: Tensor<3>| -> Result<NormMaps> {
-        let norms = patch_norms(tokens, prefix);
-        let patches = norms.dims()[1];
-        let norms = read(norms)?.chunks(patches).map(<[f32]>::to_vec).collect();
-        Ok(NormMaps { name: name.into(), group, norms })
+    let layer = teacher.config().depth - 1;
+    let adapter = parts_file::open(&report.folder)?.adapter(layer, device.burn())?;
+    let last = student.config().depth - 1;
+    let student_layer = report.student_layers.last().copied().unwrap_or(last);
+    let side = session::scene_side(teacher.config());
+    let scenes = session::images(UNSEEN, Split::Val, side)?;
+    let scenes = (0..CANDIDATES).map(|index| scenes.read(index)).collect::<Result<Vec<_>>>()?;
+    let figure = NormFigure {
+        teacher: &teacher,
+        layer,
+        adapter: &adapter,
+        student: &student,
+        student_layer,
     };
-    let norms = [
-        norms("teacher", 0, raw)?,
-        norms("refined teacher", 0, refined)?,
-        norms("student", 1, student)?,
-    ];
-    let title = "Patch norms of the last block";
-    let note =
-        "Coloured from 0; teacher and refined teacher share one range, the student has its own.";
-    let sheet = norm_sheet(title, note, &pictures, &norms, model.config().grid());
-    let maps = FeatureMaps::new(&device);
-    write_atomically(path, &png(sheet.draw(&maps)?)?)
-}
-
-/// The scenes in which the teacher's largest patch norm is largest.
-fn most_affected(
-    teacher: &Vit,
-    images: &ImageSet,
-    normalise: Normalise,
-    device: &BurnDevice,
-) -> Result<Vec<image::RgbImage>> {
-    let candidates = (0..CANDIDATES).map(|index| images.read(index));
-    let candidates = candidates.collect::<Result<Vec<_>>>()?;
-    let batch = normalise.batch(&candidates, device)?;
-    let tokens = teacher.intermediate(batch, &[teacher.depth() - 1]).remove(0);
-    let largest = patch_norms(tokens, teacher.prefix_tokens()).max_dim(1).into_data();
-    let mut ranked: Vec<(f32, image::RgbImage)> = largest.iter::<f32>().zip(candidates).collect();
-    ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
-    Ok(ranked.into_iter().take(SHOWN).map(|(_, image)| image).collect())
+    write_atomically(path, &png(figure.draw(&scenes, SHOWN, &device)?)?)
 }

@@ -4,6 +4,7 @@ use burn::tensor::Device as BurnDevice;
 use super::batches::batches;
 use super::inspection::Settings;
 use super::{Inspection, Picture};
+use crate::device::Device;
 use crate::distill::singer::Adapter;
 use crate::distill::{Mapping, PartsFile, map_layers};
 use crate::error::{Error, Result};
@@ -24,10 +25,7 @@ pub struct LayerParts {
 
 impl LayerParts {
     /// All layers of a run's file, ascending.
-    ///
-    /// # Errors
-    /// [`Error::Checkpoint`] where the file is damaged.
-    pub fn read_all(file: &PartsFile, device: &BurnDevice) -> Result<Vec<Self>> {
+    fn read_all(file: &PartsFile, device: &BurnDevice) -> Result<Vec<Self>> {
         let adapters = file.adapters(device)?;
         let read = |(layer, adapter): (usize, &Adapter)| {
             let student_layer = adapters.student_layer(layer).ok_or_else(|| {
@@ -55,6 +53,25 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// A teacher alone.
+    pub fn of(teacher: Model) -> Self {
+        Self { teacher, student: None, run: Vec::new() }
+    }
+
+    /// With its student, on the same device.
+    pub fn with_student(self, student: Model) -> Self {
+        Self { student: Some(student), ..self }
+    }
+
+    /// With the adapters and projections of a SiNGER run's file.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where the file is damaged, [`Error::Incompatible`] where it
+    /// does not say which student layers learnt.
+    pub fn with_run(self, file: &PartsFile, device: &Device) -> Result<Self> {
+        Ok(Self { run: LayerParts::read_all(file, device.burn())?, ..self })
+    }
+
     /// Rejects what cannot be inspected together, before the work is done.
     ///
     /// # Errors

@@ -5,6 +5,24 @@
 //! where outliers are, spectra of the blocks that read the features, and how far the
 //! teacher's outcome moves when changed features are put back into it ([`inject`]).
 //! `report::inspect` (feature `figures`) writes them as a page with figures.
+//!
+//! ```
+//! use singer::data::ImageSet;
+//! use singer::inspect::{Comparison, Framing, Inspection, TEACHER, open_pictures};
+//! use singer::{Device, Model};
+//!
+//! let device = Device::open("cpu")?;
+//! let teacher = Model::open("assets/demo-teacher.safetensors", &device)?;
+//! let images = ImageSet::open("scenes:2")?.with_scene_side(32);
+//! let (pictures, left_out) = open_pictures(&[images], Framing::of(&teacher), 16)?;
+//! let mut inspection = Inspection::default();
+//! inspection.layers = vec![2, 5];
+//! let findings = inspection.run(&Comparison::of(teacher), &pictures, &device)?;
+//! assert_eq!((findings.images.len(), left_out.len()), (2, 0));
+//! let norms = &findings.depth[0]; // one row a block
+//! assert_eq!((norms.subject.as_str(), norms.rows.len()), (TEACHER, 6));
+//! # Ok::<(), singer::Error>(())
+//! ```
 
 mod batches;
 mod comparison;
@@ -41,8 +59,7 @@ use norms::NormTable;
 use pass::Pass;
 
 impl Inspection {
-    /// Inspects models, which are on `device`, on pictures.
-    /// Memory holds one batch's tokens of the inspected layers.
+    /// Inspects models, which are on `device`, on pictures. Memory holds one batch's tokens of the inspected layers.
     ///
     /// # Errors
     /// Those of [`Comparison::check`]; [`Error::Svd`](crate::Error::Svd); those of the
@@ -53,58 +70,56 @@ impl Inspection {
         pictures: &[Picture],
         device: &Device,
     ) -> Result<Findings> {
-        let settings = compared.settings(self, pictures)?;
-        inspect(compared, pictures, &settings, device)
+        let settings = &compared.settings(self, pictures)?;
+        let patch = compared.teacher.config().patch_size;
+        let batches = batches(pictures, patch, settings)?;
+        let bases = settings.layers.iter().map(|&layer| reader(compared, settings, layer));
+        let bases = bases.collect::<Result<Vec<_>>>()?;
+        let form = |basis| {
+            settings.training_free.map(|share| TrainingFree::new(basis, share, device.burn()))
+        };
+        let mut pass = Pass {
+            compared,
+            settings,
+            device: device.burn(),
+            maps: &FeatureMaps::new(device),
+            student_layers: compared.student_layers(&settings.layers)?,
+            closed_forms: bases.iter().map(|(_, basis)| form(basis)).collect(),
+            norms: NormTable::new(settings.quantile),
+            drifts: Vec::new(),
+            images: Vec::new(),
+        };
+        for batch in &batches {
+            pass.look(batch)?;
+        }
+        let Pass { student_layers, norms, drifts, mut images, .. } = pass;
+        images.sort_by_key(|(index, _)| *index);
+        let layers = || settings.layers.iter().copied().zip(student_layers.iter().copied());
+        let models = std::iter::once((TEACHER, &compared.teacher))
+            .chain(compared.student.as_ref().map(|student| (STUDENT, student)));
+        Ok(Findings {
+            models: models
+                .map(|(role, model)| (role.to_owned(), model.arch().to_owned()))
+                .collect(),
+            device: device.name().to_owned(),
+            quantile: settings.quantile,
+            layers: settings.layers.clone(),
+            images: images.into_iter().map(|(_, findings)| findings).collect(),
+            depth: norms.depth(),
+            histograms: layers()
+                .flat_map(|(layer, mapped)| norms.histograms(layer, mapped))
+                .collect(),
+            positions: layers()
+                .flat_map(|(layer, mapped)| norms.positions(layer, mapped))
+                .collect(),
+            spectra: bases.into_iter().map(|(spectrum, _)| spectrum).collect(),
+            injections: drifts
+                .iter()
+                .map(|(layer, method, drift)| drift.injection(*layer, method))
+                .collect(),
+            notes: compared.notes(settings),
+        })
     }
-}
-
-fn inspect(
-    compared: &Comparison,
-    pictures: &[Picture],
-    settings: &Settings,
-    device: &Device,
-) -> Result<Findings> {
-    let patch = compared.teacher.config().patch_size;
-    let batches = batches(pictures, patch, settings)?;
-    let bases = settings.layers.iter().map(|&layer| reader(compared, settings, layer));
-    let bases = bases.collect::<Result<Vec<_>>>()?;
-    let form =
-        |basis| settings.training_free.map(|share| TrainingFree::new(basis, share, device.burn()));
-    let mut pass = Pass {
-        compared,
-        settings,
-        device: device.burn(),
-        maps: &FeatureMaps::new(device),
-        student_layers: compared.student_layers(&settings.layers)?,
-        closed_forms: bases.iter().map(|(_, basis)| form(basis)).collect(),
-        norms: NormTable::new(settings.quantile),
-        drifts: Vec::new(),
-        images: Vec::new(),
-    };
-    for batch in &batches {
-        pass.look(batch)?;
-    }
-    let Pass { student_layers, norms, drifts, mut images, .. } = pass;
-    images.sort_by_key(|(index, _)| *index);
-    let layers = || settings.layers.iter().copied().zip(student_layers.iter().copied());
-    let models = std::iter::once((TEACHER, &compared.teacher))
-        .chain(compared.student.as_ref().map(|student| (STUDENT, student)));
-    Ok(Findings {
-        models: models.map(|(role, model)| (role.to_owned(), model.arch().to_owned())).collect(),
-        device: device.name().to_owned(),
-        quantile: settings.quantile,
-        layers: settings.layers.clone(),
-        images: images.into_iter().map(|(_, findings)| findings).collect(),
-        depth: norms.depth(),
-        histograms: layers().flat_map(|(layer, mapped)| norms.histograms(layer, mapped)).collect(),
-        positions: layers().flat_map(|(layer, mapped)| norms.positions(layer, mapped)).collect(),
-        spectra: bases.into_iter().map(|(spectrum, _)| spectrum).collect(),
-        injections: drifts
-            .iter()
-            .map(|(layer, method, drift)| drift.injection(*layer, method))
-            .collect(),
-        notes: compared.notes(settings),
-    })
 }
 
 /// The block that reads a layer, linearised, and the basis of its left nullspace.

@@ -6,6 +6,8 @@ use image::RgbImage;
 use super::MOST_PATCHES;
 use crate::data::{ImageSet, Interpolation, eval_crop, whole_patches};
 use crate::error::{Error, Result};
+use crate::model::Model;
+use crate::vit::VitConfig;
 
 /// An image as the models are to see it: whole patches, before normalisation.
 #[derive(Debug, Clone)]
@@ -34,6 +36,19 @@ pub struct Framing {
     pub patch: usize,
     /// The resampling filter.
     pub interpolation: Interpolation,
+}
+
+impl Framing {
+    /// As a model's own images: their shorter side as long as its.
+    pub fn of(model: &Model) -> Self {
+        Self::new(model.config(), model.preprocess().interpolation)
+    }
+
+    /// As [`of`](Self::of), from a model's shape.
+    pub fn new(config: &VitConfig, interpolation: Interpolation) -> Self {
+        let side = config.img_size[0].min(config.img_size[1]);
+        Self { size: PictureSize::Shorter(side), patch: config.patch_size, interpolation }
+    }
 }
 
 /// At most `limit` images, evenly spread over all of `sets`, and why some of them

@@ -2,6 +2,7 @@ use burn::tensor::Tensor;
 use faer::Mat;
 use faer::linalg::solvers::Solve;
 
+use crate::statistics::upper_median;
 use crate::tokens::patch_norms;
 use crate::vit::Vit;
 
@@ -50,16 +51,13 @@ impl Samples {
             samples.variance.extend(patch_variance(model, image.clone()));
             norms.extend(patch_norms(block.forward(before), prefix).into_data().iter::<f32>());
         }
-        norms.sort_by(f32::total_cmp);
-        samples.median_norm = norms.get(norms.len() / 2).copied().unwrap_or(1.0).into();
+        samples.median_norm = upper_median(&norms).unwrap_or(1.0).into();
         samples
     }
 
     /// Which patches are among the half with the least pixel variance.
     pub(super) fn low_information(&self) -> Vec<bool> {
-        let mut sorted = self.variance.clone();
-        sorted.sort_by(f32::total_cmp);
-        let median = sorted.get(sorted.len() / 2).copied().unwrap_or_default();
+        let median = upper_median(&self.variance).unwrap_or_default();
         self.variance.iter().map(|&variance| variance < median).collect()
     }
 

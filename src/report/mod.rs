@@ -5,7 +5,7 @@
 //! - [`recover`]: table and chart of what comes back from planted artifacts.
 //! - [`study`]: methods compared over seeds, with paired tests and a radar chart.
 //! - [`probe`]: inputs, truths and predictions of dense probes, side by side.
-//! - [`norm_sheet`]: patch norms of some models, side by side.
+//! - [`NormFigure`]: patch norms of teacher, refined teacher and student.
 
 pub mod inspect;
 mod norms;
@@ -13,7 +13,7 @@ pub mod probe;
 pub mod recover;
 pub mod study;
 
-pub use norms::{NormMaps, norm_sheet};
+pub use norms::NormFigure;
 
 use std::path::{Path, PathBuf};
 

@@ -52,13 +52,13 @@ fn framing(
     teacher: &VitConfig,
     interpolation: Interpolation,
 ) -> (Framing, usize) {
-    let own = teacher.img_size[0].min(teacher.img_size[1]);
-    let size = args.size.map_or(PictureSize::Shorter(own), |size| size.0);
-    let scene_side = match size {
+    let own = Framing::new(teacher, interpolation);
+    let framing = Framing { size: args.size.map_or(own.size, |size| size.0), ..own };
+    let scene_side = match framing.size {
         PictureSize::Shorter(side) => side,
         PictureSize::Original => session::scene_side(teacher),
     };
-    (Framing { size, patch: teacher.patch_size, interpolation }, scene_side)
+    (framing, scene_side)
 }
 
 /// The arguments, with the run's settings where they say nothing.

@@ -9,7 +9,7 @@ use crate::data::Preprocess;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::export::STUDENT;
-use crate::inspect::{Comparison, LayerParts};
+use crate::inspect::Comparison;
 use crate::model::{ModelSpec, ResolvedModel, locate};
 use crate::weights;
 
@@ -88,13 +88,14 @@ impl Shapes {
                 None => student,
             })
         });
-        let student = student.transpose()?;
-        // Other methods than SiNGER have no refined features to show.
-        let parts = run
-            .filter(|run| run.config.method == MethodName::Singer)
-            .map(|run| LayerParts::read_all(&parts_file::open(&run.folder)?, device.burn()))
-            .transpose()?;
-        Ok(Comparison { teacher, student, run: parts.unwrap_or_default() })
+        let compared = Comparison { student: student.transpose()?, ..Comparison::of(teacher) };
+        match run {
+            // Other methods than SiNGER have no refined features to show.
+            Some(run) if run.config.method == MethodName::Singer => {
+                compared.with_run(&parts_file::open(&run.folder)?, device)
+            }
+            _ => Ok(compared),
+        }
     }
 }
 
