@@ -3,7 +3,7 @@
 //!
 //! A chart is a value: [`Panel`] holds its axes and [`Mark`]s, [`Panel::to_svg`]
 //! and [`subplots`] draw it. A [`Sheet`] holds rows of [`Tile`]s, images and maps
-//! of one value a patch. [`png`] and [`jpeg`] encode the pictures.
+//! of one value a patch. [`png()`] and [`jpeg()`] encode the pictures.
 //!
 //! ```
 //! use singer::figure::{Axis, Dash, Hue, Line, Mark, Marker, Panel, png, subplots};

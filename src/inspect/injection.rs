@@ -27,7 +27,7 @@ pub struct Drift {
 ///
 /// Nothing is assumed to vanish: the residual stream carries a change on, and
 /// LayerNorm rescales what is left of a token that changed. In a model without
-/// class token its pooled output stands in for it, see [`Vit::summary`].
+/// class token its pooled output stands in for it, see [`Vit::global_feature`].
 ///
 /// # Errors
 /// Those of [`FeatureMaps`] and of the device.

@@ -47,7 +47,7 @@ pub struct DepthImage {
 /// Draws input, labels and predicted labels of each image; `arch` names the model.
 ///
 /// # Errors
-/// [`Error::Drawing`](crate::Error::Drawing) where labels do not fill their image.
+/// [`Error::Drawing`] where labels do not fill their image.
 pub fn segmentation_sheet(images: &[SegmentedImage], arch: &str) -> Result<RgbImage> {
     let pictures: Vec<[RgbImage; 2]> = images
         .iter()
@@ -70,7 +70,7 @@ pub fn segmentation_sheet(images: &[SegmentedImage], arch: &str) -> Result<RgbIm
 /// `max_depth`; `arch` names the model.
 ///
 /// # Errors
-/// [`Error::Drawing`](crate::Error::Drawing) where depths do not fill their image.
+/// [`Error::Drawing`] where depths do not fill their image.
 pub fn depth_sheet(images: &[DepthImage], max_depth: f32, arch: &str) -> Result<RgbImage> {
     let bar = ColourBar::from_zero([max_depth]);
     let rows = images.iter().map(|image| {
