@@ -55,30 +55,36 @@ fn combine(a: Partial, b: Partial) -> Partial {
     return a + b;
 }
 
-// Value k of a patch of a, or of c; WGSL cannot pass a buffer to a function.
-fn value_at(of_c: bool, image: u32, patch_index: u32, k: u32) -> f32 {
-    var value = 0.0;
-    if patch_index < params.a.patches && k < params.a.dim {
+// A value of a, or of c; WGSL cannot pass a buffer to a function.
+fn value_at(of_c: bool, index: u32) -> f32 {
 #ifdef distance
-        if of_c {
-            value = c[patch_start(params.c, image, patch_index) + k];
-        } else {
-            value = a[patch_start(params.a, image, patch_index) + k];
-        }
-#else
-        value = a[patch_start(params.a, image, patch_index) + k];
-#endif
+    if of_c {
+        return c[index];
     }
-    return value;
+#endif
+    return a[index];
 }
 
-fn four_at(of_c: bool, image: u32, first: u32, k: u32) -> vec4<f32> {
-    return vec4<f32>(
-        value_at(of_c, image, first, k),
-        value_at(of_c, image, first + 1u, k),
-        value_at(of_c, image, first + 2u, k),
-        value_at(of_c, image, first + 3u, k),
-    );
+// Value k of patch `first` and of the three after it, zeros beyond the last; `start` is
+// the element at which patch `first` starts.
+fn four_at(of_c: bool, start: u32, first: u32, k: u32) -> vec4<f32> {
+    var four = vec4<f32>(0.0);
+    if k < params.a.dim {
+        let at = start + k;
+        if first < params.a.patches {
+            four.x = value_at(of_c, at);
+        }
+        if first + 1u < params.a.patches {
+            four.y = value_at(of_c, at + params.a.dim);
+        }
+        if first + 2u < params.a.patches {
+            four.z = value_at(of_c, at + 2u * params.a.dim);
+        }
+        if first + 3u < params.a.patches {
+            four.w = value_at(of_c, at + 3u * params.a.dim);
+        }
+    }
+    return four;
 }
 
 // The products of rows 4 (lane / GROUPS) + i and columns 4 (lane % GROUPS) + j of the
@@ -87,9 +93,17 @@ fn products(of_c: bool, image: u32, row0: u32, column0: u32, lane: u32) -> Block
     var products = Block();
     let line = lane % DEPTH;
     let within = lane / DEPTH;
+    let row = row0 + 4u * within;
+    let column = column0 + 4u * within;
+    var row_start = patch_start(params.a, image, row);
+    var column_start = patch_start(params.a, image, column);
+    if of_c {
+        row_start = patch_start(params.c, image, row);
+        column_start = patch_start(params.c, image, column);
+    }
     for (var k0 = 0u; k0 < params.a.dim; k0 = k0 + DEPTH) {
-        row_tile[line * GROUPS + within] = four_at(of_c, image, row0 + 4u * within, k0 + line);
-        column_tile[line * GROUPS + within] = four_at(of_c, image, column0 + 4u * within, k0 + line);
+        row_tile[line * GROUPS + within] = four_at(of_c, row_start, row, k0 + line);
+        column_tile[line * GROUPS + within] = four_at(of_c, column_start, column, k0 + line);
         workgroupBarrier();
         for (var k = 0u; k < DEPTH; k = k + 1u) {
             let rows = row_tile[k * GROUPS + lane / GROUPS];
