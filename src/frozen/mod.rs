@@ -1,9 +1,9 @@
 //! Features of a ViT that is not trained.
 //!
-//! On a GPU seven shaders a block do the work, on burn's own buffers and queue: burn's
-//! operations are some fifty a block, each of which has to be compiled and dispatched.
-//! That costs most where a page is opened in a browser, on a software rasteriser, and
-//! for single images. In large batches burn's tuned matrix products may be faster.
+//! On a GPU seven shaders per block compute them, on burn's own buffers and queue. burn
+//! needs about fifty operations per block, each of which is compiled and dispatched: that
+//! is slow at start-up in a browser, on a software rasteriser, and for single images. For
+//! large batches burn's tuned matrix products may be faster.
 
 mod borrowed;
 mod pass;
@@ -107,8 +107,8 @@ impl FrozenVit {
     ///
     /// # Errors
     /// [`Error::Shape`] for an image of another size than the model's,
-    /// [`Error::Setting`] for a layer that it does not have, [`Error::GpuLimit`] where the device cannot bind a tensor
-    /// that large, [`Error::Gpu`] where it is lost.
+    /// [`Error::Setting`] for a layer that it does not have, [`Error::GpuLimit`] where the
+    /// device cannot bind a tensor that large, [`Error::Gpu`] where it is lost.
     pub fn intermediate(&self, image: Tensor<4>, layers: &[usize]) -> Result<Vec<Tensor<3>>> {
         let depth = self.vit.depth();
         if let Some(layer) = layers.iter().find(|&&layer| layer >= depth) {

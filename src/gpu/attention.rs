@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 pub(super) static ATTENTION: Shader<Params> =
     shader!("attention", "attention", [], [QUERIES, MAX_HEAD_DIM]);
-/// Queries of a workgroup.
+/// Queries per workgroup.
 const QUERIES: usize = 32;
 const MAX_HEAD_DIM: usize = 128;
 
@@ -22,21 +22,21 @@ params! {
 /// `[B, T, 3, H, d]`: `shaders/attention.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct Attention {
-    /// B.
+    /// Images, B.
     pub images: usize,
-    /// T.
+    /// Tokens of an image, T.
     pub tokens: usize,
-    /// H.
+    /// Heads, H.
     pub heads: usize,
-    /// d, a multiple of 4 and at most [`MAX_HEAD_DIM`](Self::MAX_HEAD_DIM).
+    /// Channels of a head, d: a multiple of 4 and at most [`MAX_HEAD_DIM`](Self::MAX_HEAD_DIM).
     pub head_dim: usize,
 }
 
 impl Attention {
-    /// The most channels of a head.
+    /// Most channels of a head.
     pub const MAX_HEAD_DIM: usize = MAX_HEAD_DIM;
 
-    /// `[B, T, 3, H, d] -> [B, T, H d]`, scaled by 1 over the root of d.
+    /// `softmax(q kᵀ / sqrt(d)) v` for each head: `[B, T, 3, H, d] -> [B, T, H d]`.
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes do not fit,

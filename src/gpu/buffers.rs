@@ -6,7 +6,7 @@ use crate::error::{Error, LimitKind, Result};
 
 const READING: &str = "reading back";
 
-/// What became of mapping a buffer.
+/// Outcome of mapping a buffer.
 type Mapped = std::result::Result<(), wgpu::BufferAsyncError>;
 
 /// Part of a buffer that a shader reads or writes.
@@ -21,8 +21,8 @@ pub struct Slice {
 }
 
 impl Slice {
-    /// Refuses a slice too short for `elements` values of four bytes, which a
-    /// shader would otherwise leave out in silence.
+    /// Refuses a slice too short for `elements` values of four bytes: WebGPU would
+    /// silently skip the reads and writes beyond its end.
     pub(super) fn check(&self, what: &str, elements: usize) -> Result<()> {
         let needed = 4 * elements as u64;
         if self.size < needed {
@@ -46,7 +46,7 @@ impl Gpu {
     ///
     /// # Errors
     /// [`Error::GpuLimit`] where no buffer may be that large, [`Error::Gpu`] where
-    /// memory ran out.
+    /// memory runs out.
     pub fn allocate(&self, what: &str, elements: usize) -> Result<Slice> {
         let usage = BufferUsages::STORAGE | BufferUsages::COPY_SRC | BufferUsages::COPY_DST;
         let size = 4 * elements.max(1) as u64;
@@ -89,8 +89,8 @@ impl Gpu {
         collect(&staging, mapped.map_err(|_| failed("it did not answer"))?)
     }
 
-    /// As `read`, without blocking the thread, which a browser does not allow. Outside
-    /// of browsers somebody else must [`wait`](Self::wait) meanwhile.
+    /// Like `read`, without blocking the thread, which a browser does not allow. Outside
+    /// of browsers another thread must [`wait`](Self::wait) meanwhile.
     ///
     /// # Errors
     /// [`Error::Gpu`] where the device is lost.
@@ -99,7 +99,7 @@ impl Gpu {
         collect(&staging, mapped.recv().await.map_err(|_| failed("it did not answer"))?)
     }
 
-    /// A copy that is being mapped, and where it is said when it is.
+    /// A copy that is being mapped, and the channel that reports when it is.
     fn stage(&self, slice: &Slice) -> Result<(wgpu::Buffer, Receiver<Mapped>)> {
         let describe = wgpu::BufferDescriptor {
             label: Some("singer.read"),

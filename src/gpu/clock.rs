@@ -28,8 +28,8 @@ impl Ticks {
 }
 
 impl Gpu {
-    /// Begins to add up what recordings take on the device, from whichever thread. A
-    /// clock that runs already starts anew.
+    /// Starts to add up the device time of recordings, from all threads. A running
+    /// clock starts anew.
     ///
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu) where the device is lost.
@@ -42,9 +42,9 @@ impl Gpu {
         Ok(())
     }
 
-    /// Stops the clock and gives the seconds that the device spent on recordings since
-    /// it started, once they are done; none where the device cannot tell, or there
-    /// were more than 512.
+    /// Stops the clock and returns the seconds that the device spent on recordings since
+    /// the start, once they are done; none where the device has no timestamps, or there
+    /// were more than 512 recordings.
     ///
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu) where the device is lost.
@@ -56,7 +56,7 @@ impl Gpu {
         }
     }
 
-    /// As `stop_clock`, without blocking the thread, which a browser does not allow.
+    /// Like `stop_clock`, without blocking the thread, which a browser does not allow.
     ///
     /// # Errors
     /// As `stop_clock`.
@@ -67,7 +67,7 @@ impl Gpu {
         }
     }
 
-    /// The timestamps of the next recording, where a clock runs and has some left.
+    /// The timestamps of the next recording, if a clock runs and has some left.
     pub(super) fn ticks(&self) -> Option<Ticks> {
         let mut clock = self.clock();
         let clock = clock.as_mut()?;

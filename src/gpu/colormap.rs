@@ -6,7 +6,7 @@ pub(super) static EXTENT: Shader<Params> = shader!("colormap", "extent", [], [LE
 pub(super) static PLAIN: Shader<Params> = shader!("colormap", "colormap", [], [LEVELS, SQUARE]);
 pub(super) static OVER: Shader<Params> = shader!("colormap", "colormap", [over], [LEVELS, SQUARE]);
 const LEVELS: usize = 256;
-/// Side of the square of pixels that a workgroup takes.
+/// Side of a workgroup's square of pixels.
 const SQUARE: usize = 16;
 
 params! {
@@ -31,9 +31,9 @@ pub struct Drawing {
     pub size: [usize; 2],
     /// Pixels from one row of the output to the next, at least the width.
     pub row_stride: usize,
-    /// Between patch centres instead of the nearest one's value.
+    /// Interpolate between patch centres instead of taking the nearest patch.
     pub bilinear: bool,
-    /// Share of the map over the image under it, 0 to 1.
+    /// Opacity of the map over the image under it, 0 to 1.
     pub opacity: f32,
 }
 
@@ -42,7 +42,7 @@ pub struct Drawing {
 pub struct ColorMap;
 
 impl ColorMap {
-    /// Colours in a table.
+    /// Number of colours in a table.
     pub const LEVELS: usize = LEVELS;
 
     /// Writes the least and the largest finite value of a map to `range`, `[2]`.
@@ -61,8 +61,9 @@ impl ColorMap {
         recording.dispatch(&EXTENT, &params, &[(1, values), (3, range)], [1, 1, 1])
     }
 
-    /// Values `[h, w]` by a table of [`LEVELS`](Self::LEVELS) colours and a range `[2]` to RGBA pixels
-    /// `[H, row_stride]`, over the pixels `[H, W]` of `under` where given.
+    /// Draws values `[h, w]`, coloured by a table of [`LEVELS`](Self::LEVELS) colours over
+    /// a range `[2]`, as RGBA pixels `[H, row_stride]`; over the pixels `[H, W]` of `under`
+    /// if given.
     ///
     /// # Errors
     /// [`Error::Shape`] for an empty map or picture.

@@ -29,7 +29,7 @@ impl fmt::Debug for Gpu {
 }
 
 impl Gpu {
-    /// Works on a device that someone else made.
+    /// For a device and its queue.
     ///
     /// # Errors
     /// [`Error::GpuLimit`] where the device allows less than WebGPU's default
@@ -39,8 +39,8 @@ impl Gpu {
         Self::within(device, queue, &limits)
     }
 
-    /// As [`new`](Self::new), with bindings no larger than these limits, the adapter's,
-    /// allow: a device that burn made may claim more than its shaders can address.
+    /// Like [`new`](Self::new), with buffers and bindings within the adapter's limits too:
+    /// a device made for 64-bit addresses may report more than WGSL can index.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -91,12 +91,12 @@ impl Gpu {
         &self.inner.limits
     }
 
-    /// How many pipelines have been made.
+    /// Number of pipelines made so far.
     pub fn pipelines(&self) -> usize {
         self.inner.pipelines.lock().unwrap_or_else(|poison| poison.into_inner()).len()
     }
 
-    /// What times recordings, where it runs.
+    /// The clock that times recordings, if it runs.
     pub(super) fn clock(&self) -> MutexGuard<'_, Option<Clock>> {
         self.inner.clock.lock().unwrap_or_else(|poison| poison.into_inner())
     }
@@ -131,10 +131,10 @@ impl Gpu {
         Ok(pipeline)
     }
 
-    /// Runs `work` and turns what the device reports of it into an error.
+    /// Runs `work` and returns what the device reports about it as an error.
     ///
-    /// In a browser errors arrive later, at the handler of whoever made the
-    /// device, as waiting for them would block the page.
+    /// In a browser errors arrive later, at the handler that the device's owner set:
+    /// waiting for them would block the page.
     pub(super) fn checked<R>(&self, doing: &str, work: impl FnOnce() -> R) -> Result<R> {
         use wgpu::ErrorFilter::{Internal, OutOfMemory, Validation};
         let scopes = [OutOfMemory, Validation, Internal]

@@ -10,7 +10,7 @@ pub(super) static TO_FOUR: Shader<Params> = shader!("cosine_map", "cosine_map", 
 pub(super) static BETWEEN: Shader<Params> = shader!("cosine_map", "cosine_map", [between], [ROWS]);
 pub(super) static BETWEEN_FOUR: Shader<Params> =
     shader!("cosine_map", "cosine_map", [between, by_four], [ROWS]);
-/// Patches of a workgroup.
+/// Patches per workgroup.
 const ROWS: usize = 8;
 
 params! {
@@ -26,8 +26,8 @@ params! {
 pub struct CosineMap;
 
 impl CosineMap {
-    /// Of every patch to the marked one of its image: `[B, T, D]` and patch
-    /// indices `[B]` (u32, below P) to `[B, P]`.
+    /// Similarity of every patch to the marked one of its image: tokens `[B, T, D]` and
+    /// patch indices `[B]` (u32, below P) to `[B, P]`.
     ///
     /// # Errors
     /// [`GpuLimit`](Error::GpuLimit) where one image exceeds a binding.
@@ -55,8 +55,8 @@ impl CosineMap {
         Ok(())
     }
 
-    /// Patch by patch between `[B, T, D]` and `[B, T', D]`, of as many patches, to
-    /// `[B, P]`.
+    /// Similarity patch by patch of `[B, T, D]` and `[B, T', D]`, which have the same
+    /// number of patches: `[B, P]`.
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes do not fit, [`GpuLimit`](Error::GpuLimit)

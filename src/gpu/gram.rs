@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 pub(super) static GRAM: Shader<Params> = shader!("gram", "gram", [], [TILE]);
 pub(super) static DISTANCE: Shader<Params> = shader!("gram", "gram_distance", [distance], [TILE]);
 pub(super) static SUM: Shader<Params> = shader!("gram", "gram_sum", [distance], [TILE]);
-/// Side of the tile that a workgroup takes.
+/// Side of a workgroup's tile.
 const TILE: usize = 64;
 
 params! {
@@ -46,7 +46,7 @@ impl GramMatrix {
         Ok(())
     }
 
-    /// Mean squared difference of two Gram matrices: `[B, T, D]` twice to `[B]`.
+    /// Mean squared difference of two Gram matrices: two batches `[B, T, D]` to `[B]`.
     ///
     /// # Errors
     /// [`Error::Shape`] where the shapes differ, [`GpuLimit`](Error::GpuLimit)
@@ -89,7 +89,7 @@ fn norms(recording: &mut Recording, tokens: &Tokens) -> Result<Slice> {
     Ok(norms)
 }
 
-/// Images are the third dimension of the dispatch.
+/// Groups of images that fit a binding and the dispatch's third dimension.
 fn parts(gpu: &Gpu, images: usize, elements: &[usize]) -> Result<Vec<Range<usize>>> {
     let most = gpu.limits().max_compute_workgroups_per_dimension as usize;
     let parts = gpu.groups_of_images("Gram matrix", images, elements)?;

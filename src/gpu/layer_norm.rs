@@ -3,7 +3,7 @@ use super::{Recording, Slice};
 use crate::error::Result;
 
 pub(super) static LAYER_NORM: Shader<Params> = shader!("layer_norm", "layer_norm", [], [ROWS]);
-/// Rows of a workgroup.
+/// Rows per workgroup.
 const ROWS: usize = 8;
 
 params! {
@@ -18,9 +18,9 @@ params! {
 /// Layer normalisation over channels: `shaders/layer_norm.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct LayerNorm<'a> {
-    /// `[D]`.
+    /// Scale `[D]`.
     pub gamma: &'a Slice,
-    /// `[D]`.
+    /// Shift `[D]`.
     pub beta: &'a Slice,
     /// D, a multiple of 4.
     pub dim: usize,

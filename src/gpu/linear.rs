@@ -12,7 +12,7 @@ pub(super) static PLAIN: Shader<Params> = variant!();
 pub(super) static PLAIN_HALF: Shader<Params> = variant!(half);
 pub(super) static RESIDUAL: Shader<Params> = variant!(residual);
 pub(super) static RESIDUAL_HALF: Shader<Params> = variant!(half, residual);
-/// Rows and columns of a workgroup.
+/// Rows and columns per workgroup.
 const ROWS: usize = 32;
 const COLUMNS: usize = 64;
 /// Values of `activation`; 0 is none.
@@ -31,10 +31,10 @@ params! {
     }
 }
 
-/// What follows a linear layer.
+/// Activation after a linear layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing.
+    /// None: the identity.
     None,
     /// Exact GELU.
     Gelu,
@@ -44,7 +44,7 @@ pub enum Activation {
     QuickGelu,
 }
 
-/// What the output of a linear layer is added to.
+/// Residual connection: what a linear layer's output is added to.
 #[derive(Debug, Clone, Copy)]
 pub struct Residual<'a> {
     /// `[S, N]`.
@@ -58,7 +58,7 @@ pub struct Residual<'a> {
 /// A linear layer `x W + b`: `shaders/linear.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct Linear<'a> {
-    /// W `[K, N]`, f32, or f16 where [`half`](Self::half).
+    /// W `[K, N]`, f32, or f16 if [`half`](Self::half).
     pub weight: &'a Slice,
     /// b `[N]`.
     pub bias: &'a Slice,
@@ -66,7 +66,7 @@ pub struct Linear<'a> {
     pub inner: usize,
     /// N, a multiple of 4.
     pub columns: usize,
-    /// Whether W is stored as f16. The products and sums are f32 all the same.
+    /// Whether W is stored as f16; products and sums are f32 in either case.
     pub half: bool,
 }
 

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 pub(super) static ONE: Shader<Params> = shader!("low_rank_refine", "low_rank_refine", [], [ROWS]);
 pub(super) static FOUR: Shader<Params> =
     shader!("low_rank_refine", "low_rank_refine", [by_four], [ROWS]);
-/// Tokens of a workgroup.
+/// Tokens per workgroup.
 const ROWS: usize = 32;
 
 params! {
@@ -22,7 +22,7 @@ params! {
 pub struct LowRankRefine;
 
 impl LowRankRefine {
-    /// The highest rank.
+    /// Highest rank.
     pub const MAX_RANK: usize = 256;
 
     /// Tokens `[B, T, D]` with Φ_down `[D, rank]` and Φ_up `[rank, D]` to `out`

@@ -1,15 +1,15 @@
-//! Hand-written WGSL for feature maps and a ViT's forward pass, on wgpu alone: it
-//! knows nothing of burn.
+//! Hand-written WGSL for feature maps and a ViT's forward pass, on wgpu alone, without
+//! burn.
 //!
-//! Each type here stands for a file of `shaders/`. A [`Recording`] collects
+//! Each operation here is a file of `shaders/`. A [`Recording`] collects
 //! dispatches and submits them together; [`Slice`]s are the buffers they work on.
 //! [`maps`](crate::maps) and [`frozen`](crate::frozen) run it on burn's tensors.
 //!
 //! A shader's text is composed of its file, the snippets of `shaders/shared` that it
 //! imports and the host's constants; [`shaders`] gives all of them.
 //!
-//! The shaders need no more than WebGPU's default limits and no feature. Tensors
-//! larger than one binding are worked through in groups of images.
+//! The shaders need WebGPU's default limits and no optional feature. A batch larger than
+//! one binding is split into groups of images.
 
 mod attention;
 mod buffers;
@@ -53,7 +53,7 @@ pub use unfold::Unfold;
 
 use crate::error::{Error, Result};
 
-/// Refuses a size that shaders which read four values at a time cannot take.
+/// Refuses a width that is not a multiple of 4: the shaders read four values at a time.
 fn by_four(what: &str, size: usize) -> Result<()> {
     match size {
         0 => Err(Error::shape(what, "the width is 0")),

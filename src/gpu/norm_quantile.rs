@@ -30,8 +30,8 @@ pub struct Outliers {
 pub struct NormQuantile;
 
 impl NormQuantile {
-    /// Of norms `[images, patches]`, none of them negative. A NaN counts as larger
-    /// than every number.
+    /// The `q`-quantile of each image's norms `[B, P]`, and what exceeds it. Norms are not
+    /// negative; a NaN counts as larger than every number.
     ///
     /// # Errors
     /// [`Error::Setting`] for `q` outside 0 to 1, [`Error::Shape`] for no patch.

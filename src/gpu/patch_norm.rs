@@ -5,7 +5,7 @@ use crate::error::Result;
 
 pub(super) static ONE: Shader<Params> = shader!("patch_norm", "patch_norm", [], [ROWS]);
 pub(super) static FOUR: Shader<Params> = shader!("patch_norm", "patch_norm", [by_four], [ROWS]);
-/// Patches of a workgroup.
+/// Patches per workgroup.
 const ROWS: usize = 8;
 
 params! {

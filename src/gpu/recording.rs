@@ -3,8 +3,8 @@ use super::shader::{Params, Shader};
 use super::{Gpu, Slice};
 use crate::error::{Error, LimitKind, Result};
 
-/// Dispatches that are submitted together, in the order in which they were added.
-/// What one writes, the next can read.
+/// Dispatches that are submitted together, in the order in which they were added. Each
+/// sees what those before it wrote.
 #[must_use = "a recording does nothing until submitted"]
 pub struct Recording<'a> {
     gpu: &'a Gpu,
@@ -27,12 +27,12 @@ impl Gpu {
 }
 
 impl<'a> Recording<'a> {
-    /// The device that it is for.
+    /// The GPU that it is for.
     pub fn gpu(&self) -> &'a Gpu {
         self.gpu
     }
 
-    /// Adds one dispatch: its parameters are binding 0, `slices` the others.
+    /// Adds one dispatch, with its parameters at binding 0 and the slices at theirs.
     pub(super) fn dispatch<P: Params>(
         &mut self,
         shader: &'static Shader<P>,
@@ -92,8 +92,8 @@ impl<'a> Recording<'a> {
         Ok(())
     }
 
-    /// Submits the work, waits for it and gives the seconds that the device spent
-    /// on it; none where the device cannot tell.
+    /// Submits the work, waits for it and returns the seconds that the device spent on
+    /// it; none where the device has no timestamps.
     ///
     /// # Errors
     /// As [`Recording::submit`].

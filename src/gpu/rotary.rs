@@ -3,7 +3,7 @@ use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
 pub(super) static ROTARY: Shader<Params> = shader!("rotary", "rotary", [], [WORKGROUP]);
-/// Pairs of channels of a workgroup.
+/// Pairs of channels per workgroup.
 const WORKGROUP: usize = 64;
 
 params! {
@@ -21,15 +21,15 @@ params! {
 /// `shaders/rotary.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct Rotary {
-    /// B.
+    /// Images, B.
     pub images: usize,
-    /// T.
+    /// Tokens of an image, T.
     pub tokens: usize,
-    /// Class and register tokens, which keep their queries and keys.
+    /// Class and register tokens, which have no position and stay as they are.
     pub prefix: usize,
-    /// H.
+    /// Heads, H.
     pub heads: usize,
-    /// d, even.
+    /// Channels of a head, d, even.
     pub head_dim: usize,
 }
 

@@ -1,4 +1,4 @@
-//! What a dispatch needs to know of its shader: text, variant, constants, parameters.
+//! A shader's text, variant, constants and parameters, declared in one place.
 
 use std::marker::PhantomData;
 
@@ -35,9 +35,9 @@ macro_rules! shader {
 }
 pub(super) use shader;
 
-/// A struct of parameters, laid out as the struct `Params` of its shader.
+/// A struct of parameters, laid out like `Params` in its shader.
 pub(super) trait Params: bytemuck::NoUninit {
-    /// Its members, those of structs within it one by one.
+    /// Its members.
     const FIELDS: &'static [Field];
 }
 
@@ -70,8 +70,8 @@ impl Member for f32 {
     const KIND: Kind = Kind::F32;
 }
 
-/// Defines a struct that a shader takes, and lists its members for the test that
-/// compares them with the shader's.
+/// Defines a struct of parameters and lists its members, so that a test can compare them
+/// with the shader's (`tests/shaders/portable.rs`).
 macro_rules! params {
     ($(#[$about:meta])* $visibility:vis struct $name:ident {
         $($(#[$of_field:meta])* $field_visibility:vis $field:ident: $type:ty,)*

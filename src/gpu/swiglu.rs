@@ -3,7 +3,7 @@ use super::{Recording, Slice};
 use crate::error::Result;
 
 pub(super) static SWIGLU: Shader<Params> = shader!("swiglu", "swiglu", [], [WORKGROUP]);
-/// Vectors of four of a workgroup.
+/// Vectors of four per workgroup.
 const WORKGROUP: usize = 64;
 
 params! {

@@ -5,24 +5,24 @@ use super::shader::params;
 use super::{Gpu, Slice};
 use crate::error::{Error, Result};
 
-/// A batch of tokens `[B, T, D]`, contiguous f32, of which the first `prefix` of
-/// an image (class, registers) are no patches.
+/// A batch of tokens `[B, T, D]`, contiguous f32. The first `prefix` tokens of an image
+/// (class, registers) are not patches.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tokens {
-    /// The values.
+    /// The values, `B T D` of them.
     pub slice: Slice,
-    /// B.
+    /// Images, B.
     pub images: usize,
-    /// T.
+    /// Tokens of an image, T.
     pub tokens: usize,
-    /// D.
+    /// Width, D.
     pub dim: usize,
     /// Class and register tokens.
     pub prefix: usize,
 }
 
 impl Tokens {
-    /// P.
+    /// Patch tokens of an image, P.
     pub fn patches(&self) -> usize {
         self.tokens - self.prefix
     }
@@ -32,8 +32,8 @@ impl Tokens {
         self.tokens * self.dim
     }
 
-    /// What a shader is told of these images: the first one's element in the bound
-    /// buffer, and in the output.
+    /// The shader's description of these images, which start at element `base` of the
+    /// bound buffer and at `out_base` of the output.
     pub(super) fn batch(&self, images: &Range<usize>, base: u32, out_base: u32) -> TokenBatch {
         TokenBatch {
             images: images.len() as u32,
@@ -87,8 +87,8 @@ impl Gpu {
         Window { slice: Slice { buffer: slice.buffer.clone(), offset, size }, base }
     }
 
-    /// Splits a batch into ranges of images whose tensors, of so many elements an
-    /// image each, fit one binding.
+    /// Splits a batch into ranges of images whose tensors fit one binding; `elements` are
+    /// those of one image in each tensor.
     pub(super) fn groups_of_images(
         &self,
         what: &str,
@@ -108,8 +108,8 @@ impl Gpu {
         Ok(starts.map(|start| start..(start + at_once).min(images)).collect())
     }
 
-    /// Workgroups for so many pieces of work, spread over two dimensions where one
-    /// does not hold them.
+    /// Workgroups for this many pieces of work, over two dimensions if one has too few;
+    /// shaders/shared/spread.wgsl is its inverse.
     pub(super) fn spread(&self, pieces: usize) -> [u32; 3] {
         let limit = self.limits().max_compute_workgroups_per_dimension as usize;
         let x = pieces.clamp(1, limit);

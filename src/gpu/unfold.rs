@@ -3,7 +3,7 @@ use super::{Recording, Slice};
 use crate::error::{Error, Result};
 
 pub(super) static UNFOLD: Shader<Params> = shader!("unfold", "unfold", [], [WORKGROUP]);
-/// Vectors of four of a workgroup.
+/// Vectors of four per workgroup.
 const WORKGROUP: usize = 64;
 
 params! {
@@ -20,11 +20,11 @@ params! {
 /// The pixels of every patch as a row: `shaders/unfold.wgsl`.
 #[derive(Debug, Clone, Copy)]
 pub struct Unfold {
-    /// B.
+    /// Images, B.
     pub images: usize,
     /// H and W in pixels, multiples of `patch_size`.
     pub size: [usize; 2],
-    /// p; 3 p² is a multiple of 4.
+    /// Side of a patch in pixels, p; 3 p² is a multiple of 4.
     pub patch_size: usize,
     /// Rows of zeros before an image's patches.
     pub prefix: usize,

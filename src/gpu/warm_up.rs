@@ -3,7 +3,7 @@ use super::{Gpu, attention, colormap, layer_norm, linear, low_rank_refine, norm_
 use super::{patch_norm, unfold};
 use crate::error::Result;
 
-/// What the maps of nearly every model need, in the order of their use.
+/// The shaders that the maps of nearly every model need, in order of use.
 static USUAL: [&Source; 9] = [
     &unfold::UNFOLD.source,
     &linear::RESIDUAL.source,
@@ -17,9 +17,8 @@ static USUAL: [&Source; 9] = [
 ];
 
 impl Gpu {
-    /// Has the shaders compiled that nearly every model needs. A browser does that
-    /// beside the page, so that it is done by the time a model is loaded; elsewhere
-    /// this waits for it.
+    /// Compiles the shaders that nearly every model needs. A browser does this in the
+    /// background, while a model loads; elsewhere the call waits until it is done.
     ///
     /// # Errors
     /// [`Error::Gpu`](crate::Error::Gpu) where the device is lost.

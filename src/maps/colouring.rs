@@ -1,6 +1,7 @@
 use image::{Rgba, RgbaImage};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
 use crate::gpu::ColorMap;
 
 /// A colour scale. All but grey are perceptually ordered from dark to bright.
@@ -21,7 +22,7 @@ pub enum Palette {
 }
 
 impl Palette {
-    /// Colours in a table.
+    /// Number of colours in a table.
     pub const LEVELS: usize = ColorMap::LEVELS;
 
     /// The scale as `LEVELS` opaque colours, least first.
@@ -47,10 +48,10 @@ impl Palette {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Upsampling {
-    /// Each patch is one square of even colour.
+    /// Each patch is one square of one colour.
     #[default]
     Nearest,
-    /// Between patch centres, linearly; constant beyond the outermost centres.
+    /// Linear between patch centres, constant beyond the outermost ones.
     Bilinear,
 }
 
@@ -61,7 +62,7 @@ pub enum ColourRange {
     /// The least and the largest finite value of the map.
     #[default]
     Automatic,
-    /// These; what lies outside gets the nearer end's colour.
+    /// These two; values outside get the nearer end's colour.
     Fixed(f32, f32),
 }
 
@@ -74,27 +75,36 @@ pub struct Colouring {
     pub upsampling: Upsampling,
     /// From values to colours.
     pub range: ColourRange,
-    /// Share of the map where it lies over an image, 0 to 1.
+    /// Opacity of the map where it lies over an image, 0 to 1.
     pub opacity: f32,
 }
 
 /// Draws a map `[h, w]` (row-major) at `size` `[H, W]`, over `under` where given:
 /// the same operation as `shaders/colormap.wgsl`. A value that is not finite is
 /// transparent, or shows what lies under it.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) for an empty map or picture, and where the
+/// values are not those of the grid or the image under them is of another size.
 pub fn draw(
     values: &[f32],
     [rows, cols]: [usize; 2],
     [height, width]: [usize; 2],
     colouring: &Colouring,
     under: Option<&RgbaImage>,
-) -> RgbaImage {
+) -> Result<RgbaImage> {
+    check_picture([rows, cols], [height, width], under)?;
+    if values.len() != rows * cols {
+        let reason = format!("{} values are not {rows}x{cols} patches", values.len());
+        return Err(Error::shape("map", reason));
+    }
     let (low, high) = match colouring.range {
         ColourRange::Fixed(low, high) => (low, high),
         ColourRange::Automatic => extent(values),
     };
     let table = colouring.palette.table();
     let scale = [rows as f32 / height as f32, cols as f32 / width as f32];
-    RgbaImage::from_fn(width as u32, height as u32, |x, y| {
+    Ok(RgbaImage::from_fn(width as u32, height as u32, |x, y| {
         let at = [(y as f32 + 0.5) * scale[0], (x as f32 + 0.5) * scale[1]];
         let value = match colouring.upsampling {
             Upsampling::Nearest => {
@@ -117,7 +127,23 @@ pub fn draw(
                 (under + (over - under) * colouring.opacity + 0.5) as u8
             })),
         }
-    })
+    }))
+}
+
+pub(super) fn check_picture(
+    grid: [usize; 2],
+    size: [usize; 2],
+    under: Option<&RgbaImage>,
+) -> Result<()> {
+    let fits = |image: &RgbaImage| [image.height(), image.width()] == size.map(|n| n as u32);
+    if size.contains(&0) || grid.contains(&0) || under.is_some_and(|image| !fits(image)) {
+        let mut reason = format!("cannot draw {grid:?} patches at {size:?} pixels");
+        if let Some(image) = under {
+            reason += &format!(" over {:?}", [image.height(), image.width()]);
+        }
+        return Err(Error::shape("map", reason));
+    }
+    Ok(())
 }
 
 /// The least and the largest finite value; zeros where there is none.

@@ -1,5 +1,5 @@
-//! Feature maps: norms, outliers, refinement and similarity of patch tokens, on
-//! whichever device the tokens are.
+//! Feature maps: norms, outliers, refinement and similarity of patch tokens, on a GPU or
+//! the CPU.
 
 mod colouring;
 
@@ -19,6 +19,7 @@ use crate::readback::read;
 use crate::readback::read_async;
 use crate::tokens::{patch_norms, quantile};
 
+use colouring::check_picture;
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
 
 /// The outliers of a batch: patches whose norm exceeds their image's quantile.
@@ -32,14 +33,13 @@ pub struct Outliers {
     pub count: Tensor<2>,
 }
 
-/// The operations on feature maps of one device: the WGSL of `shaders/` on a GPU,
-/// burn's operations on the CPU backend.
+/// Operations on feature maps of one device: the WGSL of `shaders/` on a GPU, burn's
+/// operations on the CPU.
 ///
-/// Every method takes tokens outside any autodiff graph. On a GPU the shaders run
-/// on burn's own buffers and queue. What burn was asked for before on the calling
-/// thread is submitted first, and what it is asked for later sees the results, so
-/// there is nothing to wait for; tensors that another thread is still computing
-/// need `device.sync()` on that thread first.
+/// Every method takes tokens outside any autodiff graph. On a GPU the shaders run on
+/// burn's own buffers and queue, after burn's pending work of the calling thread and
+/// before its later work, so there is nothing to wait for. Tensors that another thread is
+/// still computing need `device.sync()` on that thread first.
 #[derive(Debug, Clone)]
 pub struct FeatureMaps {
     device: BurnDevice,
@@ -47,12 +47,12 @@ pub struct FeatureMaps {
 }
 
 impl FeatureMaps {
-    /// For tensors of this device.
+    /// Maps for tensors of this device.
     pub fn new(device: &Device) -> Self {
         Self { device: device.burn().clone(), gpu: device.gpu().cloned() }
     }
 
-    /// Where the tensors must be.
+    /// The device of the tensors.
     pub fn device(&self) -> &BurnDevice {
         &self.device
     }
@@ -101,7 +101,7 @@ impl FeatureMaps {
 
     /// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]`
     /// to `[B, T, D]`; the first `prefix` tokens pass unchanged. The shader takes
-    /// ranks up to 256, beyond which burn's operations do the work.
+    /// ranks up to 256; above that burn's operations do the work.
     pub fn refine(
         &self,
         tokens: Tensor<3>,
@@ -206,8 +206,8 @@ impl FeatureMaps {
         Ok(result)
     }
 
-    /// Mean squared difference of two Gram matrices, image by image:
-    /// `[B, T, D]` twice to `[B, 1]`. On a GPU neither matrix is stored.
+    /// Mean squared difference of two Gram matrices, image by image: two batches
+    /// `[B, T, D]` to `[B, 1]`. On a GPU neither matrix is stored.
     pub fn gram_distance(&self, a: Tensor<3>, b: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
         patches_of(&a, prefix)?;
         if a.dims() != b.dims() {
@@ -246,7 +246,7 @@ impl FeatureMaps {
             }
             None => {
                 let grid = map.dims();
-                Ok(draw(&read(map)?, grid, size, colouring, under))
+                draw(&read(map)?, grid, size, colouring, under)
             }
         }
     }
@@ -271,7 +271,7 @@ impl FeatureMaps {
             }
             None => {
                 let grid = map.dims();
-                Ok(draw(&read_async(map).await?, grid, size, colouring, under))
+                draw(&read_async(map).await?, grid, size, colouring, under)
             }
         }
     }
@@ -293,21 +293,6 @@ impl FeatureMaps {
         let gpu = self.gpu.as_ref();
         gpu.map(|gpu| paint(gpu, map, size, row_stride, colouring, under)).transpose()
     }
-}
-
-fn check_picture(grid: [usize; 2], size: [usize; 2], under: Option<&RgbaImage>) -> Result<()> {
-    let fits = |image: &RgbaImage| [image.height(), image.width()] == size.map(|n| n as u32);
-    if size.contains(&0) || grid.contains(&0) || under.is_some_and(|image| !fits(image)) {
-        let reason = match under {
-            Some(image) => {
-                let [width, height] = [image.width(), image.height()];
-                format!("cannot draw {grid:?} patches at {size:?} pixels over {height}x{width}")
-            }
-            None => format!("cannot draw {grid:?} patches at {size:?} pixels"),
-        };
-        return Err(Error::shape("map", reason));
-    }
-    Ok(())
 }
 
 fn image_of(bytes: Vec<u8>, [height, width]: [usize; 2]) -> Result<RgbaImage> {
@@ -353,8 +338,7 @@ fn paint(
     Ok(pixels)
 }
 
-/// The tokens as the shaders take them; keep the first part until the work is
-/// submitted.
+/// The tokens as the shaders take them; the buffer must live until the work is submitted.
 fn borrow_tokens(tokens: Tensor<3>, prefix: usize) -> Result<(BorrowedBuffer, Tokens)> {
     let [images, count, dim] = tokens.dims();
     let buffer = borrow(tokens)?;

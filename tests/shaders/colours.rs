@@ -1,6 +1,7 @@
 use burn::tensor::{Tensor, TensorData};
 use image::RgbaImage;
-use singer::maps::{ColourRange, Colouring, Palette, Upsampling, draw};
+use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling, draw};
+use singer::{Device, Error};
 
 use crate::support::{normal, software};
 
@@ -44,7 +45,7 @@ fn pictures_equal_those_drawn_on_the_host() {
         for colouring in colourings() {
             for under in [None, Some(&under)] {
                 let found = maps.picture(map.clone(), size, &colouring, under).unwrap();
-                let wanted = draw(&values, grid, size, &colouring, under);
+                let wanted = draw(&values, grid, size, &colouring, under).unwrap();
                 assert_same(&found, &wanted, &format!("{grid:?} {size:?} {colouring:?}"));
             }
         }
@@ -72,4 +73,21 @@ fn what_is_not_finite_is_transparent() {
     let picture = maps.picture(map, [1, 3], &Colouring::default(), None).unwrap();
     assert_eq!(picture.get_pixel(0, 0).0, [0, 0, 0, 0]);
     assert_eq!(picture.get_pixel(1, 0).0[3], 255);
+}
+
+#[test]
+fn pictures_that_cannot_be_drawn_are_errors_and_not_empty() {
+    let (_, maps) = software();
+    let cpu = FeatureMaps::new(&Device::cpu());
+    let (colouring, image) = (Colouring::default(), RgbaImage::new(4, 5));
+    let refused = |error: Option<Error>| assert!(matches!(error, Some(Error::Shape { .. })));
+    for maps in [maps, cpu] {
+        for (size, under) in [([0, 4], None), ([4, 0], None), ([4, 5], Some(&image))] {
+            let map = Tensor::<2>::zeros([2, 2], maps.device());
+            refused(maps.picture(map, size, &colouring, under).err());
+        }
+    }
+    refused(draw(&[0.0; 3], [2, 2], [4, 4], &colouring, None).err());
+    refused(draw(&[], [0, 2], [4, 4], &colouring, None).err());
+    refused(draw(&[0.0; 4], [2, 2], [4, 5], &colouring, Some(&image)).err());
 }
