@@ -31,7 +31,6 @@ mod swiglu;
 mod table;
 mod tokens;
 mod unfold;
-mod warm_up;
 
 pub use attention::Attention;
 pub use buffers::Slice;

@@ -1,37 +1,47 @@
+use super::Gpu;
 use super::compose::Source;
 use super::shader::{Field, Kind};
-use super::{
-    attention, colormap, cosine_map, gram, layer_norm, linear, low_rank_refine, norm_quantile,
-    patch_norm, rotary, swiglu, unfold,
-};
 use crate::error::Result;
 
 /// Every shader in every variant.
 static SHADERS: &[&Source] = &[
-    &attention::ATTENTION.source,
-    &colormap::EXTENT.source,
-    &colormap::OVER.source,
-    &colormap::PLAIN.source,
-    &cosine_map::BETWEEN.source,
-    &cosine_map::BETWEEN_FOUR.source,
-    &cosine_map::TO.source,
-    &cosine_map::TO_FOUR.source,
-    &gram::DISTANCE.source,
-    &gram::GRAM.source,
-    &gram::SUM.source,
-    &layer_norm::LAYER_NORM.source,
-    &linear::PLAIN.source,
-    &linear::PLAIN_HALF.source,
-    &linear::RESIDUAL.source,
-    &linear::RESIDUAL_HALF.source,
-    &low_rank_refine::FOUR.source,
-    &low_rank_refine::ONE.source,
-    &norm_quantile::NORM_QUANTILE.source,
-    &patch_norm::FOUR.source,
-    &patch_norm::ONE.source,
-    &rotary::ROTARY.source,
-    &swiglu::SWIGLU.source,
-    &unfold::UNFOLD.source,
+    &super::attention::ATTENTION.source,
+    &super::colormap::EXTENT.source,
+    &super::colormap::OVER.source,
+    &super::colormap::PLAIN.source,
+    &super::cosine_map::BETWEEN.source,
+    &super::cosine_map::BETWEEN_FOUR.source,
+    &super::cosine_map::TO.source,
+    &super::cosine_map::TO_FOUR.source,
+    &super::gram::DISTANCE.source,
+    &super::gram::GRAM.source,
+    &super::gram::SUM.source,
+    &super::layer_norm::LAYER_NORM.source,
+    &super::linear::PLAIN.source,
+    &super::linear::PLAIN_HALF.source,
+    &super::linear::RESIDUAL.source,
+    &super::linear::RESIDUAL_HALF.source,
+    &super::low_rank_refine::FOUR.source,
+    &super::low_rank_refine::ONE.source,
+    &super::norm_quantile::NORM_QUANTILE.source,
+    &super::patch_norm::FOUR.source,
+    &super::patch_norm::ONE.source,
+    &super::rotary::ROTARY.source,
+    &super::swiglu::SWIGLU.source,
+    &super::unfold::UNFOLD.source,
+];
+
+/// The shaders that the maps of nearly every model need, in order of use.
+static USUAL: &[&Source] = &[
+    &super::unfold::UNFOLD.source,
+    &super::linear::RESIDUAL.source,
+    &super::layer_norm::LAYER_NORM.source,
+    &super::linear::PLAIN.source,
+    &super::attention::ATTENTION.source,
+    &super::low_rank_refine::FOUR.source,
+    &super::patch_norm::FOUR.source,
+    &super::norm_quantile::NORM_QUANTILE.source,
+    &super::colormap::PLAIN.source,
 ];
 
 /// A shader as the device compiles it.
@@ -76,6 +86,17 @@ impl ShaderText {
 /// rule out.
 pub fn shaders() -> Result<Vec<ShaderText>> {
     SHADERS.iter().map(|source| text(source)).collect()
+}
+
+impl Gpu {
+    /// Compiles the shaders that nearly every model needs. A browser does this in the
+    /// background, while a model loads; elsewhere the call waits until it is done.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu) where the device is lost.
+    pub fn warm_up(&self) -> Result<()> {
+        USUAL.iter().try_for_each(|source| self.pipeline(source).map(drop))
+    }
 }
 
 fn text(source: &Source) -> Result<ShaderText> {
