@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::Result;
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
+use crate::statistics::median;
 
 /// Comparisons of [`quantile`] held at a time; bounds the memory of long rows.
 const COMPARISONS: usize = 1 << 24;
@@ -113,10 +114,9 @@ impl NormStats {
 
     /// Adds the norms of one image's patches.
     pub fn add_image(&mut self, norms: &[f32]) {
-        let mut sorted = norms.to_vec();
-        let median = median(&mut sorted);
-        self.outliers += sorted.iter().filter(|&&norm| norm > 3.0 * median).count();
-        let max = sorted.iter().copied().fold(0.0, f32::max);
+        let median = median(norms);
+        self.outliers += norms.iter().filter(|&&norm| norm > 3.0 * median).count();
+        let max = norms.iter().copied().fold(0.0, f32::max);
         self.ratios.push(max / median.max(f32::MIN_POSITIVE));
         self.all.extend(norms);
     }
@@ -126,19 +126,12 @@ impl NormStats {
         if self.all.is_empty() {
             return None;
         }
-        let mut all = self.all.clone();
         Some(NormSummary {
-            median: median(&mut all),
+            median: median(&self.all),
             max: self.all.iter().copied().fold(0.0, f32::max),
             max_over_median: self.ratios.iter().sum::<f32>() / self.ratios.len() as f32,
             outlier_share: self.outliers as f32 / self.all.len() as f32,
             patches: self.all.len(),
         })
     }
-}
-
-fn median(values: &mut [f32]) -> f32 {
-    values.sort_by(f32::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }

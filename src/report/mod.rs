@@ -6,6 +6,21 @@
 //! - [`study`]: methods compared over seeds, with paired tests and a radar chart.
 //! - [`probe`]: inputs, truths and predictions of dense probes, side by side.
 //! - [`NormFigure`]: patch norms of teacher, refined teacher and student.
+//!
+//! ```no_run
+//! use singer::data::ImageSet;
+//! use singer::inspect::{Comparison, Framing, Inspection, open_pictures};
+//! use singer::{Device, Model, report};
+//!
+//! let device = Device::open("auto")?;
+//! let teacher = Model::open("vit_large_patch16_224.augreg_in21k", &device)?;
+//! let (pictures, _) = open_pictures(&[ImageSet::open("photos/")?], Framing::of(&teacher), 16)?;
+//! let findings = Inspection::default().run(&Comparison::of(teacher), &pictures, &device)?;
+//! for path in report::inspect::write(&findings, &device, "inspection")? {
+//!     println!("wrote {}", path.display());
+//! }
+//! # Ok::<(), singer::Error>(())
+//! ```
 
 pub mod inspect;
 mod norms;

@@ -11,7 +11,6 @@ use crate::data::{ImageSet, Interpolation};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::inspect::{Findings, Framing, Inspection, PictureSize, STUDENT, open_pictures};
-use crate::maps::FeatureMaps;
 use crate::report::{self, make_folder};
 use crate::vit::VitConfig;
 pub(super) use args::InspectArgs;
@@ -39,7 +38,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let mut findings = inspection.run(&compared, &pictures, &opened)?;
     findings.notes.extend(left_out.iter().map(note));
     print_summary(&findings);
-    for path in report::inspect::write(&findings, &FeatureMaps::new(&opened), &args.out)? {
+    for path in report::inspect::write(&findings, &opened, &args.out)? {
         println!("wrote {}", path.display());
     }
     Ok(ExitCode::SUCCESS)

@@ -17,6 +17,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 
 use super::Folder;
+use crate::device::Device;
 use crate::error::Result;
 use crate::figure::{png, subplots};
 use crate::inspect::Findings;
@@ -26,17 +27,18 @@ use file_names::file_names;
 use ranges::Ranges;
 
 /// Writes `inspect.json`, `report.html`, a sheet for each image under `images`
-/// and the charts under `charts`; `maps` colours the maps. Returns what was written,
-/// the page first.
+/// and the charts under `charts`; the maps are coloured on `device`. Returns what was
+/// written, the page first.
 ///
 /// Numbers that are not finite are `null` in the JSON file.
 ///
 /// # Errors
 /// [`Error::Drawing`](crate::Error::Drawing) for a map that does not fill its grid;
 /// [`Error::Io`](crate::Error::Io); those of the device.
-pub fn write(findings: &Findings, maps: &FeatureMaps, out: &Path) -> Result<Vec<PathBuf>> {
+pub fn write(findings: &Findings, device: &Device, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let maps = &FeatureMaps::new(device);
     let ranges = Ranges::of(findings);
-    let mut folder = Folder::new(out);
+    let mut folder = Folder::new(out.as_ref());
     folder.write("report.html", page::page(findings, &ranges, maps)?.as_bytes())?;
     folder.write_json("inspect.json", findings, false)?;
     let names = file_names(findings.images.iter().map(|image| image.name.as_str()));

@@ -10,19 +10,18 @@ use super::sample::{PLANTED, Wanted, summary};
 use super::write;
 use crate::device::Device;
 use crate::inspect::{Findings, MapKind, STUDENT, TEACHER};
-use crate::maps::{FeatureMaps, Palette};
+use crate::maps::Palette;
 
 /// A report in a folder that lives as long as the guard. With
 /// `SINGER_REPORT_SAMPLES` a copy stays there for looking at.
 fn report(name: &str, findings: &Findings) -> (tempfile::TempDir, Vec<PathBuf>) {
-    let maps = FeatureMaps::new(&Device::cpu());
     let folder = tempfile::tempdir().unwrap();
-    let written = write(findings, &maps, folder.path()).unwrap();
+    let written = write(findings, &Device::cpu(), folder.path()).unwrap();
     for path in &written {
         assert!(path.is_file(), "{}", path.display());
     }
     if let Some(samples) = std::env::var_os("SINGER_REPORT_SAMPLES") {
-        write(findings, &maps, &Path::new(&samples).join(name)).unwrap();
+        write(findings, &Device::cpu(), &Path::new(&samples).join(name)).unwrap();
     }
     (folder, written)
 }
@@ -220,8 +219,7 @@ fn values_without_contrast_or_meaning_are_drawn_too() {
 fn a_map_that_does_not_fill_its_grid_is_an_error() {
     let mut findings = Wanted::default().findings();
     findings.images[1].layers[0].maps[2].values.pop();
-    let maps = FeatureMaps::new(&Device::cpu());
     let folder = tempfile::tempdir().unwrap();
-    let error = write(&findings, &maps, folder.path()).unwrap_err().to_string();
+    let error = write(&findings, &Device::cpu(), folder.path()).unwrap_err().to_string();
     assert!(error.contains("125 values does not fill 9 x 14 patches"), "{error}");
 }

@@ -18,8 +18,9 @@ use crate::recover::Findings;
 ///
 /// # Errors
 /// [`Error::Io`]; [`Error::Drawing`].
-pub fn write(findings: &Findings, out: &Path) -> Result<Vec<PathBuf>> {
+pub fn write(findings: &Findings, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let figure = subplots("Artifacts: distance to clean", &panels(findings))?;
+    let out = out.as_ref();
     let json = serde_json::to_string_pretty(findings)
         .map_err(|error| Error::io(out.join("recovery.json"), error.into()))?;
     let mut folder = Folder::new(out);

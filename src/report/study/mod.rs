@@ -37,8 +37,8 @@ use crate::figure::{Radar, png};
 ///
 /// # Errors
 /// [`Error::Io`](crate::Error::Io); [`Error::Drawing`](crate::Error::Drawing).
-pub fn write(results: &Results, out: &Path) -> Result<Vec<PathBuf>> {
-    let mut folder = Folder::new(out);
+pub fn write(results: &Results, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+    let mut folder = Folder::new(out.as_ref());
     folder.write_json("results.json", results, true)?;
     folder.write("results.md", markdown(results).as_bytes())?;
     let radar = radar(results);
