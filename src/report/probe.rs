@@ -1,14 +1,58 @@
-//! Dense probes: input, truth and prediction side by side.
+//! The files of a probe: scores, the head and, of dense probes, inputs, truths and
+//! predictions side by side.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
+use serde_json::Value;
 
+use super::Folder;
 use crate::data::VOID;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage};
+use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage, png};
 use crate::maps::FeatureMaps;
+use crate::probe::LinearHead;
+use crate::weights::NamedTensors;
+
+/// Config, scores and times of a probe.
+const REPORT: &str = "probe.json";
+/// Weight and bias of the head.
+const HEAD: &str = "head.safetensors";
+/// Inputs, truths and predictions.
+const SHEET: &str = "sheet.png";
+
+/// Whether a folder holds a finished probe.
+pub fn is_finished(folder: &Path) -> bool {
+    folder.join(REPORT).exists()
+}
+
+/// Writes `head.safetensors`, `sheet.png` where there is one, and `report` as
+/// `probe.json`; its `config` goes into the head's file too. Returns what was written.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Drawing`].
+pub fn write(
+    report: &Value,
+    head: &LinearHead,
+    sheet: Option<RgbImage>,
+    out: impl AsRef<Path>,
+) -> Result<Vec<PathBuf>> {
+    let mut folder = Folder::new(out.as_ref());
+    let tensors = NamedTensors {
+        tensors: head.to_tensors(),
+        metadata: [("singer.probe".to_owned(), report["config"].to_string())].into(),
+    };
+    let path = folder.path.join(HEAD);
+    tensors.write(&path)?;
+    folder.written.push(path);
+    if let Some(sheet) = sheet {
+        folder.write(SHEET, &png(sheet)?)?;
+    }
+    // Last, as it tells a finished probe.
+    folder.write(REPORT, format!("{report:#}\n").as_bytes())?;
+    Ok(folder.written)
+}
 
 /// A segmented image.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use comfy_table::Table;
@@ -7,17 +7,9 @@ use serde_json::{Map, Value, json};
 use super::args::FitArgs;
 use crate::cli::run_folder::{now, versions};
 use crate::error::{Error, Result};
-use crate::figure::png;
 use crate::probe::LinearHead;
 use crate::report;
-use crate::weights::{NamedTensors, write_atomically};
-
-/// Config, scores and times of a probe.
-const REPORT: &str = "probe.json";
-/// Weight and bias of the head.
-const HEAD: &str = "head.safetensors";
-/// Inputs, truths and predictions.
-const SHEET: &str = "sheet.png";
+use crate::report::probe::{is_finished, write};
 
 /// What a probe finds, on its way to the user.
 pub(super) struct Outcome {
@@ -31,7 +23,7 @@ pub(super) struct Outcome {
 /// and not after it.
 pub(super) fn make_folder(out: Option<&Path>) -> Result<()> {
     let Some(out) = out else { return Ok(()) };
-    if out.join(REPORT).exists() {
+    if is_finished(out) {
         return Err(Error::config(format!(
             "{} already holds a probe; choose another --out",
             out.display()
@@ -83,20 +75,7 @@ impl Outcome {
             println!("{table}");
         }
         let Some(out) = &args.out else { return Ok(()) };
-        let mut written: Vec<PathBuf> = Vec::new();
-        let tensors = NamedTensors {
-            tensors: head.to_tensors(),
-            metadata: [("singer.probe".to_owned(), config.to_string())].into(),
-        };
-        tensors.write(&out.join(HEAD))?;
-        written.push(out.join(HEAD));
-        if let Some(sheet) = sheet {
-            write_atomically(&out.join(SHEET), &png(sheet)?)?;
-            written.push(out.join(SHEET));
-        }
-        // Last, as it tells a finished probe.
-        write_atomically(&out.join(REPORT), format!("{text}\n").as_bytes())?;
-        written.push(out.join(REPORT));
+        let written = write(&report, head, sheet, out)?;
         if !args.json {
             written.iter().for_each(|path| println!("wrote {}", path.display()));
         }
