@@ -16,7 +16,7 @@ use singer::distill::singer::gram_mse;
 use singer::distill::{
     Distillation, LossInputs, Mapping, Method, Teacher, as_constant, map_layers,
 };
-use singer::train::{Loss, OptimizerSettings, RunSettings, Schedule, Term, train};
+use singer::train::{Feed, Loss, OptimizerSettings, Schedule, Term, TrainSettings, train};
 use singer::vit::{Vit, VitConfig, init_weights};
 use singer::weights;
 
@@ -80,7 +80,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
     let out = std::env::temp_dir().join("singer-own-method");
     std::fs::create_dir_all(&out)?;
-    let settings = RunSettings {
+    let settings = TrainSettings {
         out: out.clone(),
         steps,
         optimizer: OptimizerSettings::default(),
@@ -90,7 +90,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         checkpoint_every: 1000,
         description: "own_method".into(),
         resume: false,
-        image_size: shape.img_size,
         loader: LoaderSettings {
             batch: 16,
             seed: 0,
@@ -105,9 +104,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         &task,
         student,
         &training,
-        images,
-        transform,
-        normalise,
+        Feed { images, transform, normalise },
         &settings,
         &never,
         &mut |progress| {

@@ -147,6 +147,78 @@ pub enum Error {
     /// Given adapters do not fit the teacher or its layers.
     #[error("{0}")]
     Adapters(String),
+    /// A departure from a model's published shape cannot be.
+    #[error("{role}: {setting} is {value}; {expected}")]
+    ModelSetting {
+        /// `teacher`, `student` or `model`.
+        role: &'static str,
+        /// The field of the model's spec.
+        setting: &'static str,
+        /// Its value.
+        value: String,
+        /// What it must be, as a clause.
+        expected: String,
+    },
+    /// Teacher and student take images of different sizes.
+    #[error(
+        "the teacher takes {teacher:?} pixels and the student {student:?}: both must take the same"
+    )]
+    ImageSizes {
+        /// Height and width of the teacher's.
+        teacher: [usize; 2],
+        /// Height and width of the student's.
+        student: [usize; 2],
+    },
+    /// Something that a run needs is not given.
+    #[error("there is no {0}")]
+    Missing(&'static str),
+    /// The folder holds a run already.
+    #[error("{path} already holds a run", path = path.display())]
+    RunExists {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder's checkpoint belongs to a run with other settings.
+    #[error("{path} belongs to a run with other settings{difference}", path = path.display())]
+    OtherRun {
+        /// The checkpoint.
+        path: PathBuf,
+        /// The first setting that differs, in brackets.
+        difference: String,
+    },
+    /// Training stopped on request; a checkpoint is written.
+    #[error("stopped after step {step} of {steps}")]
+    Interrupted {
+        /// Steps done.
+        step: usize,
+        /// Steps in all.
+        steps: usize,
+    },
+    /// The length of a run comes to no step.
+    #[error("there is nothing to do in {epochs} epochs of {images} images in batches of {batch}")]
+    NothingToDo {
+        /// Passes over the images.
+        epochs: f64,
+        /// Images of the set.
+        images: usize,
+        /// Images in a batch.
+        batch: usize,
+    },
+    /// Labels are to be learnt, and the images have none.
+    #[error("the images have no labels (no folder for each class), and training needs them")]
+    NoLabels,
+    /// The data has another number of classes than a head.
+    #[error("{head} has {known} classes and the data {classes}: {reason}")]
+    DataClasses {
+        /// Whose head.
+        head: &'static str,
+        /// The head's.
+        known: usize,
+        /// The data's.
+        classes: usize,
+        /// Why that does not work.
+        reason: &'static str,
+    },
     /// A thread could not be started.
     #[error("cannot start a thread: {0}")]
     Thread(String),
@@ -233,8 +305,7 @@ pub enum Error {
     },
     /// A loss became NaN or infinite.
     #[error(
-        "step {step}: the {term} loss is {value}; training stopped and the last good checkpoint was kept. \
-         Lower the learning rate (optimizer.lr) or clip the gradients (train.clip)"
+        "step {step}: the {term} loss is {value}; training stopped and the last good checkpoint was kept"
     )]
     NotFinite {
         /// The step, counted from 1.

@@ -66,12 +66,21 @@ pub mod readback;
 pub mod recover;
 #[cfg(all(feature = "figures", not(target_family = "wasm")))]
 pub mod report;
+#[cfg(not(target_family = "wasm"))]
+pub mod run;
 pub mod statistics;
 pub mod tokens;
 pub mod train;
 pub mod vit;
 pub mod weights;
 
+pub use data::ImageSet;
 pub use device::Device;
+pub use distill::Adapters;
+pub use distill::singer::FitSettings;
 pub use error::{Error, LimitKind, Result};
+#[cfg(not(target_family = "wasm"))]
+pub use export::Format;
 pub use model::Model;
+#[cfg(not(target_family = "wasm"))]
+pub use run::{Distill, Pretrain, Run, fit};

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use statrs::statistics::{Data, Median};
 
 use super::args::BenchArgs;
-use super::{models, session};
+use super::models;
 use crate::device::Device;
 use crate::distill::Distillation;
 use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
@@ -51,7 +51,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let noise = Distribution::Normal(0.0, 1.0);
     let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
 
-    let threads = session::shards(args.threads, &opened);
+    let threads = args.threads.unwrap_or_else(|| opened.shards());
     let shards = Shards::new(threads)?;
     let labels = vec![0; args.batch];
     let forward = timed(args.runs, || {

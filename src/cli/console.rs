@@ -31,9 +31,11 @@ impl Console {
             None => println!("step {}/{} {line}", progress.record.step, progress.steps),
         }
     }
+}
 
-    /// Clears the bar, so that what follows starts on its own line.
-    pub(super) fn finish(&self) {
+/// Clears the bar, so that what follows starts on its own line.
+impl Drop for Console {
+    fn drop(&mut self) {
         if let Some(bar) = &self.bar {
             bar.finish();
         }

@@ -4,17 +4,16 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::DemoArgs;
-use super::config::{DataConfig, DeviceName, DistillConfig, TrainConfig};
-use super::distill::{Report, distill};
-use super::{parts_file, session};
+use super::distill::distill;
+use super::session::{self, Stop};
 use crate::data::Split;
 use crate::device::Device;
 use crate::distill::singer::SingerSettings;
 use crate::error::{Error, Result};
-use crate::export::STUDENT;
 use crate::figure::png;
 use crate::model::{Model, ModelSpec};
 use crate::report::NormFigure;
+use crate::run::{DataConfig, DeviceName, DistillConfig, Run, TrainConfig};
 use crate::train::Schedule;
 use crate::weights::write_atomically;
 
@@ -44,7 +43,6 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
          own, so some were planted: a hidden unit of block {PLANTED} writes a large vector into smooth\n\
          patches, inside the left nullspace of the next block. The images are procedural scenes.\n"
     );
-    let stop = session::stop_flag(session::SAVING)?;
     let config = DistillConfig {
         device: DeviceName(args.device.clone()),
         out: Some(out.clone()),
@@ -73,38 +71,36 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
         },
         ..DistillConfig::default()
     };
-    let Some(report) = distill(&config, false, &stop)? else {
-        return Ok(ExitCode::from(130));
-    };
-    let figure = out.join("norms.png");
-    draw(&figure, &teacher, &report)?;
+    session::exit_code(distill_and_draw(config, &teacher))
+}
+
+fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {
+    let run = distill(config, false, &Stop::watch(session::SAVING)?)?;
+    let figure = run.folder().join("norms.png");
+    draw(&figure, teacher, &run)?;
     println!(
         "wrote {}, {} and {}",
         figure.display(),
-        out.join("metrics.jsonl").display(),
-        out.join("run.json").display()
+        run.folder().join("metrics.jsonl").display(),
+        run.folder().join("run.json").display()
     );
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 /// Norm maps of the last block: teacher, refined teacher, student.
-fn draw(path: &Path, teacher_file: &Path, report: &Report) -> Result<()> {
+fn draw(path: &Path, teacher_file: &Path, run: &Run) -> Result<()> {
     let device = Device::cpu();
     let teacher = Model::open(teacher_file, &device)?;
-    let student = Model::open(report.folder.join(STUDENT), &device)?;
+    let run = Run::open(run.folder(), &device)?;
+    let student = run.student();
     let layer = teacher.config().depth - 1;
-    let adapter = parts_file::open(&report.folder)?.adapter(layer, device.burn())?;
+    let adapter = run.adapters().and_then(|adapters| adapters.get(layer));
+    let adapter = adapter.ok_or(Error::Missing("adapter of the last block"))?;
     let last = student.config().depth - 1;
-    let student_layer = report.student_layers.last().copied().unwrap_or(last);
+    let student_layer = run.measurements().student_layers.last().copied().unwrap_or(last);
     let side = session::scene_side(teacher.config());
     let scenes = session::images(UNSEEN, Split::Val, side)?;
     let scenes = (0..CANDIDATES).map(|index| scenes.read(index)).collect::<Result<Vec<_>>>()?;
-    let figure = NormFigure {
-        teacher: &teacher,
-        layer,
-        adapter: &adapter,
-        student: &student,
-        student_layer,
-    };
+    let figure = NormFigure { teacher: &teacher, layer, adapter, student, student_layer };
     write_atomically(path, &png(figure.draw(&scenes, SHOWN, &device)?)?)
 }

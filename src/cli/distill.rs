@@ -1,28 +1,16 @@
-use std::ops::Range;
-use std::path::PathBuf;
-use std::process::ExitCode;
-use std::sync::atomic::AtomicBool;
+//! `singer distill`: a student from a teacher's refined features, or by a baseline.
 
-use burn::module::Module;
-use serde::Serialize;
-use serde_json::{Value, json};
+use std::ops::Range;
+use std::process::ExitCode;
+
+use serde_json::json;
 
 use super::args::DistillArgs;
-use super::config::{self, DistillConfig, MethodName, Override, Precision};
-use super::methods::{self, Measure, Models, Prepared};
-use super::preprocessing::preprocess;
-use super::run_folder::RunFolder;
-use super::{models, parts_file, session, shapes};
-use crate::data::{ImageSet, Normalise, Split};
-use crate::device::Device;
-use crate::distill::singer::{BasisReport, LayerNorms};
-use crate::distill::{Distillation, Mapping, Method, with_last_layer};
-use crate::error::{Error, Result};
-use crate::eval::{accuracy, last_block_norms};
-use crate::export::STUDENT;
-use crate::model::{Model, ResolvedModel};
-use crate::tokens::NormSummary;
-use crate::train::{Record, RunSettings};
+use super::config::{self, Override};
+use super::session::{self, Stop};
+use crate::distill::singer::BasisReport;
+use crate::error::Result;
+use crate::run::{Distill, DistillConfig, Measurements, MethodKind, Run, Start};
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
@@ -45,209 +33,36 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("adapters", adapters.map(Into::into));
     add("precision", args.precision.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
-    let stop = session::stop_flag(session::SAVING)?;
-    let run = distill(&config, args.train.resume, &stop)?;
-    Ok(if run.is_some() { ExitCode::SUCCESS } else { ExitCode::from(130) })
+    session::exit_code(distill(config, args.train.resume, &Stop::watch(session::SAVING)?))
 }
 
-/// What a finished run found.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    /// Patch norms of the distilled layers before training, where the method
-    /// refines them.
-    pub(super) norms_at_start: Vec<LayerNorms>,
-    /// The same after it.
-    pub(super) norms: Vec<LayerNorms>,
-    /// Patch norms of the student's last block.
-    pub(super) student_norms: Option<NormSummary>,
-    /// Share of the measured images that a trained head puts into their class.
-    pub(super) val_accuracy: Option<f64>,
-    /// The first step's losses, where this process did it.
-    pub(super) first: Option<Record>,
-    /// The last step's losses.
-    pub(super) last: Option<Record>,
-    /// The student's layers that learn from the teacher's.
-    pub(super) student_layers: Vec<usize>,
-    /// Where the run's files lie.
-    #[serde(skip)]
-    pub(super) folder: PathBuf,
+/// Runs a distillation and shows how it goes and what came out.
+pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Result<Run> {
+    let run = Distill::from_config(config).resume(resume).stop(stop.flag());
+    let run = run.run(session::watch(stop, announce))?;
+    print_measurements(run.measurements());
+    println!("wrote {}", run.folder().join("student.safetensors").display());
+    Ok(run)
 }
 
-/// Runs a whole distillation; none where it was interrupted.
-pub(super) fn distill(
-    config: &DistillConfig,
-    resume: bool,
-    stop: &AtomicBool,
-) -> Result<Option<Report>> {
-    if config.adapters.is_some() && config.method != MethodName::Singer {
-        return Err(Error::config(
-            "`adapters` are SiNGER's: leave them out, or set method = \"singer\"",
-        ));
-    }
-    let go = Run { config, resume, stop };
-    match config.method {
-        MethodName::Singer => go.with(methods::singer),
-        MethodName::Fitnet => go.with(methods::fitnet),
-        MethodName::Vitkd => go.with(methods::vitkd::<true>),
-        MethodName::VitkdReference => go.with(methods::vitkd::<false>),
-        MethodName::Kd => go.with(methods::kd),
-        MethodName::None => go.with(methods::labels_only),
-    }
-}
-
-/// A run to be done.
-struct Run<'a> {
-    config: &'a DistillConfig,
-    resume: bool,
-    stop: &'a AtomicBool,
-}
-
-impl Run<'_> {
-    /// All that is the same for every method.
-    fn with<M: Method>(
-        self,
-        prepare: impl FnOnce(Models<'_>) -> Result<Prepared<M>>,
-    ) -> Result<Option<Report>> {
-        let config = self.config;
-        let teacher_shape = shapes::teacher(config)?;
-        let side = |shape: &ResolvedModel| session::scene_side(&shape.config);
-        // The number of classes decides on the student's head, and nothing else.
-        let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
-        let images = session::training_images(&config.data, side(&shape))?;
-        let classes = images.classes().len();
-        let student_shape = shapes::student(config, teacher_shape.as_ref(), Some(classes))?;
-        let size = student_shape.config.img_size;
-        let seen_as = teacher_shape.as_ref().unwrap_or(&student_shape);
-        let preprocess = preprocess(&config.data, seen_as)?;
-        let transform = session::train_transform(&config.data, size)?;
-        let loader = session::loader(&config.data, &config.train, config.seed);
-        let steps = session::steps(&config.train, images.len(), &loader)?;
-
-        let opened = Device::open(&config.device.0)?;
-        let plain = opened.burn();
-        let training = plain.clone().autodiff();
-        let teacher = match (&teacher_shape, config.method) {
-            (Some(shape), method) if method != MethodName::None => {
-                Some(models::build(shape, 0, plain)?)
-            }
-            _ => None,
-        };
-        let student = models::build(&student_shape, config.seed, &training)?;
-        let grid = student_shape.config.grid();
-        let models = Models { teacher, student, config, grid, training: &training };
-        let Prepared { method, model, bases, norms } = prepare(models)?;
-        let task = Distillation { method, label_weight: config.label_weight };
-        if config.precision == Precision::F16 && !opened.supports_f16() {
-            return Err(Error::Device {
-                wanted: config.device.0.clone(),
-                reason: "it has no half precision; use precision = \"f32\"".into(),
-            });
-        }
-        let shards = session::shards(config.train.threads, &opened);
-        let mut folder = RunFolder::prepare(
-            config.out.as_deref(),
-            self.resume,
-            "distill",
-            opened.name(),
-            config.seed,
-            config,
-        )?;
-        folder.record("preprocess", preprocess)?;
-        folder.record("basis", &bases)?;
-        announce(config.method, teacher_shape.as_ref(), &student_shape, opened.name());
-        announce_bases(&bases, task.method.student_layers());
-        warn_untrained(task.untrained_blocks(student_shape.config.depth));
-
-        let settings = RunSettings {
-            out: folder.path.clone(),
-            steps,
-            optimizer: config.optimizer.clone(),
-            schedule: config.schedule.clone(),
-            clip: config.train.clip,
-            log_every: config.train.log_every,
-            checkpoint_every: config.train.checkpoint_every,
-            description: description(
-                config,
-                preprocess.normalise,
-                teacher_shape.as_ref(),
-                &student_shape,
-                steps,
-                shards,
-            ),
-            resume: self.resume,
-            image_size: size,
-            loader,
-            shards,
-        };
-        let validation = config.data.val.as_deref();
-        let validation = validation
-            .map(|place| session::images(place, Split::Val, side(&student_shape)))
-            .transpose()?;
-        let batch = config.train.batch.min(64);
-        let limited = |limit| session::eval_settings(&config.data, size, &preprocess, batch, limit);
-        let measure = Measure {
-            images: validation.clone().unwrap_or_else(|| images.clone()),
-            settings: limited(Some(config.train.measure.max(1))),
-            device: plain,
-        };
-        let norms_at_start = norms(&task.method, &model.valid(), &measure)?;
-        folder.record("norms_at_start", &norms_at_start)?;
-
-        let feed = (images, transform, preprocess.normalise);
-        let done = session::train_shown(&task, model, &training, feed, &settings, self.stop)?;
-        let Some((trained, ends)) = done else { return Ok(None) };
-        let trained = trained.valid();
-        let layers = match &teacher_shape {
-            Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
-            None => Vec::new(),
-        };
-        parts_file::save(&task.method, &trained, &layers, &folder.path)?;
-        let student = task.method.student(&trained);
-        let file = folder.path.join(STUDENT);
-        // The student sees what the teacher saw, whatever its own name's weights do.
-        let ResolvedModel { arch, config: shape, .. } = student_shape.clone();
-        Model::from_parts(student.clone(), arch, shape, preprocess).save(&file)?;
-        let knows = |set: &&ImageSet| set.classes().len() <= student_shape.config.num_classes;
-        let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
-        let (first, last) = ends.unzip();
-        let report = Report {
-            norms_at_start,
-            norms: norms(&task.method, &trained, &measure)?,
-            student_norms: last_block_norms(student, &measure.images, &measure.settings, plain)?,
-            val_accuracy: labelled
-                .map(|set| accuracy(student, set, &limited(None), plain))
-                .transpose()?,
-            first: first.filter(|record| record.step == 1),
-            last,
-            student_layers: task.method.student_layers().to_vec(),
-            folder: folder.path.clone(),
-        };
-        folder.record("result", &report)?;
-        folder.finish()?;
-        print_report(&report, &file.display().to_string());
-        Ok(Some(report))
-    }
-}
-
-fn announce(
-    method: MethodName,
-    teacher: Option<&ResolvedModel>,
-    student: &ResolvedModel,
-    device: &str,
-) {
+/// What a run begins with, for people.
+fn announce(start: &Start) {
+    let Start { method, teacher, model, device, bases, student_layers, untrained, .. } = start;
     match (method, teacher) {
-        (MethodName::None, _) | (_, None) => {
-            println!("training {} on labels alone, {device}", student.arch);
+        (None | Some(MethodKind::None), _) | (_, None) => {
+            println!("training {model} on labels alone, {device}");
         }
-        (MethodName::Singer, Some(teacher)) => {
-            println!("distilling {} into {}, {device}", teacher.arch, student.arch);
+        (Some(MethodKind::Singer), Some(teacher)) => {
+            println!("distilling {teacher} into {model}, {device}");
         }
-        (method, Some(teacher)) => {
+        (Some(method), Some(teacher)) => {
             let name = json!(method);
             let name = name.as_str().unwrap_or_default();
-            println!("distilling {} into {} by {name}, {device}", teacher.arch, student.arch);
+            println!("distilling {teacher} into {model} by {name}, {device}");
         }
     }
+    announce_bases(bases, student_layers);
+    warn_untrained(untrained);
 }
 
 fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
@@ -265,7 +80,7 @@ fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
     }
 }
 
-fn warn_untrained(blocks: Range<usize>) {
+fn warn_untrained(blocks: &Range<usize>) {
     if !blocks.is_empty() {
         eprintln!(
             "singer: warning: the student's blocks {} to {} get no gradient: no layer of the teacher is mapped to them \
@@ -276,7 +91,7 @@ fn warn_untrained(blocks: Range<usize>) {
     }
 }
 
-fn print_report(report: &Report, student: &str) {
+fn print_measurements(report: &Measurements) {
     for (before, after) in report.norms_at_start.iter().zip(&report.norms) {
         println!(
             "layer {}: largest over median patch norm, teacher {:.2}, refined {:.2} at the start and {:.2} now; patches above 3x the median: {:.2} % -> {:.2} %",
@@ -304,56 +119,4 @@ fn print_report(report: &Report, student: &str) {
     if let Some(accuracy) = report.val_accuracy {
         println!("validation accuracy {:.2} %", accuracy * 100.0);
     }
-    println!("wrote {student}");
-}
-
-/// What a checkpoint must agree with: all that changes the weights.
-fn description(
-    config: &DistillConfig,
-    normalise: Normalise,
-    teacher: Option<&ResolvedModel>,
-    student: &ResolvedModel,
-    steps: usize,
-    shards: usize,
-) -> String {
-    let singer = &config.singer;
-    let mut method = match config.method {
-        MethodName::Singer => json!({ "singer": singer }),
-        MethodName::Fitnet => {
-            json!({ "layers": singer.layers, "mapping": singer.mapping, "fitnet": config.fitnet })
-        }
-        MethodName::Vitkd | MethodName::VitkdReference => {
-            json!({ "layers": singer.layers, "mapping": singer.mapping, "vitkd": config.vitkd })
-        }
-        MethodName::Kd => json!({ "kd": config.kd }),
-        MethodName::None => json!({}),
-    };
-    // Checkpoints of runs from before there was a choice go on with the reference's mapping.
-    if singer.mapping == Mapping::Reference {
-        for settings in method.as_object_mut().into_iter() {
-            settings.remove("mapping");
-            if let Some(singer) = settings.get_mut("singer").and_then(Value::as_object_mut) {
-                singer.remove("mapping");
-            }
-        }
-    }
-    let teacher = teacher.filter(|_| config.method != MethodName::None);
-    json!({
-        "command": "distill",
-        "method": config.method,
-        "label_weight": config.label_weight,
-        "seed": config.seed,
-        "precision": config.precision,
-        "teacher": teacher.map(|teacher| json!({ "weights": config.teacher.weights, "shape": teacher.config })),
-        "student": { "weights": config.student.weights, "shape": student.config },
-        "data": session::identity(&config.data, normalise),
-        "settings": method,
-        "batch": config.train.batch,
-        "steps": steps,
-        "parts": shards,
-        "clip": config.train.clip,
-        "optimizer": config.optimizer,
-        "schedule": config.schedule,
-    })
-    .to_string()
 }

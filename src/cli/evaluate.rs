@@ -4,13 +4,13 @@ use comfy_table::Table;
 use serde_json::json;
 
 use super::args::EvaluateArgs;
-use super::config::DataConfig;
 use super::preprocessing::preprocess;
 use super::{models, session};
 use crate::data::Split;
 use crate::device::Device;
 use crate::error::Result;
 use crate::eval::{accuracy, class_features, knn_accuracy};
+use crate::run::DataConfig;
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let mut model = models::open(&args.weights, args.arch.as_deref())?;
@@ -26,8 +26,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let train = session::images(&args.train, Split::Train, side)?;
     let test = session::images(&args.test, Split::Test, side)?;
     let limit = Some(args.limit.max(1));
-    let settings =
-        session::eval_settings(&data, model.config.img_size, &preprocess, args.batch.max(1), limit);
+    let settings = data.eval_settings(model.config.img_size, &preprocess, args.batch.max(1), limit);
 
     let bank = class_features(&vit, &train, &settings, opened.burn())?;
     let queries = class_features(&vit, &test, &settings, opened.burn())?;

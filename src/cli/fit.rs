@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde::de::DeserializeOwned;
 
-use super::config::DataConfig;
-use super::preprocessing::{PreprocessArgs, preprocess};
+use super::preprocessing::PreprocessArgs;
 use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
@@ -16,6 +15,7 @@ use crate::distill::singer::{
     AdapterFit, FitSettings, FitStep, LayerNorms, LossWeights, SingerSettings,
 };
 use crate::error::{Error, Result};
+use crate::run::{DataConfig, batches};
 use crate::train::Shards;
 
 #[derive(Debug, ClapArgs)]
@@ -73,7 +73,7 @@ pub(super) struct FitArgs {
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let shape = models::open(&args.teacher, args.arch.as_deref())?;
-    let opened = Device::open(&args.device)?;
+    let device = Device::open(&args.device)?;
     let settings = FitSettings {
         singer: SingerSettings {
             layers: args.layers.clone(),
@@ -86,6 +86,7 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
         },
         steps: args.steps,
         lr: args.lr,
+        images: args.limit,
         seed: args.seed,
         ..FitSettings::default()
     };
@@ -95,20 +96,18 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
         ));
     }
     settings.singer.resolve_layers(shape.config.depth)?;
-    let teacher = models::build(&shape, 0, opened.burn())?;
-    let data = args.preprocess.over(DataConfig::default())?;
-    let preprocess = preprocess(&data, &shape)?;
-    let eval = session::eval_settings(&data, shape.config.img_size, &preprocess, 1, None);
     let side = session::scene_side(&shape.config);
+    let data = args.preprocess.over(DataConfig::default())?;
+    let teacher = models::load(shape, &data, &device)?;
     let images = session::images(&args.data, Split::Train, side)?;
-    let batches = session::batches(&images, args.limit, &eval, opened.burn())?;
+    let batches = batches(&teacher, &images, settings.images)?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
 
     let shown = Shown::new(false);
-    let shards = Shards::new(session::shards(None, &opened))?;
-    let mut fit = AdapterFit::new(&teacher, batches, settings, shards)?;
+    let shards = Shards::new(device.shards())?;
+    let mut fit = AdapterFit::new(teacher.vit(), batches, settings, shards)?;
     let mut last = None;
     fit.run(&mut |step| {
         shown.adapters(step);

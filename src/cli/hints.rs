@@ -41,6 +41,42 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("set student.img_size, student.patch_size or student.reg_tokens".into())
         }
         Error::Classes { teacher, .. } => Some(format!("set student.num_classes to {teacher}")),
+        Error::Missing(what) => match *what {
+            "teacher" => Some(
+                "set teacher.weights or --teacher (a file of weights, or hf-hub:OWNER/NAME)".into(),
+            ),
+            "training images" => Some(
+                "set data.path or --data (a folder of class folders, a zip of one, or scenes:N)"
+                    .into(),
+            ),
+            "output folder" => Some("set out or --out".into()),
+            "model" => Some("set model.arch or --model, e.g. vit_small_patch16_224".into()),
+            _ => None,
+        },
+        Error::ModelSetting { role, setting, .. } => Some(match (*role, *setting) {
+            ("teacher", "arch") => "set teacher.arch or --teacher-arch".into(),
+            (role, "arch") => {
+                format!("set {role}.arch or --{role}, e.g. vit_small_patch16_224")
+            }
+            (role, setting) => format!("set {role}.{setting}"),
+        }),
+        Error::ImageSizes { .. } => Some("set student.img_size to the teacher's".into()),
+        Error::RunExists { .. } => Some("go on with --resume or choose another --out".into()),
+        Error::OtherRun { .. } => Some("resume with the same ones or choose another --out".into()),
+        Error::NothingToDo { .. } => Some("set more epochs or steps".into()),
+        Error::DataClasses { head: "the teacher's head", .. } => {
+            Some("set label_weight to 0 or use the teacher's data".into())
+        }
+        Error::DataClasses { head: "the student's head", .. } => {
+            Some("leave student.num_classes out or raise it".into())
+        }
+        Error::DataClasses { .. } => Some("leave model.num_classes out or raise it".into()),
+        Error::NotFinite { .. } => {
+            Some("lower the learning rate (optimizer.lr) or clip the gradients (train.clip)".into())
+        }
+        Error::Adapters(_) => {
+            Some("choose other `adapters`, leave them out, or set method = \"singer\"".into())
+        }
         _ => None,
     }
 }
@@ -63,6 +99,12 @@ fn key(setting: &str) -> Option<&'static str> {
         "mimic_weight" => "vitkd.mimic_weight",
         "mask_ratio" => "vitkd.mask_ratio",
         "temperature" => "kd.temperature",
+        "batch" => "train.batch or --batch",
+        "label_weight" => "label_weight or --label-weight",
+        "label_smoothing" => "label_smoothing",
+        "scale" => "data.scale",
+        "ratio" => "data.ratio",
+        "flip" => "data.flip",
         _ => return None,
     })
 }

@@ -4,10 +4,10 @@ use std::path::Path;
 
 use burn::tensor::Device as BurnDevice;
 
-use super::config::DataConfig;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::{Model, ModelSpec, ResolvedModel, locate};
+use crate::run::DataConfig;
 use crate::vit::Vit;
 
 /// A model's shape. `role` is the config section's name.

@@ -2,10 +2,10 @@
 
 use clap::Args as ClapArgs;
 
-use super::config::DataConfig;
 use crate::data::{CropMode, Interpolation, Preprocess};
 use crate::error::{Error, Result};
 use crate::model::ResolvedModel;
+use crate::run::DataConfig;
 
 /// Everything about the preparation of images.
 #[derive(Debug, Clone, Default, ClapArgs)]

@@ -24,6 +24,15 @@ pub enum Transform {
 }
 
 impl Transform {
+    /// Height and width of what it makes.
+    pub fn size(&self) -> [usize; 2] {
+        match self {
+            Self::Train(transform) => transform.size,
+            Self::Eval(transform) => transform.size,
+            Self::Stretch(size) => *size,
+        }
+    }
+
     /// Applies the transform; only the random one draws from `rng`.
     pub(super) fn apply(&self, image: &RgbImage, rng: &mut ChaCha8Rng) -> Result<RgbImage> {
         match self {

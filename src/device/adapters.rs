@@ -93,6 +93,19 @@ impl Device {
     }
 }
 
+impl Device {
+    /// The open device whose burn handle this is; a CPU where it is none that this process
+    /// opened.
+    pub(crate) fn of(burn: &BurnDevice) -> Self {
+        let started = STARTED.lock().unwrap_or_else(|poison| poison.into_inner());
+        let found = started.values().find(|device| device.burn() == burn).cloned();
+        found.unwrap_or_else(|| Self { burn: burn.clone(), ..Self::cpu() })
+    }
+}
+
+/// By choice: burn refuses to start the same adapter twice in a process.
+static STARTED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
+
 /// Starts the adapter `reports[index]`.
 fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device> {
     let report = &reports[index];
@@ -105,8 +118,6 @@ fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device
         "software" => DeviceKind::Cpu,
         _ => DeviceKind::DefaultDevice,
     };
-    // burn refuses to start the same adapter twice in a process.
-    static STARTED: Mutex<BTreeMap<String, Device>> = Mutex::new(BTreeMap::new());
     let mut started = STARTED.lock().unwrap_or_else(|poison| poison.into_inner());
     if let Some(device) = started.get(&report.choice) {
         return Ok(device.clone());

@@ -68,6 +68,15 @@ impl Device {
         self.burn.clone().autodiff()
     }
 
+    /// Shards that keep it busy: a CPU thread each, or one on a GPU; see
+    /// [`Shards`](crate::train::Shards).
+    pub fn shards(&self) -> usize {
+        match self.is_cpu() {
+            true => std::thread::available_parallelism().map_or(1, usize::from),
+            false => 1,
+        }
+    }
+
     /// Whether it computes in half precision.
     pub fn supports_f16(&self) -> bool {
         self.burn.supports_dtype(DType::from(FloatDType::F16))

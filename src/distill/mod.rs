@@ -21,6 +21,8 @@ pub use fitnet::{Fitnet, FitnetModel, FitnetSettings};
 pub use kd::{Kd, KdSettings, soft_target_kl};
 pub use labels::LabelsOnly;
 pub use mapping::{Mapping, map_layers, with_last_layer};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use parts::save_parts;
 pub use parts::{Adapters, PartsFile};
 pub use projection::new_projections;
 pub use teacher::{Teacher, as_constant};

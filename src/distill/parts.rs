@@ -6,10 +6,16 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
+#[cfg(not(target_family = "wasm"))]
+use super::Method;
 use super::singer::Adapter;
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::weights::{NamedTensors, WeightsFile};
+
+/// The file of a run's folder.
+#[cfg(not(target_family = "wasm"))]
+const PARTS: &str = "singer.safetensors";
 
 /// Name of a layer's `down` or `up`.
 pub(super) fn adapter_part(layer: usize, half: &str) -> String {
@@ -146,6 +152,16 @@ impl PartsFile {
         Self { file }
     }
 
+    /// That of a run's folder; none where the run trained no such parts.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a damaged file.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn of_run(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(PARTS);
+        path.exists().then(|| WeightsFile::open(&path).map(Self::new)).transpose()
+    }
+
     /// The teacher's layers that it is about, ascending.
     ///
     /// # Errors
@@ -235,4 +251,26 @@ impl PartsFile {
     fn damaged(&self, reason: &str) -> Error {
         Error::checkpoint(self.file.path(), reason)
     }
+}
+
+/// Writes what a method trained besides the student into a run's folder, where it trained
+/// such parts. `teacher_layers` are those that the student learnt from.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn save_parts<M: Method>(
+    method: &M,
+    model: &M::Model,
+    teacher_layers: &[usize],
+    folder: &Path,
+) -> Result<()> {
+    let parts = method.parts(model);
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let mut file = NamedTensors::default();
+    file.tensors.extend(parts);
+    let layers = serde_json::to_string(teacher_layers).unwrap_or_default();
+    let student_layers = serde_json::to_string(method.student_layers()).unwrap_or_default();
+    file.metadata.insert("layers".into(), layers);
+    file.metadata.insert("student_layers".into(), student_layers);
+    file.write(&folder.join(PARTS))
 }

@@ -15,7 +15,7 @@ pub use spec::{ImageSize, ModelSpec};
 
 use std::collections::BTreeMap;
 #[cfg(not(target_family = "wasm"))]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Tensor;
 use image::RgbImage;
@@ -57,6 +57,9 @@ pub struct Model {
     /// Where it comes from.
     #[cfg(not(target_family = "wasm"))]
     card: Card,
+    /// The file or folder of its weights.
+    #[cfg(not(target_family = "wasm"))]
+    weights: Option<PathBuf>,
 }
 
 impl Model {
@@ -126,6 +129,8 @@ impl Model {
             assumed: Vec::new(),
             #[cfg(not(target_family = "wasm"))]
             card: Card::default(),
+            #[cfg(not(target_family = "wasm"))]
+            weights: None,
         }
     }
 

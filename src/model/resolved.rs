@@ -3,6 +3,8 @@ use std::path::Path;
 #[cfg(not(target_family = "wasm"))]
 use std::path::PathBuf;
 
+#[cfg(not(target_family = "wasm"))]
+use burn::module::Module;
 use burn::tensor::Device as BurnDevice;
 
 use super::{Model, ModelSpec};
@@ -38,6 +40,9 @@ enum Source {
     /// A file or folder, with config files beside it.
     #[cfg(not(target_family = "wasm"))]
     Disk(PathBuf),
+    /// A model that is open already.
+    #[cfg(not(target_family = "wasm"))]
+    Open(Box<Model>),
     /// A file in memory, with the text of the config files that belong to it, by name.
     Memory(WeightsFile, BTreeMap<String, String>),
 }
@@ -140,6 +145,8 @@ impl ResolvedModel {
         match &self.source {
             #[cfg(not(target_family = "wasm"))]
             Source::Disk(path) => Some(path),
+            #[cfg(not(target_family = "wasm"))]
+            Source::Open(model) => model.weights.as_deref(),
             Source::New | Source::Memory(..) => None,
         }
     }
@@ -169,6 +176,8 @@ impl ResolvedModel {
         let published = preset(&self.arch).map(Preset::preprocess).unwrap_or_default();
         let stated = match &self.source {
             Source::New => None,
+            #[cfg(not(target_family = "wasm"))]
+            Source::Open(model) => Some(*model.preprocess()),
             #[cfg(not(target_family = "wasm"))]
             Source::Disk(path) => {
                 let note = weights::stored_note(path, PREPROCESS_KEY)?;
@@ -204,6 +213,8 @@ impl ResolvedModel {
             Source::New => Ok(init_weights(self.config.build(device)?, seed)),
             #[cfg(not(target_family = "wasm"))]
             Source::Disk(path) => weights::load(path, &self.arch, &self.config, device),
+            #[cfg(not(target_family = "wasm"))]
+            Source::Open(model) => Ok(model.vit().clone().fork(device)),
             Source::Memory(file, _) => file.load(&self.arch, &self.config, device),
         }
     }
@@ -216,6 +227,8 @@ impl ResolvedModel {
     pub fn frozen(&self, half: bool, device: &Device) -> Result<FrozenVit> {
         let file = match &self.source {
             Source::New => None,
+            #[cfg(not(target_family = "wasm"))]
+            Source::Open(_) => None,
             #[cfg(not(target_family = "wasm"))]
             Source::Disk(path) => Some(WeightsFile::open(path)?),
             Source::Memory(file, _) => Some(file.clone()),
@@ -233,8 +246,31 @@ impl ResolvedModel {
     pub fn load(self, seed: u64, device: &Device) -> Result<Model> {
         let preprocess = self.preprocess()?;
         let vit = self.build(seed, device.burn())?;
+        #[cfg(not(target_family = "wasm"))]
+        let weights = self.weights().map(Path::to_owned);
         let Self { arch, config, assumed, .. } = self;
-        Ok(Model { assumed, ..Model::from_parts(vit, arch, config, preprocess) })
+        Ok(Model {
+            assumed,
+            #[cfg(not(target_family = "wasm"))]
+            weights,
+            ..Model::from_parts(vit, arch, config, preprocess)
+        })
+    }
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Model {
+    /// What is known of the model, as a spec of it resolves to.
+    pub(crate) fn resolved(&self) -> ResolvedModel {
+        let normalise = self.preprocess.normalise;
+        ResolvedModel {
+            arch: self.arch.clone(),
+            config: self.config.clone(),
+            source: Source::Open(Box::new(self.clone())),
+            mean_std: (normalise.mean, normalise.std),
+            naming: None,
+            assumed: self.assumed.clone(),
+        }
     }
 }
 

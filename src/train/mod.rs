@@ -37,7 +37,7 @@ pub(crate) use optimizer::Rule;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use reduce::BatchLoss;
 #[cfg(not(target_family = "wasm"))]
-pub use run::{Outcome, Progress, RunSettings, train};
+pub use run::{Feed, Outcome, Progress, TrainSettings, train};
 pub use schedule::Schedule;
 pub use shards::{Shard, Shards};
 pub(crate) use supervised::label_loss;

@@ -12,9 +12,20 @@ use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
 use crate::error::{Error, Result};
 use crate::readback::read;
 
+/// Images and how they become tensors.
+#[derive(Debug)]
+pub struct Feed {
+    /// The images.
+    pub images: ImageSet,
+    /// Crop and augmentation.
+    pub transform: Transform,
+    /// Mean and deviation.
+    pub normalise: Normalise,
+}
+
 /// How a run goes.
 #[derive(Debug, Clone)]
-pub struct RunSettings {
+pub struct TrainSettings {
     /// Folder for checkpoint and metrics.
     pub out: PathBuf,
     /// Steps in all.
@@ -33,8 +44,6 @@ pub struct RunSettings {
     pub description: String,
     /// Go on from the folder's checkpoint, if there is one.
     pub resume: bool,
-    /// Output height and width of the data's transform.
-    pub image_size: [usize; 2],
     /// Batches and their order.
     pub loader: LoaderSettings,
     /// Shards that a batch is split into, one for each CPU thread; 1 on a GPU.
@@ -79,15 +88,12 @@ pub const CHECKPOINT: &str = "checkpoint.safetensors";
 /// # Errors
 /// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
 /// and of files.
-#[expect(clippy::too_many_arguments, reason = "each is a different part of a run")]
 pub fn train<T: Task>(
     task: &T,
     mut model: T::Model,
     device: &Device,
-    images: ImageSet,
-    transform: Transform,
-    normalise: Normalise,
-    settings: &RunSettings,
+    feed: Feed,
+    settings: &TrainSettings,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(T::Model, Outcome)> {
@@ -97,15 +103,14 @@ pub fn train<T: Task>(
     if settings.resume && file.exists() {
         let checkpoint = Checkpoint::read(&file)?;
         if checkpoint.run != settings.description {
-            return Err(Error::config(format!(
-                "{} belongs to a run with other settings{}; resume with the same ones or choose another --out",
-                file.display(),
-                first_difference(&checkpoint.run, &settings.description)
-            )));
+            let difference = first_difference(&checkpoint.run, &settings.description);
+            return Err(Error::OtherRun { path: file, difference });
         }
         step = checkpoint.step;
         model = checkpoint.restore(&file, model, &mut optimizer, device)?;
     }
+    let Feed { images, transform, normalise } = feed;
+    let size = transform.size();
     let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
     let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
     let mut loader = Loader::start(images, transform, normalise, settings.loader, step)?;
@@ -120,9 +125,9 @@ pub fn train<T: Task>(
 
     while step < settings.steps {
         let asked = Instant::now();
-        let batch = loader.next().ok_or_else(|| Error::config("the data loader has stopped"))??;
+        let batch = loader.next().ok_or(Error::NoImages)??;
         pending.waited += asked.elapsed();
-        let [height, width] = settings.image_size;
+        let [height, width] = size;
         let count = batch.labels.len();
         let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
         let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);

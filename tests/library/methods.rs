@@ -10,7 +10,7 @@ use singer::distill::{
     Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
 };
 use singer::train::{
-    Loss, OptimizerSettings, RunSettings, Schedule, Shard, Shards, Task, cross_entropy,
+    Feed, Loss, OptimizerSettings, Schedule, Shard, Shards, Task, TrainSettings, cross_entropy,
     top1_accuracy, train,
 };
 use singer::vit::{Vit, VitConfig, init_weights};
@@ -105,7 +105,7 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex().autodiff();
     let images = ImageSet::new(Scenes::new(3, 0..24, 16));
-    let settings = RunSettings {
+    let settings = TrainSettings {
         out: folder.path().to_owned(),
         steps: 3,
         optimizer: OptimizerSettings::default(),
@@ -115,7 +115,6 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
         checkpoint_every: 10,
         description: String::new(),
         resume: false,
-        image_size: [16, 16],
         loader: LoaderSettings {
             batch: 8,
             seed: 9,
@@ -139,7 +138,15 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
     };
     let stop = AtomicBool::new(false);
     let quiet = &mut |_: singer::train::Progress<'_>| {};
-    let done = train(&task, model, &device, images, transform, normalise, &settings, &stop, quiet);
+    let done = train(
+        &task,
+        model,
+        &device,
+        Feed { images, transform, normalise },
+        &settings,
+        &stop,
+        quiet,
+    );
     assert_ne!(
         values(task.task.method.student(&done.unwrap().0)),
         *task.start.lock().unwrap(),

@@ -6,11 +6,11 @@ use std::process::ExitCode;
 
 pub(super) use args::ExportArgs;
 
-use super::config::DataConfig;
 use super::models;
 use crate::device::Device;
 use crate::error::Result;
 use crate::export::{Destination, ExportOptions, Provenance};
+use crate::run::DataConfig;
 
 pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let format = args.to.format();

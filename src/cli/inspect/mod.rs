@@ -12,13 +12,13 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::inspect::{Findings, Framing, Inspection, PictureSize, STUDENT, open_pictures};
 use crate::report::{self, make_folder};
+use crate::run::RunRecord;
 use crate::vit::VitConfig;
 pub(super) use args::InspectArgs;
-pub(super) use models::Run;
 use models::Shapes;
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
-    let run = args.run.as_deref().map(Run::open).transpose()?;
+    let run = args.run.as_deref().map(RunRecord::open).transpose()?;
     let shapes = Shapes::resolve(args, run.as_ref())?;
     let shape = shapes.teacher.config.clone();
     let data = run.as_ref().map(|run| run.config.data.clone()).unwrap_or_default();
@@ -61,7 +61,7 @@ fn framing(
 }
 
 /// The arguments, with the run's settings where they say nothing.
-fn inspection(args: &InspectArgs, run: Option<&Run>, width: usize) -> Inspection {
+fn inspection(args: &InspectArgs, run: Option<&RunRecord>, width: usize) -> Inspection {
     let method = run.map(|run| &run.config.singer);
     let usual = Inspection::default();
     Inspection {

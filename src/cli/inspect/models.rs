@@ -1,48 +1,14 @@
-use std::path::{Path, PathBuf};
-
-use serde_json::Value;
+use std::path::Path;
 
 use super::args::InspectArgs;
-use crate::cli::config::{DataConfig, DistillConfig, MethodName};
-use crate::cli::{models, parts_file};
+use crate::cli::models;
 use crate::data::Preprocess;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::export::STUDENT;
 use crate::inspect::Comparison;
 use crate::model::{ModelSpec, ResolvedModel, locate};
+use crate::run::{DataConfig, MethodKind, RunRecord};
 use crate::weights;
-
-/// What a `singer distill` run was set to do.
-pub(in crate::cli) struct Run {
-    pub(super) folder: PathBuf,
-    pub(in crate::cli) config: DistillConfig,
-}
-
-impl Run {
-    /// Reads a run's `run.json`.
-    pub(in crate::cli) fn open(folder: &Path) -> Result<Self> {
-        let path = folder.join("run.json");
-        let unusable = |reason: &str| {
-            Error::data(
-                &path,
-                format!("{reason}; give the folder of a finished `singer distill` run"),
-            )
-        };
-        let text = std::fs::read_to_string(&path).map_err(|error| unusable(&error.to_string()))?;
-        let mut run: Value = serde_json::from_str(&text)
-            .map_err(|error| unusable(&format!("it is damaged ({error})")))?;
-        if run["command"] != "distill" {
-            return Err(unusable("it is not a distillation's"));
-        }
-        let config = serde_json::from_value(run["config"].take())
-            .map_err(|error| unusable(&format!("its config is damaged ({error})")))?;
-        if !folder.join(STUDENT).exists() {
-            return Err(unusable("the run has no student yet"));
-        }
-        Ok(Self { folder: folder.to_owned(), config })
-    }
-}
 
 /// The shapes of what is to be looked into; nothing is loaded yet.
 pub(super) struct Shapes {
@@ -51,10 +17,10 @@ pub(super) struct Shapes {
 }
 
 impl Shapes {
-    pub(super) fn resolve(args: &InspectArgs, run: Option<&Run>) -> Result<Self> {
+    pub(super) fn resolve(args: &InspectArgs, run: Option<&RunRecord>) -> Result<Self> {
         let of_run = run.map(|run| run.config.teacher.clone()).unwrap_or_default();
         let teacher = shape("teacher", args.teacher.as_deref(), args.teacher_arch.clone(), of_run)?;
-        let of_run = run.map(|run| ModelSpec::weights(run.folder.join(STUDENT)));
+        let of_run = run.map(|run| ModelSpec::weights(run.student_file()));
         let wanted = args.student.is_some() || of_run.is_some();
         let student = wanted
             .then(|| {
@@ -76,7 +42,7 @@ impl Shapes {
         self,
         args: &InspectArgs,
         data: &DataConfig,
-        run: Option<&Run>,
+        run: Option<&RunRecord>,
         device: &Device,
     ) -> Result<Comparison> {
         let teacher = models::load(self.teacher, data, device)?;
@@ -89,12 +55,13 @@ impl Shapes {
             })
         });
         let compared = Comparison { student: student.transpose()?, ..Comparison::of(teacher) };
-        match run {
-            // Other methods than SiNGER have no refined features to show.
-            Some(run) if run.config.method == MethodName::Singer => {
-                compared.with_run(&parts_file::open(&run.folder)?, device)
-            }
-            _ => Ok(compared),
+        // Other methods than SiNGER have no refined features to show.
+        match run.filter(|run| run.config.method == MethodKind::Singer) {
+            Some(run) => match run.parts()? {
+                Some(parts) => compared.with_run(&parts, device),
+                None => Ok(compared),
+            },
+            None => Ok(compared),
         }
     }
 }

@@ -5,11 +5,11 @@ use comfy_table::Table;
 use serde_json::{Map, Value, json};
 
 use super::args::FitArgs;
-use crate::cli::run_folder::{now, versions};
 use crate::error::{Error, Result};
 use crate::probe::LinearHead;
 use crate::report;
 use crate::report::probe::{is_finished, write};
+use crate::run::folder::{now, versions};
 
 /// What a probe finds, on its way to the user.
 pub(super) struct Outcome {

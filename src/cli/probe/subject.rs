@@ -3,7 +3,6 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::args::{FitArgs, ModelArgs, OptimizerArg};
-use crate::cli::config::DataConfig;
 use crate::cli::models;
 use crate::cli::progress::Shown;
 use crate::data::ImageSet;
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, default_cache, features};
 use crate::probe::{FeatureStore, FitSettings};
+use crate::run::DataConfig;
 use crate::train::OptimizerSettings;
 
 /// The model that is probed, ready on its device.

@@ -10,11 +10,8 @@ use std::process::ExitCode;
 
 use burn::tensor::{Device as BurnDevice, Tensor};
 
-use super::config::{DataConfig, MethodName};
-use super::inspect::Run;
-use super::preprocessing::preprocess;
 use super::progress::Shown;
-use super::{models, parts_file, session};
+use super::{models, session};
 use crate::data::Split;
 use crate::device::Device;
 use crate::distill::Adapters;
@@ -22,33 +19,33 @@ use crate::error::{Error, Result};
 use crate::plant::{Placement, silence};
 use crate::recover::{Event, Experiment, GivenTeacher, Images};
 use crate::report::recover::{markdown, write};
+use crate::run::{DataConfig, MethodKind, RunRecord, batches};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let shape = models::open(&args.clean, args.arch.as_deref())?;
-    let opened = Device::open(&args.device)?;
-    let plain = opened.burn();
-    let experiment = Experiment { threads: session::shards(None, &opened), ..experiment(args)? };
-    let mut clean = models::build(&shape, 0, plain)?;
-    if let Some(block) = args.silence {
-        let (model, unit) = silence(clean, block)?;
-        println!("silenced hidden unit {unit} of block {block}");
-        clean = model;
-    }
-    let data = args.preprocess.over(DataConfig::default())?;
-    let preprocess = preprocess(&data, &shape)?;
-    let eval = session::eval_settings(&data, shape.config.img_size, &preprocess, 1, None);
+    let device = Device::open(&args.device)?;
+    let experiment = Experiment { threads: device.shards(), ..experiment(args)? };
     let side = session::scene_side(&shape.config);
+    let data = args.preprocess.over(DataConfig::default())?;
+    let model = models::load(shape, &data, &device)?;
     let images = |place: &str, split: Split| -> Result<Vec<Tensor<4>>> {
-        session::batches(&session::images(place, split, side)?, args.limit, &eval, plain)
+        batches(&model, &session::images(place, split, side)?, args.limit)
     };
+    let mut clean = model.vit().clone();
+    if let Some(block) = args.silence {
+        let (silenced, unit) = silence(clean, block)?;
+        println!("silenced hidden unit {unit} of block {block}");
+        clean = silenced;
+    }
     let fit = images(&args.data, Split::Train)?;
     let measure = match &args.val {
         Some(place) => images(place, Split::Val)?,
         None => fit.clone(),
     };
     let given = args.planted.as_deref().map(|file| -> Result<GivenTeacher> {
-        let planted = models::build(&models::open(file, args.arch.as_deref())?, 0, plain)?;
-        let adapters = args.run.as_deref().map(|run| adapters_of(run, plain)).transpose()?;
+        let planted = models::build(&models::open(file, args.arch.as_deref())?, 0, device.burn())?;
+        let adapters =
+            args.run.as_deref().map(|run| adapters_of(run, device.burn())).transpose()?;
         Ok(GivenTeacher { planted, adapters })
     });
     let given = given.transpose()?;
@@ -67,7 +64,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     };
     let teacher = args.clean.display().to_string();
     let images = Images { fit: &fit, measure: &measure };
-    let findings = experiment.run(&teacher, &clean, images, given, &opened, &mut report)?;
+    let findings = experiment.run(&teacher, &clean, images, given, &device, &mut report)?;
     print!("{}", markdown(&findings));
     for path in write(&findings, &args.out)? {
         println!("wrote {}", path.display());
@@ -99,12 +96,11 @@ fn experiment(args: &RecoverArgs) -> Result<Experiment> {
 
 /// What a run of `singer distill` trained.
 fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Adapters> {
-    let run = Run::open(folder)?;
-    if run.config.method != MethodName::Singer {
-        return Err(Error::data(
-            folder,
-            "the run has no adapters; give one with method = \"singer\"",
-        ));
+    let run = RunRecord::open(folder)?;
+    match run.parts()?.filter(|_| run.config.method == MethodKind::Singer) {
+        Some(parts) => parts.adapters(device),
+        None => {
+            Err(Error::data(folder, "the run has no adapters; give one with method = \"singer\""))
+        }
     }
-    parts_file::open(folder)?.adapters(device)
 }

@@ -7,7 +7,7 @@ mod runner;
 use std::process::ExitCode;
 
 use super::args::StudyArgs;
-use super::session;
+use super::session::Stop;
 use crate::error::{Error, Result};
 use crate::report::study::{Results, Row, markdown, write};
 use job::Job;
@@ -27,8 +27,9 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let stop = session::stop_flag("stopping; the runs save what they have")?;
-    let ran = runner::run(&plan, &jobs, &stop);
+    let stop = Stop::watch("stopping; the runs save what they have")?;
+    stop.arm();
+    let ran = runner::run(&plan, &jobs, &stop.flag());
     let results = gather(&plan, &jobs);
     write(&results, &plan.out)?;
     println!("\n{}", markdown(&results));

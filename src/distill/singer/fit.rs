@@ -25,6 +25,8 @@ pub struct FitSettings {
     pub steps: usize,
     /// AdamW's highest learning rate; a half cosine leads from it to zero.
     pub lr: f64,
+    /// Most images to take of a set, evenly spread; all are held in memory.
+    pub images: usize,
     /// Seed of random bases.
     pub seed: u64,
     /// Bytes of the teacher's features that are kept for the next time that their images
@@ -38,6 +40,7 @@ impl Default for FitSettings {
             singer: SingerSettings::default(),
             steps: 300,
             lr: 0.01,
+            images: 1024,
             seed: 0,
             cache_bytes: 2 << 30,
         }

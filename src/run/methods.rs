@@ -1,8 +1,8 @@
-//! How each method of `singer distill` is made from the settings.
+//! How each method is made from the settings.
 
 use burn::tensor::{Device, FloatDType};
 
-use super::config::{DistillConfig, Precision};
+use super::{DistillConfig, Precision};
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
 use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
@@ -17,6 +17,8 @@ pub(super) struct Models<'a> {
     /// On the training device.
     pub(super) student: Vit,
     pub(super) config: &'a DistillConfig,
+    /// To start from, instead of the nullspace.
+    pub(super) adapters: Option<&'a Adapters>,
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
     pub(super) training: &'a Device,
@@ -24,7 +26,7 @@ pub(super) struct Models<'a> {
 
 impl Models<'_> {
     fn take_teacher(&mut self) -> Result<Vit> {
-        self.teacher.take().ok_or_else(|| Error::config("the method needs a teacher"))
+        self.teacher.take().ok_or(Error::Missing("teacher"))
     }
 
     fn frozen_teacher(&mut self) -> Result<Teacher> {
@@ -63,17 +65,13 @@ impl<M: Method> Prepared<M> {
 
 pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
-    let Models { student, config, training, .. } = models;
+    let Models { student, config, adapters, training, .. } = models;
     let settings = config.singer.clone();
-    let (mut method, model, bases) = match &config.adapters {
+    let (mut method, model, bases) = match adapters {
         None => Singer::new(teacher, student, &settings, config.seed)?,
-        Some(path) => {
+        Some(adapters) => {
             let layers = settings.resolve_layers(teacher.depth())?;
-            let dim = teacher.embed_dim();
-            let adapters = Adapters::open(path, &teacher.device())?;
-            let adapters = adapters
-                .for_training(&layers, dim, training)
-                .map_err(|error| Error::config(format!("{}: {error}", path.display())))?;
+            let adapters = adapters.for_training(&layers, teacher.embed_dim(), training)?;
             let (method, model) =
                 Singer::with_adapters(teacher, student, adapters, &settings, config.seed)?;
             (method, model, Vec::new())

@@ -10,16 +10,16 @@ use crate::error::{Error, Result};
 use crate::weights::{remove_unfinished, write_atomically};
 
 /// The file that a finished or interrupted run can be recognised by.
-const RUN_FILE: &str = "run.json";
+pub(crate) const RUN_FILE: &str = "run.json";
 
-pub(super) struct RunFolder {
-    pub(super) path: PathBuf,
+pub(crate) struct RunFolder {
+    pub(crate) path: PathBuf,
     run: Value,
 }
 
 impl RunFolder {
     /// Makes the folder, or takes an old run's with `resume`.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         out: Option<&Path>,
         resume: bool,
         command: &str,
@@ -27,14 +27,10 @@ impl RunFolder {
         seed: u64,
         config: &impl Serialize,
     ) -> Result<Self> {
-        let path =
-            out.ok_or_else(|| Error::config("no output folder: set out or --out"))?.to_owned();
+        let path = out.ok_or(Error::Missing("output folder"))?.to_owned();
         let file = path.join(RUN_FILE);
         if file.exists() && !resume {
-            return Err(Error::config(format!(
-                "{} already holds a run; go on with --resume or choose another --out",
-                path.display()
-            )));
+            return Err(Error::RunExists { path });
         }
         std::fs::create_dir_all(&path).map_err(|error| Error::io(&path, error))?;
         remove_unfinished(&path)?;
@@ -52,14 +48,14 @@ impl RunFolder {
     }
 
     /// Adds a result and writes `run.json` anew.
-    pub(super) fn record(&mut self, key: &str, value: impl Serialize) -> Result<()> {
+    pub(crate) fn record(&mut self, key: &str, value: impl Serialize) -> Result<()> {
         self.run[key] = serde_json::to_value(value)
-            .map_err(|error| Error::config(format!("{key}: {error}")))?;
+            .map_err(|error| Error::io(&self.path, std::io::Error::other(error)))?;
         self.write()
     }
 
     /// Notes when the run ended.
-    pub(super) fn finish(&mut self) -> Result<()> {
+    pub(crate) fn finish(&mut self) -> Result<()> {
         self.record("finished", now())
     }
 
@@ -70,12 +66,12 @@ impl RunFolder {
 }
 
 /// Seconds since 1970, UTC.
-pub(super) fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 /// This crate's version, and burn's and wgpu's as the manifest asks for them.
-pub(super) fn versions() -> Value {
+pub(crate) fn versions() -> Value {
     let manifest: toml::Table =
         toml::from_str(include_str!("../../Cargo.toml")).unwrap_or_default();
     let wanted = |name: &str| {

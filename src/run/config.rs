@@ -1,0 +1,311 @@
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::data::{
+    CropMode, Interpolation, Loader, LoaderSettings, Normalise, Order, Preprocess, TrainTransform,
+    Transform,
+};
+use crate::device::Device;
+use crate::distill::singer::SingerSettings;
+use crate::distill::{FitnetSettings, KdSettings, VitkdSettings};
+use crate::error::{Error, Result};
+use crate::eval::EvalSettings;
+use crate::model::{ModelSpec, PreprocessOptions};
+use crate::train::{OptimizerSettings, Schedule};
+
+/// All settings of a distillation, as a TOML file of `singer distill` holds them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DistillConfig {
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+    /// The device that computes.
+    pub device: DeviceName,
+    /// Precision of the teacher; all that is trained is f32.
+    pub precision: Precision,
+    /// Folder for everything that the run writes.
+    pub out: Option<PathBuf>,
+    /// The teacher: weights that exist.
+    pub teacher: ModelSpec,
+    /// The student: a name, or weights to start from.
+    pub student: ModelSpec,
+    /// Images and how they become tensors.
+    pub data: DataConfig,
+    /// How the student is taught.
+    pub method: MethodKind,
+    /// Weight of the cross-entropy with labels beside the method's loss.
+    pub label_weight: f64,
+    /// Adapters to start from: of `singer fit`, or `singer.safetensors` of a run.
+    pub adapters: Option<PathBuf>,
+    /// SiNGER's settings; its layers and their mapping are every feature method's.
+    pub singer: SingerSettings,
+    /// FitNet's settings.
+    pub fitnet: FitnetSettings,
+    /// ViTKD's settings.
+    pub vitkd: VitkdSettings,
+    /// Logit distillation's settings.
+    pub kd: KdSettings,
+    /// The optimiser.
+    pub optimizer: OptimizerSettings,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// Length and rhythm of training.
+    pub train: TrainConfig,
+}
+
+/// All settings of a supervised training, as a TOML file of `singer pretrain` holds them.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct PretrainConfig {
+    /// Seed of weights, order and augmentation.
+    pub seed: u64,
+    /// The device that computes.
+    pub device: DeviceName,
+    /// Folder for everything that the run writes.
+    pub out: Option<PathBuf>,
+    /// The model: a name, or weights to start from.
+    pub model: ModelSpec,
+    /// Images and how they become tensors.
+    pub data: DataConfig,
+    /// The optimiser.
+    pub optimizer: OptimizerSettings,
+    /// The course of the learning rate.
+    pub schedule: Schedule,
+    /// Length and rhythm of training.
+    pub train: TrainConfig,
+    /// Probability mass spread over all classes.
+    pub label_smoothing: f64,
+}
+
+/// A device's name as [`Device::open`](crate::Device::open) takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceName(pub String);
+
+impl Default for DeviceName {
+    fn default() -> Self {
+        Self("auto".into())
+    }
+}
+
+/// How the student is taught.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum MethodKind {
+    /// From the teacher's refined features.
+    #[default]
+    Singer,
+    /// From the teacher's raw features.
+    Fitnet,
+    /// Projections, generators and mask token trained with the student.
+    Vitkd,
+    /// As published: generators and mask token stay at their random start.
+    VitkdReference,
+    /// From the teacher's logits.
+    Kd,
+    /// Labels alone.
+    None,
+}
+
+/// Precision of the teacher; all that is trained is f32.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Precision {
+    /// Single precision.
+    #[default]
+    F32,
+    /// Half precision.
+    F16,
+}
+
+/// Images and how they become tensors.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct DataConfig {
+    /// The training images, as [`ImageSet::open`](crate::data::ImageSet::open) takes them.
+    pub path: Option<String>,
+    /// Images to measure on at the end, in the same form.
+    pub val: Option<String>,
+    /// Threads that decode and augment images.
+    pub workers: usize,
+    /// Channel mean of values in 0..1; by default the model's.
+    pub mean: Option<[f32; 3]>,
+    /// Channel deviation of values in 0..1; by default the model's.
+    pub std: Option<[f32; 3]>,
+    /// Smallest and largest share of an image's area that a crop keeps.
+    pub scale: [f64; 2],
+    /// Smallest and largest width over height of a crop.
+    pub ratio: [f64; 2],
+    /// Probability of a horizontal flip.
+    pub flip: f64,
+    /// Share of the scaled image that the crop for measuring keeps; by default the model's.
+    pub crop_pct: Option<f64>,
+    /// How that crop treats other aspect ratios; by default the model's.
+    pub crop_mode: Option<CropMode>,
+    /// The resampling filter; by default the model's.
+    pub interpolation: Option<Interpolation>,
+    /// Largest share of unreadable images that is passed over.
+    pub max_unreadable: f64,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            val: None,
+            workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            mean: None,
+            std: None,
+            scale: [0.08, 1.0],
+            ratio: [3.0 / 4.0, 4.0 / 3.0],
+            flip: 0.5,
+            crop_pct: None,
+            crop_mode: None,
+            interpolation: None,
+            max_unreadable: 0.01,
+        }
+    }
+}
+
+impl DataConfig {
+    /// How images are prepared for a model whose own preparation is `own`.
+    ///
+    /// # Errors
+    /// As [`PreprocessOptions::over`].
+    pub fn preprocess(&self, own: Preprocess) -> Result<Preprocess> {
+        let Self { crop_pct, crop_mode, interpolation, mean, std, .. } = *self;
+        PreprocessOptions { crop_pct, crop_mode, interpolation, mean, std }.over(own)
+    }
+
+    /// The random transform of training, to `size` pixels.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for ranges that cannot be.
+    pub fn train_transform(&self, size: [usize; 2]) -> Result<Transform> {
+        let range = |name: &'static str, [low, high]: [f64; 2], most: f64| match low > 0.0
+            && low <= high
+            && high <= most
+        {
+            true => Ok(()),
+            false => Err(Error::setting(
+                name,
+                format!("[{low}, {high}]"),
+                "it must be the smallest and the largest value, above 0",
+            )),
+        };
+        range("scale", self.scale, 1.0)?;
+        range("ratio", self.ratio, f64::MAX)?;
+        if !(0.0..=1.0).contains(&self.flip) {
+            return Err(Error::setting("flip", self.flip, "it is a probability"));
+        }
+        let Self { scale, ratio, flip, .. } = *self;
+        Ok(Transform::Train(TrainTransform { size, scale, ratio, flip }))
+    }
+
+    /// How images are measured: `limit` of them, evenly spread; all without one.
+    pub fn eval_settings(
+        &self,
+        size: [usize; 2],
+        preprocess: &Preprocess,
+        batch: usize,
+        limit: Option<usize>,
+    ) -> EvalSettings {
+        EvalSettings {
+            transform: preprocess.transform(size),
+            normalise: preprocess.normalise,
+            batch,
+            workers: self.workers.max(1),
+            limit,
+        }
+    }
+
+    /// The part of the settings that changes what is learnt.
+    pub(super) fn identity(&self, normalise: Normalise) -> serde_json::Value {
+        serde_json::json!({
+            "path": self.path,
+            "mean": normalise.mean,
+            "std": normalise.std,
+            "scale": self.scale,
+            "ratio": self.ratio,
+            "flip": self.flip,
+        })
+    }
+}
+
+/// Length and rhythm of training.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct TrainConfig {
+    /// Images in a batch.
+    pub batch: usize,
+    /// Passes over the images.
+    pub epochs: f64,
+    /// Steps in all, instead of epochs.
+    pub steps: Option<usize>,
+    /// Largest norm of all gradients together; none for no clipping.
+    pub clip: Option<f64>,
+    /// Steps between two looks at the losses.
+    pub log_every: usize,
+    /// Steps between two checkpoints.
+    pub checkpoint_every: usize,
+    /// Images on which patch norms are measured.
+    pub measure: usize,
+    /// CPU threads that share a batch; all of them by default.
+    pub threads: Option<usize>,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            batch: 64,
+            epochs: 100.0,
+            steps: None,
+            clip: None,
+            log_every: 10,
+            checkpoint_every: 500,
+            measure: 256,
+            threads: None,
+        }
+    }
+}
+
+impl TrainConfig {
+    /// The loader's settings.
+    pub(super) fn loader(&self, data: &DataConfig, seed: u64) -> LoaderSettings {
+        LoaderSettings {
+            batch: self.batch,
+            seed,
+            workers: data.workers,
+            order: Order::Shuffled,
+            max_unreadable: data.max_unreadable,
+        }
+    }
+
+    /// Steps in all.
+    pub(super) fn steps(&self, images: usize, loader: &LoaderSettings) -> Result<usize> {
+        if loader.batch == 0 || loader.batch > images {
+            let expected =
+                format!("the data set has {images} images: use a batch of 1 to {images}");
+            return Err(Error::setting("batch", loader.batch, expected));
+        }
+        let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
+        match self.steps.unwrap_or_else(|| (self.epochs * per_epoch).round() as usize) {
+            0 => Err(Error::NothingToDo { epochs: self.epochs, images, batch: self.batch }),
+            steps => Ok(steps),
+        }
+    }
+
+    /// Shards that batches are split into: on the CPU one for each thread.
+    pub(super) fn shards(&self, device: &Device) -> usize {
+        match device.is_cpu() {
+            true => self.threads.unwrap_or_else(|| device.shards()).max(1),
+            false => 1,
+        }
+    }
+}

@@ -1,0 +1,446 @@
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use serde_json::{Value, json};
+
+use super::folder::RunFolder;
+use super::methods::{self, Measure, Models, Prepared};
+use super::{DistillConfig, Measurements, MethodKind, Precision, Run, run_train, shapes};
+use crate::data::{ClassifySet, ImageSet, Normalise, Split};
+use crate::device::Device;
+use crate::distill::singer::{BasisReport, SingerSettings};
+use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
+use crate::error::{Error, Result};
+use crate::eval::{accuracy, last_block_norms};
+use crate::export::{Provenance, STUDENT};
+use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::train::{Progress, TrainSettings};
+
+/// A distillation to be run: what `singer distill` does, without flags and printing.
+///
+/// ```no_run
+/// use singer::{Device, Distill, ImageSet, Model};
+///
+/// # fn main() -> singer::Result<()> {
+/// let teacher = Model::open("hf-hub:facebook/dinov2-large", &Device::open("auto")?)?;
+/// let run = Distill::singer(&teacher, "vit_small_patch14_dinov2")
+///     .images(ImageSet::open("photos/")?)
+///     .layers([17])
+///     .steps(10_000)
+///     .out("runs/small")
+///     .run(|_| {})?;
+/// println!("{:?}", run.measurements().student_norms);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Distill {
+    config: DistillConfig,
+    teacher: Option<Model>,
+    images: Option<ImageSet>,
+    validation: Option<ImageSet>,
+    adapters: Option<Adapters>,
+    resume: bool,
+    stop: Arc<AtomicBool>,
+}
+
+/// What happens in a run.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// Models and images are there; training begins.
+    Start(&'a Start),
+    /// Some steps are done.
+    Step(&'a Progress<'a>),
+}
+
+/// What a run begins with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Start {
+    /// How the student is taught; none in supervised training.
+    pub method: Option<MethodKind>,
+    /// The teacher's name, where there is one.
+    pub teacher: Option<String>,
+    /// Name of the model that is trained.
+    pub model: String,
+    /// Its number of parameters.
+    pub parameters: usize,
+    /// The device's name.
+    pub device: String,
+    /// Number of images.
+    pub images: usize,
+    /// Their number of classes.
+    pub classes: usize,
+    /// Steps in all.
+    pub steps: usize,
+    /// How the adapters' bases came out; empty where adapters were given and for other
+    /// methods than SiNGER.
+    pub bases: Vec<BasisReport>,
+    /// The student's layers that learn from the teacher's, in their order.
+    pub student_layers: Vec<usize>,
+    /// The student's blocks that get no gradient.
+    pub untrained: Range<usize>,
+    /// What no file says of the models and was assumed, with the weights that it is about.
+    pub assumed: Vec<(PathBuf, String)>,
+}
+
+impl Distill {
+    /// From a teacher's features, refined by SiNGER, into a student: a timm name, or a
+    /// [`ModelSpec`]. Where they are not said, the student's image and patch size are the
+    /// teacher's.
+    pub fn singer(teacher: &Model, student: impl Into<ModelSpec>) -> Self {
+        Self::by(MethodKind::Singer, teacher, student)
+    }
+
+    /// By another method in the same loop.
+    pub fn by(method: MethodKind, teacher: &Model, student: impl Into<ModelSpec>) -> Self {
+        let config = DistillConfig { method, student: student.into(), ..DistillConfig::default() };
+        Self { teacher: Some(teacher.clone()), ..Self::from_config(config) }
+    }
+
+    /// By a configuration, which names all that is not given here.
+    pub fn from_config(config: DistillConfig) -> Self {
+        Self {
+            config,
+            teacher: None,
+            images: None,
+            validation: None,
+            adapters: None,
+            resume: false,
+            stop: Arc::default(),
+        }
+    }
+
+    /// The images to train on. Labels are not used unless they are weighted or there is no
+    /// method.
+    #[must_use]
+    pub fn images(self, images: ImageSet) -> Self {
+        Self { images: Some(images), ..self }
+    }
+
+    /// Images to measure on at the end; the training images by default.
+    #[must_use]
+    pub fn validation(self, images: ImageSet) -> Self {
+        Self { validation: Some(images), ..self }
+    }
+
+    /// Adapters to start from, as [`fit`](super::fit) gives them, instead of the nullspace.
+    #[must_use]
+    pub fn adapters(self, adapters: Adapters) -> Self {
+        Self { adapters: Some(adapters), ..self }
+    }
+
+    /// Intermediate teacher blocks to learn from, from 0; the last one is always added.
+    #[must_use]
+    pub fn layers(self, layers: impl Into<Vec<usize>>) -> Self {
+        self.configure(|config| config.singer.layers = layers.into())
+    }
+
+    /// Steps in all; by default the paper's 100 passes over the images.
+    #[must_use]
+    pub fn steps(self, steps: usize) -> Self {
+        self.configure(|config| config.train.steps = Some(steps))
+    }
+
+    /// Images in a batch; 64 by default.
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        self.configure(|config| config.train.batch = batch)
+    }
+
+    /// Weight of the cross-entropy with labels beside the method's loss; 0 by default.
+    #[must_use]
+    pub fn label_weight(self, weight: f64) -> Self {
+        self.configure(|config| config.label_weight = weight)
+    }
+
+    /// Seed of weights, order and augmentation.
+    #[must_use]
+    pub fn seed(self, seed: u64) -> Self {
+        self.configure(|config| config.seed = seed)
+    }
+
+    /// Folder for everything that the run writes.
+    #[must_use]
+    pub fn out(self, folder: impl Into<PathBuf>) -> Self {
+        self.configure(|config| config.out = Some(folder.into()))
+    }
+
+    /// Changes any setting.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut DistillConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Goes on from the folder's checkpoint, if there is one.
+    #[must_use]
+    pub fn resume(self, resume: bool) -> Self {
+        Self { resume, ..self }
+    }
+
+    /// A flag that stops training after the step in which it is set; a checkpoint is written.
+    #[must_use]
+    pub fn stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Trains to the end, measures, and writes the run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] and [`Error::Setting`] for settings that cannot work,
+    /// [`Error::ImageSizes`], [`Error::Tokens`], [`Error::Classes`] and
+    /// [`Error::TooManyLayers`] for a student that does not fit the teacher,
+    /// [`Error::RunExists`], [`Error::OtherRun`], [`Error::Interrupted`] where
+    /// [`stop`](Self::stop) was set, [`Error::NotFinite`]; errors of data, files and the
+    /// device.
+    pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
+        let report = &mut report;
+        match self.config.method {
+            MethodKind::Singer => self.train(methods::singer, report),
+            MethodKind::Fitnet => self.train(methods::fitnet, report),
+            MethodKind::Vitkd => self.train(methods::vitkd::<true>, report),
+            MethodKind::VitkdReference => self.train(methods::vitkd::<false>, report),
+            MethodKind::Kd => self.train(methods::kd, report),
+            MethodKind::None => self.train(methods::labels_only, report),
+        }
+    }
+
+    /// The teacher's name and shape; none where the method needs none and none is given.
+    fn teacher(&self) -> Result<Option<ResolvedModel>> {
+        if let Some(teacher) = &self.teacher {
+            return Ok(Some(teacher.resolved()));
+        }
+        match (&self.config.teacher.weights, self.config.method) {
+            (None, MethodKind::None) => Ok(None),
+            (None, _) => Err(Error::Missing("teacher")),
+            _ => self.config.teacher.resolve().map_err(shapes::role("teacher")).map(Some),
+        }
+    }
+
+    /// All that is the same for every method.
+    fn train<M: Method>(
+        self,
+        prepare: impl FnOnce(Models<'_>) -> Result<Prepared<M>>,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Run> {
+        let config = &self.config;
+        if (config.adapters.is_some() || self.adapters.is_some())
+            && config.method != MethodKind::Singer
+        {
+            let reason = "adapters are SiNGER's, and this is another method".to_owned();
+            return Err(Error::Adapters(reason));
+        }
+        let teacher_shape = self.teacher()?;
+        // The number of classes decides on the student's head, and nothing else.
+        let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
+        let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
+        let open = |place: &String, split| -> Result<ImageSet> {
+            Ok(ClassifySet::open(place, split)?.images().with_scene_side(scenes))
+        };
+        let images = match (&self.images, &config.data.path) {
+            (Some(images), _) => images.clone().with_scene_side(scenes),
+            (None, Some(place)) => open(place, Split::Train)?,
+            (None, None) => return Err(Error::Missing("training images")),
+        };
+        let classes = images.classes().len();
+        let student_shape = shapes::student(config, teacher_shape.as_ref(), Some(classes))?;
+        let size = student_shape.config.img_size;
+        let seen_as = teacher_shape.as_ref().unwrap_or(&student_shape);
+        let preprocess = config.data.preprocess(seen_as.preprocess()?)?;
+        let transform = config.data.train_transform(size)?;
+        let loader = config.train.loader(&config.data, config.seed);
+        let steps = config.train.steps(images.len(), &loader)?;
+
+        let device = match &self.teacher {
+            Some(teacher) => Device::of(&teacher.vit().device()),
+            None => Device::open(&config.device.0)?,
+        };
+        let (plain, training) = (device.burn(), device.autodiff());
+        let teacher = match (&self.teacher, &teacher_shape, config.method) {
+            (_, _, MethodKind::None) => None,
+            (Some(teacher), ..) => Some(teacher.vit().clone()),
+            (None, Some(shape), _) => Some(shape.build(0, plain)?),
+            (None, None, _) => None,
+        };
+        let student = student_shape.build(config.seed, &training)?;
+        let from_file = match (&self.adapters, &config.adapters) {
+            (None, Some(path)) => Some(Adapters::open(path, plain)?),
+            _ => None,
+        };
+        let parameters = student.num_params();
+        let models = Models {
+            teacher,
+            student,
+            config,
+            adapters: self.adapters.as_ref().or(from_file.as_ref()),
+            grid: student_shape.config.grid(),
+            training: &training,
+        };
+        let Prepared { method, model, bases, norms } = prepare(models)?;
+        let task = Distillation { method, label_weight: config.label_weight };
+        if config.precision == Precision::F16 && !device.supports_f16() {
+            return Err(Error::Device {
+                wanted: device.name().to_owned(),
+                reason: "it has no half precision".into(),
+            });
+        }
+        let shards = config.train.shards(&device);
+        let mut folder = RunFolder::prepare(
+            config.out.as_deref(),
+            self.resume,
+            "distill",
+            device.name(),
+            config.seed,
+            config,
+        )?;
+        folder.record("preprocess", preprocess)?;
+        folder.record("basis", &bases)?;
+        let assumed = teacher_shape.iter().chain([&student_shape]).flat_map(|shape| {
+            let weights = shape.weights().map_or_else(|| shape.arch.clone().into(), PathBuf::from);
+            shape.assumed().iter().map(move |line| (weights.clone(), line.clone()))
+        });
+        let depth = student_shape.config.depth;
+        report(Event::Start(&Start {
+            method: Some(config.method),
+            teacher: teacher_shape.as_ref().map(|shape| shape.arch.clone()),
+            model: student_shape.arch.clone(),
+            parameters,
+            device: device.name().to_owned(),
+            images: images.len(),
+            classes,
+            steps,
+            bases,
+            student_layers: task.method.student_layers().to_vec(),
+            untrained: task.untrained_blocks(depth),
+            assumed: assumed.collect(),
+        }));
+
+        let normalise = preprocess.normalise;
+        let settings = TrainSettings {
+            out: folder.path.clone(),
+            steps,
+            optimizer: config.optimizer.clone(),
+            schedule: config.schedule.clone(),
+            clip: config.train.clip,
+            log_every: config.train.log_every,
+            checkpoint_every: config.train.checkpoint_every,
+            description: description(
+                config,
+                normalise,
+                teacher_shape.as_ref(),
+                &student_shape,
+                steps,
+                shards,
+            ),
+            resume: self.resume,
+            loader,
+            shards,
+        };
+        let validation = match (&self.validation, &config.data.val) {
+            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
+            (None, Some(place)) => Some(open(place, Split::Val)?),
+            (None, None) => None,
+        };
+        let batch = config.train.batch.min(64);
+        let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
+        let measure = Measure {
+            images: validation.clone().unwrap_or_else(|| images.clone()),
+            settings: limited(Some(config.train.measure.max(1))),
+            device: plain,
+        };
+        let norms_at_start = norms(&task.method, &model.valid(), &measure)?;
+        folder.record("norms_at_start", &norms_at_start)?;
+
+        let feed = (images, transform, normalise);
+        let (trained, ends) =
+            run_train(&task, model, &training, feed, &settings, &self.stop, report)?;
+        let trained = trained.valid();
+        let layers = match &teacher_shape {
+            Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
+            None => Vec::new(),
+        };
+        save_parts(&task.method, &trained, &layers, &folder.path)?;
+        let vit = task.method.student(&trained);
+        // The student sees what the teacher saw, whatever its own name's weights do.
+        let ResolvedModel { arch, config: shape, .. } = &student_shape;
+        let student = Model::from_parts(vit.clone(), arch, shape.clone(), preprocess);
+        student.save(folder.path.join(STUDENT))?;
+        let knows = |set: &&ImageSet| set.has_labels() && set.classes().len() <= shape.num_classes;
+        let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
+        let (first, last) = ends.unzip();
+        let measurements = Measurements {
+            norms_at_start,
+            norms: norms(&task.method, &trained, &measure)?,
+            student_norms: last_block_norms(vit, &measure.images, &measure.settings, plain)?,
+            val_accuracy: labelled
+                .map(|set| accuracy(vit, set, &limited(None), plain))
+                .transpose()?,
+            first: first.filter(|record| record.step == 1),
+            last,
+            student_layers: task.method.student_layers().to_vec(),
+        };
+        folder.record("result", &measurements)?;
+        folder.finish()?;
+        let card = Provenance::of(&folder.path)?.card();
+        Run::new(folder.path, self.config, student.with_card(card), measurements)
+    }
+}
+
+/// What a checkpoint must agree with: all that changes the weights.
+fn description(
+    config: &DistillConfig,
+    normalise: Normalise,
+    teacher: Option<&ResolvedModel>,
+    student: &ResolvedModel,
+    steps: usize,
+    shards: usize,
+) -> String {
+    let singer @ SingerSettings { layers, mapping, .. } = &config.singer;
+    let mut method = match config.method {
+        MethodKind::Singer => json!({ "singer": singer }),
+        MethodKind::Fitnet => {
+            json!({ "layers": layers, "mapping": mapping, "fitnet": config.fitnet })
+        }
+        MethodKind::Vitkd | MethodKind::VitkdReference => {
+            json!({ "layers": layers, "mapping": mapping, "vitkd": config.vitkd })
+        }
+        MethodKind::Kd => json!({ "kd": config.kd }),
+        MethodKind::None => json!({}),
+    };
+    // Checkpoints of runs from before there was a choice go on with the reference's mapping.
+    if *mapping == Mapping::Reference
+        && let Some(settings) = method.as_object_mut()
+    {
+        settings.remove("mapping");
+        if let Some(singer) = settings.get_mut("singer").and_then(Value::as_object_mut) {
+            singer.remove("mapping");
+        }
+    }
+    let teacher = teacher.filter(|_| config.method != MethodKind::None);
+    let weights = |teacher: &ResolvedModel| {
+        let given = config.teacher.weights.as_deref();
+        given.or(teacher.weights()).map(std::path::Path::to_owned)
+    };
+    json!({
+        "command": "distill",
+        "method": config.method,
+        "label_weight": config.label_weight,
+        "seed": config.seed,
+        "precision": config.precision,
+        "teacher": teacher.map(|teacher| json!({ "weights": weights(teacher), "shape": teacher.config })),
+        "student": { "weights": config.student.weights, "shape": student.config },
+        "data": config.data.identity(normalise),
+        "settings": method,
+        "batch": config.train.batch,
+        "steps": steps,
+        "parts": shards,
+        "clip": config.train.clip,
+        "optimizer": config.optimizer,
+        "schedule": config.schedule,
+    })
+    .to_string()
+}

@@ -1,0 +1,196 @@
+//! Whole runs, without flags and printing: [`Distill`], [`Pretrain`] and [`fit`] do what the
+//! program's commands of these names do, and [`Run`] is a distillation that is done.
+
+mod config;
+mod distill;
+mod fit;
+pub(crate) mod folder;
+mod methods;
+mod pretrain;
+mod shapes;
+
+pub use config::{
+    DataConfig, DeviceName, DistillConfig, MethodKind, Precision, PretrainConfig, TrainConfig,
+};
+pub use distill::{Distill, Event, Start};
+pub use fit::{batches, fit};
+pub use pretrain::{Pretrain, Pretrained};
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device as BurnDevice;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::{ImageSet, Normalise, Transform};
+use crate::device::Device;
+use crate::distill::singer::LayerNorms;
+use crate::distill::{Adapters, PartsFile};
+use crate::error::{Error, Result};
+use crate::export::STUDENT;
+use crate::model::Model;
+use crate::tokens::NormSummary;
+use crate::train::{Feed, Outcome, Progress, Record, Task, TrainSettings, train};
+use folder::RUN_FILE;
+
+/// What a finished distillation measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Measurements {
+    /// Patch norms of the distilled layers before training, where the method refines them.
+    pub norms_at_start: Vec<LayerNorms>,
+    /// The same after it.
+    pub norms: Vec<LayerNorms>,
+    /// Patch norms of the student's last block.
+    pub student_norms: Option<NormSummary>,
+    /// Share of the validation images that a trained head puts into their class.
+    pub val_accuracy: Option<f64>,
+    /// The first step's losses, where the process that ended the run did it.
+    pub first: Option<Record>,
+    /// The last step's losses.
+    pub last: Option<Record>,
+    /// The student's layers that learn from the teacher's.
+    pub student_layers: Vec<usize>,
+}
+
+/// A distillation that is done.
+#[derive(Debug)]
+pub struct Run {
+    record: RunRecord,
+    student: Model,
+    adapters: Option<Adapters>,
+    measurements: Measurements,
+}
+
+/// What the folder of a finished distillation says of it; no weights are read.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RunRecord {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The settings.
+    pub config: DistillConfig,
+}
+
+impl RunRecord {
+    /// Reads a run's `run.json`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where the folder is not that of a finished distillation.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
+        read_record(folder.as_ref()).map(|(record, _)| record)
+    }
+
+    /// What was trained besides the student; none where the method trained no such parts.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] for a damaged file.
+    pub fn parts(&self) -> Result<Option<PartsFile>> {
+        PartsFile::of_run(&self.folder)
+    }
+
+    /// The student's weights.
+    pub fn student_file(&self) -> PathBuf {
+        self.folder.join(STUDENT)
+    }
+}
+
+fn read_record(folder: &Path) -> Result<(RunRecord, Value)> {
+    let path = folder.join(RUN_FILE);
+    let unusable = |reason: &str| {
+        Error::data(&path, format!("{reason}; give the folder of a finished distillation"))
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| unusable(&error.to_string()))?;
+    let mut run: Value = serde_json::from_str(&text)
+        .map_err(|error| unusable(&format!("it is damaged ({error})")))?;
+    if run["command"] != "distill" {
+        return Err(unusable("it is not a distillation's"));
+    }
+    let config = serde_json::from_value(run["config"].take())
+        .map_err(|error| unusable(&format!("its config is damaged ({error})")))?;
+    if !folder.join(STUDENT).exists() {
+        return Err(unusable("the run has no student yet"));
+    }
+    Ok((RunRecord { folder: folder.to_owned(), config }, run["result"].take()))
+}
+
+impl Run {
+    fn new(
+        folder: PathBuf,
+        config: DistillConfig,
+        student: Model,
+        measurements: Measurements,
+    ) -> Result<Self> {
+        let record = RunRecord { folder, config };
+        let adapters = match record.config.method {
+            MethodKind::Singer => record.parts()?,
+            _ => None,
+        };
+        let adapters = adapters.map(|parts| parts.adapters(&student.vit().device())).transpose()?;
+        Ok(Self { record, student, adapters, measurements })
+    }
+
+    /// Opens the folder of a finished distillation.
+    ///
+    /// # Errors
+    /// [`Error::Data`] where it is not one, [`Error::Checkpoint`] for damaged files.
+    pub fn open(folder: impl AsRef<Path>, device: &Device) -> Result<Self> {
+        let folder = folder.as_ref();
+        let (record, result) = read_record(folder)?;
+        let measurements = serde_json::from_value(result).map_err(|error| {
+            let reason = format!("its result is damaged ({error}); give a finished run's folder");
+            Error::data(folder.join(RUN_FILE), reason)
+        })?;
+        let student = Model::open(folder, device)?;
+        Self::new(record.folder, record.config, student, measurements)
+    }
+
+    /// The student; its exports say how it was made.
+    pub fn student(&self) -> &Model {
+        &self.student
+    }
+
+    /// The teacher's adapters as they were trained with the student; SiNGER's alone.
+    pub fn adapters(&self) -> Option<&Adapters> {
+        self.adapters.as_ref()
+    }
+
+    /// What was measured.
+    pub fn measurements(&self) -> &Measurements {
+        &self.measurements
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &DistillConfig {
+        &self.record.config
+    }
+
+    /// Where the run's files are.
+    pub fn folder(&self) -> &Path {
+        &self.record.folder
+    }
+}
+
+/// A trained model with the first and the last step's records of this process, where it did
+/// any.
+type Trained<M> = (M, Option<(Record, Record)>);
+
+/// Trains to the end.
+fn run_train<T: Task>(
+    task: &T,
+    model: T::Model,
+    device: &BurnDevice,
+    (images, transform, normalise): (ImageSet, Transform, Normalise),
+    settings: &TrainSettings,
+    stop: &AtomicBool,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Trained<T::Model>> {
+    let feed = Feed { images, transform, normalise };
+    let mut step = |progress: Progress<'_>| report(Event::Step(&progress));
+    let (model, outcome) = train(task, model, device, feed, settings, stop, &mut step)?;
+    match outcome {
+        Outcome::Finished { ends } => Ok((model, ends)),
+        Outcome::Interrupted(step) => Err(Error::Interrupted { step, steps: settings.steps }),
+    }
+}

@@ -1,0 +1,256 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn::module::Module;
+use serde_json::json;
+
+use super::folder::RunFolder;
+use super::{Event, PretrainConfig, Start, run_train, shapes};
+use crate::data::{ClassifySet, ImageSet, Split};
+use crate::device::Device;
+use crate::error::{Error, Result};
+use crate::eval;
+use crate::export::{MODEL, Provenance};
+use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::train::{Pretraining, TrainSettings};
+
+/// A supervised training to be run: what `singer pretrain` does, without flags and
+/// printing. It makes teachers and baselines.
+pub struct Pretrain {
+    config: PretrainConfig,
+    device: Option<Device>,
+    images: Option<ImageSet>,
+    validation: Option<ImageSet>,
+    resume: bool,
+    stop: Arc<AtomicBool>,
+}
+
+/// A supervised training that is done.
+#[derive(Debug)]
+pub struct Pretrained {
+    folder: PathBuf,
+    model: Model,
+    val_accuracy: Option<f64>,
+}
+
+impl Pretrain {
+    /// A model, a timm name or a [`ModelSpec`], on `device`.
+    pub fn new(model: impl Into<ModelSpec>, device: &Device) -> Self {
+        let config = PretrainConfig { model: model.into(), ..PretrainConfig::default() };
+        Self { device: Some(device.clone()), ..Self::from_config(config) }
+    }
+
+    /// By a configuration, which names all that is not given here.
+    pub fn from_config(config: PretrainConfig) -> Self {
+        Self {
+            config,
+            device: None,
+            images: None,
+            validation: None,
+            resume: false,
+            stop: Arc::default(),
+        }
+    }
+
+    /// Labelled images to train on.
+    #[must_use]
+    pub fn images(self, images: ImageSet) -> Self {
+        Self { images: Some(images), ..self }
+    }
+
+    /// Labelled images to measure on at the end.
+    #[must_use]
+    pub fn validation(self, images: ImageSet) -> Self {
+        Self { validation: Some(images), ..self }
+    }
+
+    /// Steps in all.
+    #[must_use]
+    pub fn steps(self, steps: usize) -> Self {
+        self.configure(|config| config.train.steps = Some(steps))
+    }
+
+    /// Images in a batch; 64 by default.
+    #[must_use]
+    pub fn batch(self, batch: usize) -> Self {
+        self.configure(|config| config.train.batch = batch)
+    }
+
+    /// Folder for everything that the run writes.
+    #[must_use]
+    pub fn out(self, folder: impl Into<PathBuf>) -> Self {
+        self.configure(|config| config.out = Some(folder.into()))
+    }
+
+    /// Changes any setting.
+    #[must_use]
+    pub fn configure(mut self, change: impl FnOnce(&mut PretrainConfig)) -> Self {
+        change(&mut self.config);
+        self
+    }
+
+    /// Goes on from the folder's checkpoint, if there is one.
+    #[must_use]
+    pub fn resume(self, resume: bool) -> Self {
+        Self { resume, ..self }
+    }
+
+    /// A flag that stops training after the step in which it is set; a checkpoint is written.
+    #[must_use]
+    pub fn stop(self, stop: Arc<AtomicBool>) -> Self {
+        Self { stop, ..self }
+    }
+
+    /// Trains to the end, measures, and writes the run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Missing`], [`Error::Setting`] and [`Error::NoLabels`] for what cannot work,
+    /// [`Error::DataClasses`] for a head with too few classes, [`Error::RunExists`],
+    /// [`Error::OtherRun`], [`Error::Interrupted`] where [`stop`](Self::stop) was set,
+    /// [`Error::NotFinite`]; errors of data, files and the device.
+    pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Pretrained> {
+        let config = &self.config;
+        if !(0.0..1.0).contains(&config.label_smoothing) {
+            let expected = "it must lie between 0 and 1";
+            return Err(Error::setting("label_smoothing", config.label_smoothing, expected));
+        }
+        if config.model.arch.is_none() && config.model.weights.is_none() {
+            return Err(Error::Missing("model"));
+        }
+        let shape = config.model.resolve().map_err(shapes::role("model"))?;
+        let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
+        let open = |place: &String, split| -> Result<ImageSet> {
+            Ok(ClassifySet::open(place, split)?.images().with_scene_side(scenes))
+        };
+        let images = match (&self.images, &config.data.path) {
+            (Some(images), _) => images.clone().with_scene_side(scenes),
+            (None, Some(place)) => open(place, Split::Train)?,
+            (None, None) => return Err(Error::Missing("training images")),
+        };
+        let classes = images.classes().len();
+        if classes == 0 {
+            return Err(Error::NoLabels);
+        }
+        let spec = shapes::with_classes(&config.model, classes);
+        let model = spec.resolve().map_err(shapes::role("model"))?;
+        let known = model.config.num_classes;
+        if known < classes {
+            let (head, reason) = ("the model's head", "it needs at least as many");
+            return Err(Error::DataClasses { head, known, classes, reason });
+        }
+        let size = model.config.img_size;
+        let preprocess = config.data.preprocess(model.preprocess()?)?;
+        let transform = config.data.train_transform(size)?;
+        let loader = config.train.loader(&config.data, config.seed);
+        let steps = config.train.steps(images.len(), &loader)?;
+        let validation = match (&self.validation, &config.data.val) {
+            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
+            (None, Some(place)) => Some(open(place, Split::Val)?),
+            (None, None) => None,
+        };
+
+        let device = match self.device {
+            Some(device) => device,
+            None => Device::open(&config.device.0)?,
+        };
+        let training = device.autodiff();
+        let start = model.build(config.seed, &training)?;
+        let shards = config.train.shards(&device);
+        let mut folder = RunFolder::prepare(
+            config.out.as_deref(),
+            self.resume,
+            "pretrain",
+            device.name(),
+            config.seed,
+            config,
+        )?;
+        folder.record("preprocess", preprocess)?;
+        let weights = model.weights().map_or_else(|| model.arch.clone().into(), PathBuf::from);
+        report(Event::Start(&Start {
+            method: None,
+            teacher: None,
+            model: model.arch.clone(),
+            parameters: start.num_params(),
+            device: device.name().to_owned(),
+            images: images.len(),
+            classes,
+            steps,
+            bases: Vec::new(),
+            student_layers: Vec::new(),
+            untrained: 0..0,
+            assumed: model.assumed().iter().map(|line| (weights.clone(), line.clone())).collect(),
+        }));
+        let settings = TrainSettings {
+            out: folder.path.clone(),
+            steps,
+            optimizer: config.optimizer.clone(),
+            schedule: config.schedule.clone(),
+            clip: config.train.clip,
+            log_every: config.train.log_every,
+            checkpoint_every: config.train.checkpoint_every,
+            description: description(config, preprocess.normalise, &model, steps, shards),
+            resume: self.resume,
+            loader,
+            shards,
+        };
+        let task = Pretraining { label_smoothing: config.label_smoothing };
+        let feed = (images, transform, preprocess.normalise);
+        let (trained, _) =
+            run_train(&task, start, &training, feed, &settings, &self.stop, &mut report)?;
+        let trained = trained.valid();
+        let ResolvedModel { arch, config: shape, .. } = model;
+        let model = Model::from_parts(trained.clone(), arch, shape, preprocess);
+        model.save(folder.path.join(MODEL))?;
+        let settings = config.data.eval_settings(size, &preprocess, config.train.batch, None);
+        let measured = |set: ImageSet| eval::accuracy(&trained, &set, &settings, device.burn());
+        let val_accuracy = validation.map(measured).transpose()?;
+        if let Some(accuracy) = val_accuracy {
+            folder.record("result", json!({ "val_accuracy": accuracy }))?;
+        }
+        folder.finish()?;
+        let card = Provenance::of(&folder.path)?.card();
+        Ok(Pretrained { folder: folder.path, model: model.with_card(card), val_accuracy })
+    }
+}
+
+impl Pretrained {
+    /// The trained model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Share of the validation images that the head puts into their class; none without them.
+    pub fn val_accuracy(&self) -> Option<f64> {
+        self.val_accuracy
+    }
+
+    /// Where the run's files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// What a checkpoint must agree with: all that changes the weights.
+fn description(
+    config: &PretrainConfig,
+    normalise: crate::data::Normalise,
+    model: &ResolvedModel,
+    steps: usize,
+    shards: usize,
+) -> String {
+    json!({
+        "command": "pretrain",
+        "seed": config.seed,
+        "model": model.config,
+        "data": config.data.identity(normalise),
+        "batch": config.train.batch,
+        "steps": steps,
+        "parts": shards,
+        "clip": config.train.clip,
+        "optimizer": config.optimizer,
+        "schedule": config.schedule,
+        "label_smoothing": config.label_smoothing,
+    })
+    .to_string()
+}
