@@ -8,7 +8,7 @@ pub fn sorted(values: &[f32]) -> Vec<f32> {
 }
 
 /// The `q`-quantile of values in ascending order, with linear interpolation
-/// between ranks as NumPy's default; zero where there are none. `q` is clamped to
+/// between ranks as in NumPy's default; zero for no values. `q` is clamped to
 /// 0..=1.
 pub fn quantile(sorted: &[f32], q: f64) -> f32 {
     let Some(last) = sorted.len().checked_sub(1) else { return 0.0 };
@@ -18,14 +18,14 @@ pub fn quantile(sorted: &[f32], q: f64) -> f32 {
     if rank.fract() == 0.0 { lower } else { lower + (upper - lower) * rank.fract() as f32 }
 }
 
-/// The median of values in any order, the mean of the middle two where their
-/// number is even; zero where there are none.
+/// The median of values in any order, the mean of the middle two for an even number;
+/// zero for no values.
 pub fn median(values: &[f32]) -> f32 {
     quantile(&sorted(values), 0.5)
 }
 
-/// The upper one of the middle two values where their number is even, else the
-/// median; none where there are none. Unlike [`median`] it is always one of the values.
+/// The median, but the larger of the middle two for an even number, so that it is always
+/// one of the values; `None` for no values.
 pub fn upper_median(values: &[f32]) -> Option<f32> {
     sorted(values).get(values.len() / 2).copied()
 }

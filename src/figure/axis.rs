@@ -59,12 +59,12 @@ impl Axis {
         Self { label: label.into(), low, high, log: true, ticks: log_ticks(low, high) }
     }
 
-    /// What is written beside it.
+    /// Its title.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
 
-    /// Where a value lies, 0 to 1; none where it lies outside or is not finite.
+    /// Where a value lies, 0 to 1; `None` where it lies outside or is not finite.
     pub(super) fn place(&self, value: f64) -> Option<f64> {
         let share = if self.log {
             (value / self.low).ln() / (self.high / self.low).ln()
@@ -75,7 +75,7 @@ impl Axis {
             .then_some(share.clamp(0.0, 1.0))
     }
 
-    /// As [`place`](Self::place), with what lies outside at the nearer end.
+    /// As [`place`](Self::place), but values outside lie at the nearer end.
     pub(super) fn clamped(&self, value: f64) -> Option<f64> {
         (!value.is_nan()).then(|| self.place(value.clamp(self.low, self.high))).flatten()
     }

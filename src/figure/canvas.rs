@@ -7,8 +7,8 @@ use super::text::TextStyle;
 use super::{Hue, undrawable};
 use crate::error::Result;
 
-/// A white picture to which other pictures and text are added. All measures are
-/// in points; `scale` pixels make one.
+/// A white picture to which other pictures and text are added. All lengths are in
+/// points of `scale` pixels.
 pub(super) struct Canvas {
     pixels: RgbImage,
     scale: u32,
@@ -38,7 +38,7 @@ impl Canvas {
         }
     }
 
-    /// Places an opaque picture, resized to `scale` pixels a point.
+    /// Places an opaque picture, resized to `scale` pixels per point.
     pub(super) fn photo(&mut self, photo: &RgbImage, at: [u32; 2], [width, height]: [u32; 2]) {
         let (width, height) = (width * self.scale, height * self.scale);
         // Pixels stay squares where there are few of them, as patches do.
@@ -58,14 +58,14 @@ impl Canvas {
         imageops::replace(&mut self.pixels, picture, x, y);
     }
 
-    /// One colour over a rectangle.
+    /// Fills a rectangle with one colour.
     pub(super) fn fill(&mut self, hue: Hue, [x, y]: [u32; 2], [width, height]: [u32; 2]) {
         let block = RgbImage::from_pixel(width * self.scale, height * self.scale, Rgb(hue.rgb()));
         let (x, y) = (i64::from(x * self.scale), i64::from(y * self.scale));
         imageops::replace(&mut self.pixels, &block, x, y);
     }
 
-    /// Writes one line; `at` is its left upper corner.
+    /// Writes one line; `at` is its upper left corner.
     pub(super) fn text(
         &mut self,
         text: &str,

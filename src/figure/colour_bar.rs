@@ -30,7 +30,8 @@ impl ColourBar {
         }
     }
 
-    /// Cosines from `low` to 1; `below`: some values lie under `low` and get its colour.
+    /// For cosines, from `low` to 1. With `below`, the label says that values under `low`
+    /// share its colour.
     pub fn cosine(low: f32, below: bool) -> Self {
         let least = if below { format!("≤ {low}") } else { format!("{low}") };
         let ends = [least.replace('-', "−"), "1".into()];

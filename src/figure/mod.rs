@@ -3,7 +3,7 @@
 //!
 //! A chart is a value: [`Panel`] holds its axes and [`Mark`]s, [`Panel::to_svg`]
 //! and [`subplots`] draw it. A [`Sheet`] holds rows of [`Tile`]s, images and maps
-//! of one value a patch. [`png()`] and [`jpeg()`] encode the pictures.
+//! of one value per patch. [`png()`] and [`jpeg()`] encode the pictures.
 //!
 //! ```
 //! use singer::figure::{Axis, Dash, Hue, Line, Mark, Marker, Panel, png, subplots};
@@ -57,7 +57,7 @@ pub use tile::{Cross, Tile, TileImage};
 
 use crate::error::Error;
 
-/// A drawing library's complaint as this library's error.
+/// A drawing error of plotters or `image` as this library's.
 fn undrawable(reason: impl std::fmt::Display) -> Error {
     Error::Drawing { reason: reason.to_string() }
 }

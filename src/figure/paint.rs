@@ -5,7 +5,7 @@ use super::{ColourBar, undrawable};
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 
-/// A map `[rows, cols]` at `size` `[H, W]`; transparent where a value is not finite.
+/// Draws a map `[rows, cols]` at `size` `[H, W]`; transparent where a value is not finite.
 pub(crate) fn map_picture(
     maps: &FeatureMaps,
     values: &[f32],
@@ -25,8 +25,7 @@ pub(crate) fn map_picture(
     maps.picture(map, size, &bar.colouring(), None)
 }
 
-/// The map on its own grid, enlarged by whole pixels, for viewers that smooth
-/// what they enlarge.
+/// Draws a map enlarged by a whole factor, for viewers that blur what they enlarge.
 pub(crate) fn small_map_picture(
     maps: &FeatureMaps,
     values: &[f32],
@@ -38,8 +37,8 @@ pub(crate) fn small_map_picture(
     map_picture(maps, values, grid, grid.map(|count| count * zoom), bar)
 }
 
-/// What a map is drawn on, seen where it has no value: grey hatching, which no
-/// colour scale contains.
+/// The background of a map, seen where it has no value: grey hatching, which no colour
+/// scale contains.
 pub(super) fn hatch(width: u32, height: u32) -> RgbaImage {
     RgbaImage::from_fn(width, height, |x, y| {
         let grey = if (x + y) % 12 < 3 { 150 } else { 225 };

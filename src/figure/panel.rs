@@ -9,7 +9,7 @@ pub struct Panel {
     pub x: Axis,
     /// The vertical axis. Values beyond its ends are drawn on its ends.
     pub y: Axis,
-    /// From back to front; those with a name appear in the legend.
+    /// From back to front, each with its name in the legend.
     pub marks: Vec<(Mark, Option<String>)>,
 }
 
@@ -18,7 +18,7 @@ pub struct Panel {
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Mark {
-    /// The area between two values at each place.
+    /// The area between two curves.
     Band {
         /// `[x, low, high]`, in ascending order of `x`.
         points: Vec<[f64; 3]>,
@@ -29,7 +29,7 @@ pub enum Mark {
     },
     /// A series.
     Line(Line),
-    /// Bars from the axis up.
+    /// Bars that stand on the horizontal axis.
     Bars {
         /// `[left, right, value]`.
         bars: Vec<[f64; 3]>,
@@ -111,7 +111,7 @@ pub enum Marker {
 }
 
 impl Marker {
-    /// Its corners around the origin, for a radius of 1; none for a disc.
+    /// Its corners around the origin, for a radius of 1; empty for a disc.
     pub(super) fn corners(self) -> &'static [[f64; 2]] {
         match self {
             Self::None | Self::Disc => &[],

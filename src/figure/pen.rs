@@ -9,12 +9,12 @@ use super::text::TextStyle;
 use super::{Dash, Hue, Marker, undrawable};
 use crate::error::Result;
 
-/// Draws in points on any drawing backend, whose coordinates are whole numbers:
-/// `scale` of them make a point.
+/// Draws in points on a backend of plotters, which takes integer coordinates: `scale`
+/// of them per point.
 pub(super) struct Pen<'a, B: DrawingBackend> {
     area: &'a DrawingArea<B, Shift>,
     scale: f64,
-    /// How far below its place the backend should put text, in heights of it.
+    /// How far below its place the backend must put text to centre it, in text heights.
     sink: f64,
 }
 
@@ -47,7 +47,7 @@ impl<'a, B: DrawingBackend> Pen<'a, B> {
         self.area.draw(&Text::new(text.to_owned(), at, style)).map_err(undrawable)
     }
 
-    /// A straight or broken line.
+    /// A line through points, dashed or not.
     pub(super) fn path(&self, points: &[[f64; 2]], hue: Hue, width: f64, dash: Dash) -> Result<()> {
         let pieces = match dash.pattern() {
             None => vec![points.to_vec()],

@@ -45,7 +45,7 @@ pub(super) fn plot<B: DrawingBackend>(panel: &Panel, pen: &Pen<B>) -> Result<()>
     pen.path(&base, Hue::Ink, 1.0, Dash::Solid)
 }
 
-/// Writes the legend from the height `y` down; where what follows may start.
+/// Writes the legend from the height `y` down; returns where it ends.
 fn legend<B: DrawingBackend>(panel: &Panel, pen: &Pen<B>, mut y: f64) -> Result<f64> {
     let mut x = EDGE;
     let mut empty = true;
@@ -64,7 +64,7 @@ fn legend<B: DrawingBackend>(panel: &Panel, pen: &Pen<B>, mut y: f64) -> Result<
     Ok(if empty { y } else { y + ROW + 2.0 })
 }
 
-/// What a mark looks like, beside its name.
+/// Draws a sample of a mark beside its name.
 fn sample<B: DrawingBackend>(mark: &Mark, pen: &Pen<B>, [x, y]: [f64; 2]) -> Result<()> {
     let across = [[x, y], [x + SAMPLE, y]];
     let square = [[x, y - 5.0], [x + SAMPLE, y - 5.0], [x + SAMPLE, y + 5.0], [x, y + 5.0]];
@@ -105,7 +105,7 @@ impl Frame<'_> {
         self.bottom - share * (self.bottom - self.top)
     }
 
-    /// Where a point is; values beyond the axis of y lie on its edge.
+    /// Where a point is; values beyond the vertical axis lie on its edge.
     fn point(&self, x: f64, y: f64) -> Option<[f64; 2]> {
         Some([self.x(self.panel.x.place(x)?), self.y(self.panel.y.clamped(y)?)])
     }

@@ -26,7 +26,7 @@ pub struct RadarAxis {
     pub range: String,
     /// The value at the inner ring.
     pub worst: f64,
-    /// The value at the outer ring; less than `worst` where less is better.
+    /// The value at the outer ring; smaller than `worst` where less is better.
     pub best: f64,
 }
 
@@ -35,7 +35,7 @@ pub struct RadarAxis {
 pub struct RadarSeries {
     /// Its name in the legend.
     pub name: String,
-    /// One value an axis.
+    /// One value per axis.
     pub values: Vec<f64>,
     /// Its colour.
     pub hue: Hue,
@@ -53,7 +53,7 @@ struct Named<'a> {
 const WIDTH: f64 = 620.0;
 const EDGE: f64 = 8.0;
 const RADIUS: f64 = 160.0;
-/// The inner ring's share of the radius.
+/// Radius of the inner ring over that of the outer.
 const INNER: f64 = 0.25;
 const TEXT: TextStyle = TextStyle { size: 14.0, bold: false };
 const SMALL: TextStyle = TextStyle { size: 12.0, bold: false };

@@ -9,9 +9,9 @@ use super::text::TextStyle;
 use super::{Hue, Panel, Radar, undrawable};
 use crate::error::Result;
 
-/// Coordinates of a drawing in a point: fine enough for smooth curves.
+/// Coordinates of a drawing per point, enough for smooth curves.
 const FINE: u32 = 4;
-/// Pixels of a picture in a point.
+/// Pixels of a picture per point.
 const SHARP: u32 = 2;
 
 impl Panel {
@@ -29,12 +29,12 @@ impl Radar {
     ///
     /// # Errors
     /// [`Error::Drawing`](crate::Error::Drawing) where the font cannot be read or a
-    /// series has not one value an axis.
+    /// series does not have one value per axis.
     pub fn to_svg(&self) -> Result<String> {
         vectors(self.size()?, |pen| self.draw(pen))
     }
 
-    /// The chart as a picture of two pixels a point.
+    /// The chart as a picture at two pixels per point.
     ///
     /// # Errors
     /// As [`Radar::to_svg`].
@@ -54,7 +54,7 @@ fn vectors(size: [f64; 2], draw: impl FnOnce(&Pen<SVGBackend>) -> Result<()>) ->
     Ok(text)
 }
 
-/// Panels side by side under a title, as a picture of two pixels a point.
+/// Panels side by side under a title, as a picture at two pixels per point.
 ///
 /// # Errors
 /// [`Error::Drawing`](crate::Error::Drawing) where the font cannot be read.
@@ -81,8 +81,8 @@ pub fn subplots(title: &str, panels: &[Panel]) -> Result<RgbImage> {
     Ok(canvas.into_pixels())
 }
 
-/// A drawing of a size in points, made finely and then averaged, which smooths
-/// its edges.
+/// A drawing of a size in points, drawn at a higher resolution and averaged, which
+/// smooths its edges.
 fn pixels(
     size: [f64; 2],
     draw: impl FnOnce(&Pen<BitMapBackend>) -> Result<()>,

@@ -23,7 +23,7 @@ pub struct Sheet<'a> {
 /// One row of a sheet.
 #[derive(Debug, Clone)]
 pub struct SheetRow<'a> {
-    /// What stands above the row; may be empty.
+    /// Its heading; may be empty.
     pub heading: String,
     /// From left to right.
     pub tiles: Vec<Tile<'a>>,
@@ -32,13 +32,13 @@ pub struct SheetRow<'a> {
 const MARGIN: u32 = 18;
 const GAP: u32 = 16;
 const LINE: u32 = 15;
-/// A tile's picture covers about this many points squared.
+/// Area of a tile's picture in square points, about.
 const AREA: f32 = 170.0 * 170.0;
 const LONGEST: f32 = 340.0;
 /// The narrowest column that holds the titles.
 const NARROWEST: u32 = 124;
 const BAR: u32 = 9;
-/// Sheets of more points than this are not drawn at twice their size.
+/// Sheets of more square points than this are drawn at one pixel per point.
 const LARGE: u32 = 24_000_000;
 
 const TITLE: f64 = 19.0;
@@ -46,8 +46,8 @@ const TEXT: f64 = 12.5;
 const SMALL: f64 = 11.5;
 
 impl Sheet<'_> {
-    /// Draws the sheet; very large ones at half the resolution. `maps` colours the
-    /// feature maps, on its device.
+    /// Draws the sheet at two pixels per point, very large ones at one. `maps` colours
+    /// the feature maps on its device.
     ///
     /// # Errors
     /// [`Error::Drawing`](crate::Error::Drawing) for a map that does not fill its

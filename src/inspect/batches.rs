@@ -7,8 +7,8 @@ use super::inspection::Settings;
 use crate::data::Normalise;
 use crate::error::{Error, Result};
 
-/// Most patches of an image. Attention holds their square for each head, which
-/// is 4 GiB for a ViT-L.
+/// The most patches an image may have. Attention stores their square for each head:
+/// 4 GiB for a ViT-L.
 pub const MOST_PATCHES: usize = 1 << 13;
 
 /// Pictures of one grid.
@@ -16,7 +16,7 @@ pub const MOST_PATCHES: usize = 1 << 13;
 pub(super) struct Batch<'a> {
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
-    /// Each with its place in the whole set.
+    /// Each with its index in the whole set.
     pub(super) pictures: Vec<(usize, &'a Picture)>,
 }
 
@@ -32,12 +32,11 @@ pub(super) fn sides(picture: &Picture) -> [usize; 2] {
     [picture.image.height() as usize, picture.image.width() as usize]
 }
 
-/// Batches of pictures, each of one grid; of equal grids, in the order of the
-/// set.
+/// Groups pictures into batches of equal grids; within a grid they keep their order.
 ///
 /// # Errors
 /// [`Error::Data`] for a picture that is not made of whole patches or lacks the patch
-/// to be marked, [`Error::TooManyPatches`] for one of more than [`MOST_PATCHES`],
+/// to be marked, [`Error::TooManyPatches`] for one with more than [`MOST_PATCHES`],
 /// [`Error::NoImages`].
 pub(super) fn batches<'a>(
     pictures: &'a [Picture],

@@ -40,13 +40,13 @@ impl LayerParts {
     }
 }
 
-/// The models to compare: a teacher, what a distillation made of its features, and
-/// its student.
+/// The models to compare: a teacher, the adapters that refine its features, and its
+/// student.
 #[derive(Debug)]
 pub struct Comparison {
     /// The teacher.
     pub teacher: Model,
-    /// Its student, where there is one.
+    /// Its student; `None` to inspect the teacher alone.
     pub student: Option<Model>,
     /// All layers of a distillation's run, ascending; empty without one.
     pub run: Vec<LayerParts>,
@@ -72,7 +72,7 @@ impl Comparison {
         Ok(Self { run: LayerParts::read_all(file, device.burn())?, ..self })
     }
 
-    /// Rejects what cannot be inspected together, before the work is done.
+    /// Checks that settings, models and pictures fit each other, before any work is done.
     ///
     /// # Errors
     /// [`Error::Setting`] and [`Error::NoSuchLayer`] for settings that do not fit the
@@ -105,7 +105,7 @@ impl Comparison {
         Ok(settings)
     }
 
-    /// Rejects a run of other models.
+    /// Checks that the run is one of these models.
     fn check_run(&self) -> Result<()> {
         let vit = self.teacher.vit();
         let width = vit.embed_dim();
@@ -138,8 +138,8 @@ impl Comparison {
         self.run.iter().find(|parts| parts.layer == layer)
     }
 
-    /// The student's layer for each of the teacher's: the run's mapping for the
-    /// run's layers, alone for others beside a run, else one to one.
+    /// The student's layer for each of the teacher's: that of the run for the run's layers.
+    /// Beside a run any other layer is mapped by itself; without one all are mapped together.
     pub(super) fn student_layers(&self, layers: &[usize]) -> Result<Vec<Option<usize>>> {
         let Some(student) = &self.student else {
             return Ok(vec![None; layers.len()]);
@@ -158,7 +158,7 @@ impl Comparison {
             .collect()
     }
 
-    /// What cannot be shown, and why.
+    /// What cannot be shown and why, one sentence each.
     pub(super) fn notes(&self, settings: &Settings) -> Vec<String> {
         let mut notes = Vec::new();
         let run_layers: Vec<String> =

@@ -1,4 +1,4 @@
-/// Whose features a number is about; in the order in which they are shown.
+/// Whose features a number describes, in display order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FeatureSource {
     Teacher,
@@ -11,7 +11,7 @@ pub(super) enum FeatureSource {
 pub const TEACHER: &str = "teacher";
 /// The teacher's features, refined by a run's adapters.
 pub const REFINED: &str = "refined teacher";
-/// The teacher's features, refined by the closed form.
+/// The teacher's features, refined in closed form.
 pub const TRAINING_FREE: &str = "training-free";
 /// The student's features.
 pub const STUDENT: &str = "student";

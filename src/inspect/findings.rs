@@ -1,31 +1,32 @@
 use image::RgbImage;
 use serde::Serialize;
 
-/// Everything that an inspection measured, and the pictures it measured on.
+/// Everything that an inspection measured, and the pictures it used.
 ///
-/// A subject is whose features a number is about: `teacher`, `refined teacher`
-/// (by a run's adapters), `training-free` (by the closed form) or `student`.
+/// A subject names the features that a number describes: `teacher`, `refined teacher`
+/// (refined by a run's adapters), `training-free` (refined in closed form) or
+/// `student`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Findings {
     /// Names of the models, subject first: `("teacher", "vit_large_patch16_224")`.
     pub models: Vec<(String, String)>,
-    /// The device that computed.
+    /// The device that was used.
     pub device: String,
     /// γ: an outlier's norm exceeds this quantile of its image's norms.
     pub quantile: f64,
-    /// Teacher layers that were looked into, from 0.
+    /// The inspected teacher layers, from 0.
     pub layers: Vec<usize>,
-    /// One an image.
+    /// One entry per image.
     pub images: Vec<ImageFindings>,
     /// Patch norms over all images, by block.
     pub depth: Vec<DepthSeries>,
     /// Distribution of patch norms over all images.
     pub histograms: Vec<Histogram>,
-    /// Where outliers are.
+    /// Where in the image outliers are.
     pub positions: Vec<PositionShare>,
-    /// Singular values of the blocks that read the layers.
+    /// Singular values of the block after each layer.
     pub spectra: Vec<Spectrum>,
-    /// What becomes of the teacher when features are put back into it.
+    /// How the teacher's outcome changes when features are put back into it.
     pub injections: Vec<Injection>,
     /// What could not be shown, and why; one sentence each.
     pub notes: Vec<String>,
@@ -58,7 +59,7 @@ pub struct LayerFindings {
     pub student_layer: Option<usize>,
     /// γ-quantile of the raw teacher's norms.
     pub threshold: f32,
-    /// The maps, in the order in which they are to be shown.
+    /// The maps, in display order.
     pub maps: Vec<Map>,
 }
 
@@ -75,16 +76,16 @@ pub enum MapKind {
     TeacherStudentSimilarity,
 }
 
-/// A value for each patch.
+/// One value per patch.
 #[derive(Debug, Clone, Serialize)]
 pub struct Map {
     /// What it shows.
     pub kind: MapKind,
     /// Whose features.
     pub subject: String,
-    /// Row-major, as long as the grid.
+    /// Row-major, one value per patch of the grid.
     pub values: Vec<f32>,
-    /// Least, median and largest value.
+    /// Smallest, median and largest value.
     pub summary: [f32; 3],
     /// For norms: patches above the γ-quantile of the raw teacher (of itself for
     /// the student).
@@ -120,7 +121,7 @@ pub struct Histogram {
     pub layer: usize,
     /// The teacher's layer that it belongs to.
     pub teacher_layer: usize,
-    /// One more than counts.
+    /// The bins' edges, one more than there are counts.
     pub edges: Vec<f32>,
     /// Patches in each bin.
     pub counts: Vec<usize>,
@@ -145,17 +146,17 @@ pub struct PositionShare {
 /// Singular values of a linearised block.
 #[derive(Debug, Clone, Serialize)]
 pub struct Spectrum {
-    /// The layer whose features the block reads.
+    /// The layer that feeds the block.
     pub layer: usize,
     /// The block that was linearised.
     pub block: usize,
     /// Descending.
     pub values: Vec<f64>,
-    /// Rank of the basis: this many of the smallest values span it.
+    /// Rank of the basis, which the directions of this many smallest values span.
     pub rank: usize,
 }
 
-/// What becomes of the teacher's outcome when one layer's features are replaced.
+/// How the teacher's outcome changes when one layer's features are replaced.
 #[derive(Debug, Clone, Serialize)]
 pub struct Injection {
     /// Where the features were replaced.
@@ -169,7 +170,7 @@ pub struct Injection {
     pub class_cosine: f32,
     /// The same over patch tokens.
     pub patch_cosine: f32,
-    /// Where the teacher has a head.
+    /// `None` where the teacher has no head.
     pub logits: Option<LogitDrift>,
 }
 
@@ -187,11 +188,11 @@ pub struct BlockDrift {
     pub relative_change: f32,
 }
 
-/// How far the head's answer moved.
+/// How far the head's output moved.
 #[derive(Debug, Clone, Serialize)]
 pub struct LogitDrift {
     /// Mean KL divergence from the unchanged class probabilities, in nats.
     pub kl: f32,
-    /// Share of images with the same best class.
+    /// Share of images whose top-1 class stayed the same.
     pub top1_agreement: f32,
 }

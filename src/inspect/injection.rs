@@ -17,7 +17,7 @@ pub struct Drift {
     blocks: Vec<[f64; 3]>,
     /// Class and patch cosine after the final norm.
     last: [f64; 2],
-    /// KL divergence and agreement of the best class.
+    /// KL divergence and top-1 agreement.
     logits: Option<[f64; 2]>,
 }
 
@@ -114,8 +114,7 @@ impl Drift {
     }
 }
 
-/// Of what stands for the whole image, `[B, D]` each, and the mean over patches:
-/// `[B, 2]`.
+/// Cosine of the global features, `[B, D]` each, and the mean cosine over patches: `[B, 2]`.
 fn cosines(
     maps: &FeatureMaps,
     summaries: [Tensor<2>; 2],
@@ -148,8 +147,8 @@ fn sums<const N: usize>(values: Tensor<2>) -> Result<[f64; N]> {
     }))
 }
 
-/// Sums over images of the KL divergence from the first answer and of the
-/// agreement, from log-probabilities `[B, classes]`.
+/// Sums over images of the KL divergence from `before` and of the top-1 agreement, from
+/// log-probabilities `[B, classes]`.
 fn compare_answers(before: Tensor<2>, after: Tensor<2>) -> Result<[f64; 2]> {
     let classes = before.dims()[1];
     let (before, after) = (read(before)?, read(after)?);

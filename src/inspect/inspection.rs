@@ -5,23 +5,24 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Teacher layers to look into, from 0; where empty those of the run, else one
-    /// at 17/24 of the teacher's depth and the last.
+    /// Teacher layers to inspect, from 0. Empty: those of the run, or without a run the
+    /// layer at 17/24 of the teacher's depth and the last one.
     pub layers: Vec<usize>,
     /// γ: an outlier's norm exceeds this quantile of its image's norms; 0 to 1.
     pub quantile: f64,
-    /// Row and column of the patch that the others are compared with; none for
-    /// the one with the largest norm after the last inspected layer.
+    /// Row and column of the patch that the others are compared with. `None`: the
+    /// patch with the largest norm after the last inspected layer.
     pub mark: Option<[usize; 2]>,
-    /// α of the closed form, 0 to 1, see
-    /// [`TrainingFree`](crate::distill::singer::TrainingFree); none leaves it out.
+    /// α of the training-free refinement, 0 to 1, see
+    /// [`TrainingFree`](crate::distill::singer::TrainingFree); `None` leaves it
+    /// out.
     pub training_free: Option<f64>,
-    /// Rank of the nullspace bases, at most the teacher's width; none for 64 or the
-    /// width where that is less.
+    /// Rank of the nullspace bases, at most the teacher's width. `None`: 64, or the
+    /// width where that is smaller.
     pub rank: Option<usize>,
     /// Whether to put changed features back into the teacher.
     pub inject: bool,
-    /// Images in a batch.
+    /// Images per batch.
     pub batch: usize,
 }
 
@@ -39,10 +40,10 @@ impl Default for Inspection {
     }
 }
 
-/// The rank of bases where none is asked for.
+/// The default rank of the bases.
 const RANK: usize = 64;
 
-/// An inspection with everything decided that it leaves open.
+/// An inspection with its defaults filled in.
 #[derive(Debug)]
 pub(super) struct Settings {
     /// In ascending order.
@@ -56,7 +57,7 @@ pub(super) struct Settings {
 }
 
 impl Inspection {
-    /// Decides what is left open and rejects what cannot work for the models.
+    /// Fills in the defaults and rejects settings that do not fit the models.
     pub(super) fn resolve(&self, compared: &Comparison) -> Result<Settings> {
         let (depth, width) = (compared.teacher.vit().depth(), compared.teacher.vit().embed_dim());
         let unit = |name, value: f64| match (0.0..=1.0).contains(&value) {

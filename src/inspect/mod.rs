@@ -1,4 +1,4 @@
-//! Looking into a teacher, its refinement and its student on images.
+//! Inspecting the features of a teacher, its refinement and its student on images.
 //!
 //! [`open_pictures`] frames images of any size, [`Inspection::run`] passes them
 //! through the models, batch by batch, and gives [`Findings`]: norms, similarities,
@@ -122,7 +122,7 @@ impl Inspection {
     }
 }
 
-/// The block that reads a layer, linearised, and the basis of its left nullspace.
+/// Spectrum of the linearised block after a layer, and its left nullspace basis.
 fn reader(compared: &Comparison, settings: &Settings, layer: usize) -> Result<(Spectrum, Basis)> {
     let teacher = compared.teacher.vit();
     let block = next_block(layer, teacher.depth());

@@ -105,7 +105,7 @@ impl NormTable {
         self.at(layer, student).map(share).collect()
     }
 
-    /// Every subject at a teacher layer, in the order in which they are shown.
+    /// Every subject at a teacher layer, in display order.
     fn at(
         &self,
         layer: usize,

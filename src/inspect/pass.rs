@@ -15,7 +15,7 @@ use crate::readback::read;
 use crate::statistics::{quantile, sorted};
 use crate::vit::Vit;
 
-/// Passes batch by batch through the models; keeps numbers, not tokens.
+/// Runs the models batch by batch and keeps numbers, not tokens.
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     pub(super) compared: &'a Comparison,
@@ -27,9 +27,9 @@ pub(super) struct Pass<'a> {
     /// One for each inspected layer, where asked for.
     pub(super) closed_forms: Vec<Option<TrainingFree>>,
     pub(super) norms: NormTable,
-    /// By layer and method, in the order in which they are shown.
+    /// By layer and method, in display order.
     pub(super) drifts: Vec<(usize, String, Drift)>,
-    /// With each image's place in the set.
+    /// With each image's index in the set.
     pub(super) images: Vec<(usize, ImageFindings)>,
 }
 
@@ -50,7 +50,7 @@ struct Tap {
 }
 
 impl Pass<'_> {
-    /// Takes all numbers of a batch.
+    /// Measures a batch.
     pub(super) fn look(&mut self, batch: &Batch<'_>) -> Result<()> {
         let mut taps = self.teacher(batch)?;
         self.student(batch, &mut taps)?;
@@ -209,7 +209,7 @@ impl Pass<'_> {
     }
 
     /// Similarity of each of the teacher's patches to the student's in the
-    /// teacher's space: none where nothing leads there.
+    /// teacher's space; empty where no projection leads there and the widths differ.
     fn to_student(&self, at: usize, tap: &Tap) -> Result<Vec<(FeatureSource, Vec<Vec<f32>>)>> {
         let Some(student) = tap.features.iter().find(|f| f.subject == FeatureSource::Student)
         else {

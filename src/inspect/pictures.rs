@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::vit::VitConfig;
 
-/// An image as the models are to see it: whole patches, before normalisation.
+/// An image as the models see it: cropped to whole patches, not yet normalised.
 #[derive(Debug, Clone)]
 pub struct Picture {
     /// Unique within the inspection.
@@ -39,21 +39,21 @@ pub struct Framing {
 }
 
 impl Framing {
-    /// As a model's own images: their shorter side as long as its.
+    /// Pictures whose shorter side is as long as that of the model's own images.
     pub fn of(model: &Model) -> Self {
         Self::new(model.config(), model.preprocess().interpolation)
     }
 
-    /// As [`of`](Self::of), from a model's shape.
+    /// As [`of`](Self::of), for a model that is not loaded yet.
     pub fn new(config: &VitConfig, interpolation: Interpolation) -> Self {
         let side = config.img_size[0].min(config.img_size[1]);
         Self { size: PictureSize::Shorter(side), patch: config.patch_size, interpolation }
     }
 }
 
-/// At most `limit` images, evenly spread over all of `sets`, and why some of them
-/// were left out: [`Error::TooFewPixels`], [`Error::TooManyPatches`], or that they
-/// cannot be read.
+/// Reads at most `limit` images, evenly spread over all of `sets`. Images that cannot be
+/// used are left out; the second value says why: [`Error::TooFewPixels`],
+/// [`Error::TooManyPatches`], or an error of reading.
 ///
 /// # Errors
 /// [`Error::Setting`] for a limit of 0; the first image's error where none can be used.
@@ -109,8 +109,8 @@ fn frame(set: &ImageSet, index: usize, framing: Framing) -> Result<RgbImage> {
     eval_crop(&image, &transform).map_err(|error| Error::data(set.name(index), error.to_string()))
 }
 
-/// File names; those that several paths share, with as many of their folders as
-/// tell them apart, and numbered where nothing does.
+/// File names. Where several paths share one, it gets as many of their folders as tell
+/// them apart, or a number where nothing does.
 fn unique_names(paths: &[String]) -> Vec<String> {
     let tail = |path: &str, parts: usize| {
         let all: Vec<&str> = Path::new(path).iter().filter_map(|part| part.to_str()).collect();

@@ -1,4 +1,4 @@
-//! What one might do to outliers instead of refining them.
+//! Simple alternatives to refining outliers.
 
 use burn::tensor::Tensor;
 
@@ -37,7 +37,7 @@ pub fn replaced_by_mean(tokens: Tensor<3>, outliers: &Outliers, prefix: usize) -
     })
 }
 
-/// Each patch times its factor of `[B, P]`; the first `prefix` tokens as they are.
+/// Scales each patch by its factor of `[B, P]`; the first `prefix` tokens stay unchanged.
 fn scaled(tokens: Tensor<3>, scale: Tensor<2>, prefix: usize) -> Tensor<3> {
     on_patches(tokens, prefix, |patches| patches * scale.unsqueeze_dim::<3>(2))
 }

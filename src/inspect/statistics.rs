@@ -1,12 +1,12 @@
 use crate::statistics::{median, quantile, sorted};
 
-/// Least, median and largest value.
+/// Smallest, median and largest value.
 pub(super) fn summary(values: &[f32]) -> [f32; 3] {
     let sorted = sorted(values);
     [0.0, 0.5, 1.0].map(|q| quantile(&sorted, q))
 }
 
-/// An outlier's norm is larger than this: three times its image's median.
+/// A norm above this is an outlier: three times its image's median.
 pub(super) fn outlier_bound(norms: &[f32]) -> f32 {
     3.0 * median(norms)
 }
@@ -29,7 +29,7 @@ pub(super) fn edges<'a>(values: impl Iterator<Item = &'a f32>, bins: usize) -> V
     (0..=bins).map(|edge| low + (high - low) * (edge as f32 / bins as f32)).collect()
 }
 
-/// How many of the finite values lie between each two edges.
+/// How many finite values lie in each bin.
 pub(super) fn counts<'a>(values: impl Iterator<Item = &'a f32>, edges: &[f32]) -> Vec<usize> {
     let mut counts = vec![0; edges.len() - 1];
     for value in values.filter(|value| value.is_finite()) {

@@ -4,11 +4,10 @@
 //! [`Experiment::run`] does it all; `report::recover` (feature `figures`) writes what
 //! it finds as a table and a chart.
 //!
-//! With artifacts of known place ([`plant`](crate::plant)) the clean teacher is the
-//! truth for every token. Each way to treat the artifacts is applied to the planted
-//! teacher's features of a layer; the outcome there, and after every later block of
-//! the teacher, is compared with the clean one, apart for patches that got an
-//! artifact and for the others.
+//! Where artifacts are planted ([`plant`](crate::plant)), the clean teacher tells the true
+//! value of every token. Each treatment is applied to the planted teacher's features of a
+//! layer. The result is compared with the clean features there and after every later
+//! block, separately for patches with an artifact and for the others.
 
 mod distance;
 mod experiment;
@@ -36,10 +35,9 @@ use distance::Tally;
 pub struct Settings {
     /// The block into which artifacts were planted.
     pub block: usize,
-    /// γ: a patch is treated as an outlier where its norm exceeds this quantile of
-    /// its image's norms.
+    /// γ: a patch whose norm exceeds this quantile of its image's norms is an outlier.
     pub quantile: f64,
-    /// Rank of the closed form's bases.
+    /// Rank of the bases of the training-free refinement.
     pub rank: usize,
 }
 
@@ -56,7 +54,7 @@ impl Settings {
     }
 }
 
-/// What one treatment left of the artifacts after one block.
+/// How far one treatment's features are from the clean ones after one block.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Recovery {
     /// The layer whose features were treated.
@@ -72,7 +70,8 @@ pub struct Recovery {
 }
 
 /// Compares every treatment with the clean features. `adapters` are the planted
-/// teacher's by layer, `images` `[B, 3, H, W]` each; all on the plain device.
+/// teacher's by layer, `images` are batches `[B, 3, H, W]`; all on one device without
+/// autodiff.
 ///
 /// A patch counts as an artifact where planting changed its token after
 /// [`Settings::block`] by more than the median norm of the clean patches there.

@@ -57,7 +57,7 @@ pub fn write(
 /// A segmented image.
 #[derive(Debug, Clone)]
 pub struct SegmentedImage {
-    /// Its file; the name's last part is written over it.
+    /// Its path or name; the last part is its title.
     pub name: String,
     /// As the model saw it.
     pub input: RgbImage,
@@ -74,7 +74,7 @@ pub struct SegmentedImage {
 /// An image with depths; NaN where the truth is not known.
 #[derive(Debug, Clone)]
 pub struct DepthImage {
-    /// Its file; the name's last part is written over it.
+    /// Its path or name; the last part is its title.
     pub name: String,
     /// As the model saw it.
     pub input: RgbImage,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use super::args::StudyArgs;
 use super::session::Stop;
 use crate::error::{Error, Result};
-use crate::report::study::{Results, Row, markdown, write};
+use crate::report::study::{Metric, Results, Row, markdown, write};
 use job::Job;
 use plan::Plan;
 
@@ -66,8 +66,9 @@ fn gather(plan: &Plan, jobs: &[Job]) -> Results {
             .with_baseline(variant.baseline)
     });
     let rows = models.chain(variants).collect();
-    let columns = metrics().map(|(probe, metric)| {
-        (format!("{}, {}", probe.name, metric.name), metric.lower_is_better)
+    let columns = metrics().map(|(probe, metric)| Metric {
+        name: format!("{}, {}", probe.name, metric.name),
+        lower_is_better: metric.lower_is_better,
     });
     let title = plan.title.as_deref().unwrap_or("Study");
     Results::new(title, plan.seeds.clone(), columns.collect(), rows)

@@ -1,6 +1,6 @@
 use std::collections::HashSet;
 
-/// A file's name of at most this many letters is accepted everywhere.
+/// Every file system accepts names of this many characters.
 const LONGEST: usize = 80;
 
 /// File names for images of any name: no separators or other letters that a

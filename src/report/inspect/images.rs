@@ -4,7 +4,7 @@ use super::ranges::Ranges;
 use crate::figure::{Cross, Sheet, SheetRow, Tile, TileImage, number};
 use crate::inspect::{Findings, ImageFindings, LayerFindings, Map, MapKind, STUDENT};
 
-/// One row of tiles a layer.
+/// One row of tiles per layer.
 pub(super) fn rows<'a>(
     findings: &Findings,
     image: &'a ImageFindings,
@@ -62,7 +62,7 @@ pub(super) fn facts(image: &ImageFindings) -> String {
     )
 }
 
-/// How the colours are to be read.
+/// How to read the colours.
 pub(super) fn key(findings: &Findings, ranges: &Ranges) -> String {
     let student = findings.models.iter().any(|(subject, _)| subject == STUDENT);
     let own = if student { ", the student has its own" } else { "" };

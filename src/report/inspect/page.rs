@@ -1,4 +1,4 @@
-//! The report as one page that needs nothing else.
+//! The report as one self-contained page.
 
 use base64::Engine;
 use image::RgbImage;
@@ -148,7 +148,7 @@ fn where_outliers_are(findings: &Findings, maps: &FeatureMaps) -> Result<Markup>
     })
 }
 
-/// A row of tiles that show something of `size`.
+/// A row of tiles; `size` is height and width of what they show.
 fn tiles(row: &SheetRow, size: [usize; 2], of: &str, maps: &FeatureMaps) -> Result<Markup> {
     let [height, width] = size.map(|side| side.max(1));
     let ratio = width as f64 / height as f64;
@@ -191,7 +191,7 @@ fn tiles(row: &SheetRow, size: [usize; 2], of: &str, maps: &FeatureMaps) -> Resu
 
 struct Source {
     source: String,
-    /// Whether its pixels are to stay squares.
+    /// Whether its pixels stay sharp squares when enlarged.
     pixels: bool,
 }
 
@@ -213,7 +213,7 @@ fn face(tile: &Tile, maps: &FeatureMaps) -> Result<Source> {
     })
 }
 
-/// Few enough pixels for JPEG to spoil them and for PNG to be short.
+/// So few pixels that JPEG would blur them and PNG stays small.
 fn is_small(photo: &RgbImage) -> bool {
     photo.width().max(photo.height()) <= 96
 }

@@ -10,7 +10,7 @@ pub(super) const READING: &str = "Share of images in which the patch at each pos
     above three times its image's median. An even map means that outliers follow the content; \
     bright borders or corners mean that they prefer places. All maps of a layer share one range.";
 
-/// One row of tiles a layer.
+/// One row of tiles per layer.
 pub(super) fn rows(findings: &Findings) -> Vec<SheetRow<'_>> {
     let mut layers: Vec<usize> = findings.positions.iter().map(|share| share.layer).collect();
     layers.sort_unstable();

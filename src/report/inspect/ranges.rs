@@ -4,9 +4,9 @@ use crate::inspect::{Findings, LayerFindings, Map, MapKind, STUDENT};
 /// Which values get which colours in the maps of one inspection.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ranges {
-    /// The least cosine with a colour of its own.
+    /// The smallest cosine with a colour of its own.
     least_cosine: f32,
-    /// Whether some cosines are less.
+    /// Whether some cosines are smaller.
     below: bool,
 }
 
@@ -26,7 +26,7 @@ impl Ranges {
     }
 
     /// The colours of one map. Norms of the teacher and of its refinements at a
-    /// layer share a range, the student has its own: its space is another.
+    /// layer share a range; the student has its own, as its space is another.
     pub(super) fn bar(&self, layer: &LayerFindings, map: &Map) -> ColourBar {
         if map.kind != MapKind::Norm {
             return ColourBar::cosine(self.least_cosine, self.below);

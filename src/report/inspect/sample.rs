@@ -1,5 +1,5 @@
-//! Findings of an inspection that never was, for tests of the report: procedural
-//! scenes, random maps with planted outliers.
+//! Made-up findings for tests of the report: procedural scenes, random maps with planted
+//! outliers.
 
 use image::imageops;
 use rand::{RngExt, SeedableRng};
@@ -205,7 +205,7 @@ fn map(kind: MapKind, subject: &str, [rows, cols]: [usize; 2], rng: &mut ChaCha8
     Map { kind, subject: subject.into(), values, summary, outliers }
 }
 
-/// Least, median and largest.
+/// Smallest, median and largest.
 pub(super) fn summary(values: &[f32]) -> [f32; 3] {
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);

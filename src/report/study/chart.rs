@@ -1,7 +1,7 @@
 use super::Results;
 use crate::figure::{Dash, Hue, Radar, RadarAxis, RadarSeries, number};
 
-/// Looks of the lines, in the order of the rows.
+/// Colour and dash of each line, in the order of the rows.
 const LOOKS: [(Hue, Dash); 8] = [
     (Hue::Grey, Dash::Long),
     (Hue::Vermilion, Dash::Solid),
@@ -13,8 +13,8 @@ const LOOKS: [(Hue, Dash); 8] = [
     (Hue::Vermilion, Dash::Long),
 ];
 
-/// The means as a radar chart (Figure 1(b) of the paper); none for fewer than
-/// three metrics, or for fewer than two rows that have them all.
+/// The means as a radar chart (Figure 1(b) of the paper); `None` for fewer than
+/// three metrics, or fewer than two rows with all of them.
 pub fn radar(results: &Results) -> Option<Radar> {
     let rows: Vec<(&str, Vec<f64>)> = results
         .rows

@@ -1,14 +1,14 @@
 //! The comparison of a study: methods by metrics, over seeds.
 //!
 //! ```
-//! use singer::report::study::{Results, Row, markdown};
+//! use singer::report::study::{Metric, Results, Row, markdown};
 //!
 //! let accuracy = |values: [f64; 3]| vec![values.map(Some).to_vec()];
 //! let rows = vec![
 //!     Row::variant("FitNet", accuracy([70.0, 70.3, 69.8])).with_baseline(true),
 //!     Row::variant("SiNGER", accuracy([71.2, 71.1, 70.9])),
 //! ];
-//! let metrics = vec![("top-1 accuracy".to_owned(), false)];
+//! let metrics = vec![Metric { name: "top-1 accuracy".into(), lower_is_better: false }];
 //! let results = Results::new("Two methods", vec![0, 1, 2], metrics, rows);
 //! assert_eq!(results.best(0), Some(1));
 //! assert!(markdown(&results).contains("| SiNGER | **71.07 ± 0.15**<br>+1.03, p = "));
@@ -22,7 +22,7 @@ mod text;
 
 pub use chart::radar;
 pub use page::page;
-pub use results::{Cell, Column, Results, Row};
+pub use results::{Cell, Column, Metric, Results, Row};
 pub use statistics::{PairedTest, Summary, paired_test};
 pub use text::markdown;
 

@@ -2,13 +2,13 @@ use serde::Serialize;
 
 use super::statistics::{PairedTest, Summary, paired_test};
 
-/// All numbers of a study, as far as they are measured.
+/// All numbers of a study that are measured so far.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Results {
     /// The study's title.
     pub title: String,
-    /// With which each trained variant was trained.
+    /// The seeds of each trained variant.
     pub seeds: Vec<u64>,
     /// The metrics.
     pub columns: Vec<Column>,
@@ -16,7 +16,16 @@ pub struct Results {
     pub rows: Vec<Row>,
 }
 
-/// A metric.
+/// What a study measures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: String,
+    /// Whether less is better.
+    pub lower_is_better: bool,
+}
+
+/// A metric's column.
 #[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Column {
@@ -36,11 +45,11 @@ pub struct Row {
     pub name: String,
     /// Whether the study trained it.
     pub trained: bool,
-    /// Whether the others are tested against it where it is the best of these.
+    /// Whether it is a baseline; the others are tested against the best baseline.
     pub baseline: bool,
     /// Whether it has a line in the radar chart.
     pub chart: bool,
-    /// One a column.
+    /// One per column.
     pub cells: Vec<Cell>,
 }
 
@@ -48,11 +57,11 @@ pub struct Row {
 #[derive(Debug, Clone, Default, Serialize)]
 #[non_exhaustive]
 pub struct Cell {
-    /// By the study's seeds; one number for a model.
+    /// One per seed of the study; a single one for a model.
     pub values: Vec<Option<f64>>,
-    /// Of the values that are there.
+    /// Of the values measured so far.
     pub summary: Option<Summary>,
-    /// Against the best baseline; none for it and for models.
+    /// Against the best baseline; `None` for that baseline itself and for models.
     pub test: Option<PairedTest>,
 }
 
@@ -85,19 +94,14 @@ impl Row {
 }
 
 impl Results {
-    /// Finds the best baseline of each metric, a name and whether less is better, and
-    /// tests every trained variant against it, seed by seed. Each row has a cell for
-    /// each metric; one that is missing counts as not measured.
-    pub fn new(
-        title: &str,
-        seeds: Vec<u64>,
-        metrics: Vec<(String, bool)>,
-        mut rows: Vec<Row>,
-    ) -> Self {
+    /// Finds the best baseline of each metric and tests every trained variant against
+    /// it, seed by seed. A row has one cell per metric, in their order; missing ones count
+    /// as not measured.
+    pub fn new(title: &str, seeds: Vec<u64>, metrics: Vec<Metric>, mut rows: Vec<Row>) -> Self {
         for row in &mut rows {
             row.cells.resize(metrics.len(), Cell::default());
         }
-        let column = |(index, (name, lower_is_better)): (usize, (String, bool))| {
+        let column = |(index, Metric { name, lower_is_better }): (usize, Metric)| {
             let best_baseline = best(&rows, index, lower_is_better, |row| row.baseline);
             if let Some(best) = best_baseline {
                 test(&mut rows, index, best);

@@ -6,12 +6,12 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 pub struct Summary {
     /// Arithmetic mean.
     pub mean: f64,
-    /// With `n − 1`; none for a single value.
+    /// Sample standard deviation, with n − 1; `None` for a single value.
     pub deviation: Option<f64>,
 }
 
 impl Summary {
-    /// None for no values.
+    /// `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
@@ -26,11 +26,11 @@ impl Summary {
 pub struct PairedTest {
     /// Mean of the first minus the second.
     pub difference: f64,
-    /// The p-value; none where all differences are the same or there is one pair.
+    /// The p-value; `None` where all differences are the same or there is one pair.
     pub p: Option<f64>,
 }
 
-/// Compares values pair by pair, by Student's paired t-test; none without pairs.
+/// Compares values pair by pair, by Student's paired t-test; `None` without pairs.
 pub fn paired_test(pairs: &[(f64, f64)]) -> Option<PairedTest> {
     let differences: Vec<f64> = pairs.iter().map(|(a, b)| a - b).collect();
     let Summary { mean, deviation } = Summary::of(&differences)?;

@@ -28,7 +28,7 @@ pub(super) fn test(cell: &Cell) -> Option<String> {
     Some(text)
 }
 
-/// As many decimals as give four figures, at least two.
+/// Enough decimals for four significant digits, at least two.
 fn digits(value: f64) -> usize {
     match value.abs() {
         a if a < 0.01 => 5,

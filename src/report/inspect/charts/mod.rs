@@ -12,7 +12,7 @@ pub(super) struct Chart {
     /// Its file's name, without an ending.
     pub(super) file: &'static str,
     pub(super) title: &'static str,
-    /// What is seen in it.
+    /// How to read it.
     pub(super) reading: &'static str,
     pub(super) panels: Vec<Panel>,
 }
