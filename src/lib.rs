@@ -1,39 +1,59 @@
 //! SiNGER: distil Vision Transformers into small, clean students, on any GPU.
 //!
-//! Large ViTs grow high-norm artifact tokens, and feature distillation copies
-//! them. SiNGER (Yu, Jeong et al., ICLR 2026) refines the teacher's features by
-//! low-rank adapters before the student learns from them.
+//! Large ViTs grow high-norm artifact tokens, and feature distillation copies them into the
+//! student. SiNGER (Yu, Jeong et al., ICLR 2026) refines the teacher's features by low-rank
+//! adapters first; the student learns from the refined features.
 //!
-//! The method, leaf to root:
-//! - [`vit`]: the transformers, `[B, 3, H, W]` to tokens `[B, T, D]` of any block.
-//! - [`tokens`]: patch tokens, their norms and quantiles.
-//! - [`distill`]: ways to distil, one file each; [`distill::singer`] is the paper's: left
-//!   nullspace, adapter, losses.
+//! ```
+//! use singer::{Device, Distill, FitSettings, Format, ImageSet, Model};
 //!
-//! Around it:
-//! - [`data`]: image sets, transforms, the prefetching loader, procedural scenes.
-//! - [`weights`]: checkpoints in any published naming, recognised; timm-named safetensors out.
-//! - `hub` (feature `hub`): weights from the model hub, through its usual cache.
-//! - [`train`]: optimiser, schedule, exact checkpoints and the loop.
-//! - [`model`]: a transformer with its name, shape and images, opened and written.
-//! - [`export`]: models as timm, transformers and ONNX read them.
-//! - [`frozen`]: features of a model that is not trained, by the shaders on a GPU.
-//! - [`maps`]: norm and similarity maps of features, and their pictures.
-//! - [`inspect`]: norms, similarities and drift of a teacher and its student on images.
-//! - [`eval`]: accuracy, nearest neighbours, norms of raw and refined features.
-//! - [`probe`]: linear heads on frozen features: classes, segments, depth.
-//! - [`plant`]: artifacts of known place and strength in a clean model.
-//! - [`recover`]: how much of the clean features comes back from planted artifacts.
-//! - `figure` (feature `figures`): sheets of maps, charts and radar charts, as PNG and SVG.
-//! - [`gpu`]: the WGSL shaders, on wgpu alone.
-//! - [`device`]: which GPU, or the CPU.
-//! - [`readback`]: tensors' values on the host.
-//! - `report` (feature `figures`): pages, tables and charts of what was measured.
-//! - [`statistics`]: quantiles and medians of values on the host.
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let out = |name: &str| folder.path().join(name);
+//! let device = Device::open("cpu")?; // "auto": the best GPU
+//! let teacher = Model::open("assets/demo-teacher.safetensors", &device)?; // or "hf-hub:facebook/dinov2-large"
+//! let images = ImageSet::open("scenes:32")?; // or "photos/": no labels needed
 //!
-//! Training needs an autodiff device for what is trained
-//! (`device.clone().autodiff()`), and the plain one for the teacher and the
-//! images; `examples/distill_by_hand.rs` shows a whole loop.
+//! let mut settings = FitSettings::default();
+//! settings.singer.layers = vec![3];
+//! # settings.steps = 2;
+//! # settings.singer.rank = 8;
+//! let adapters = singer::fit(&teacher, &images, &settings)?;
+//!
+//! let run = Distill::singer(&teacher, "vit_tiny_patch16_224")
+//!     .adapters(adapters)
+//!     .layers([3])
+//!     .images(images)
+//!     .batch(16)
+//!     .steps(2) // or .configure(|config| config.train.epochs = 100.0)
+//!     .out(out("runs/tiny"))
+//!     .run(|_progress| {})?;
+//! run.student().export_to(Format::Onnx, out("student.onnx"))?;
+//! # assert!(out("student.onnx").exists() && out("runs/tiny/run.json").exists());
+//! # Ok::<(), singer::Error>(())
+//! ```
+//!
+//! # Where to look
+//!
+//! | for | look in |
+//! |---|---|
+//! | whole runs: [`Distill`], [`Pretrain`], [`fit`], [`Run`] | [`run`] |
+//! | models: open, features, export | [`model`], [`export`] |
+//! | images | [`data`] |
+//! | the paper: nullspace, adapter, losses | [`distill::singer`] |
+//! | baselines, and a method of your own ([`Method`](distill::Method)) | [`distill`] |
+//! | the loop: optimiser, schedule, checkpoints, reduction over shards | [`train`] |
+//! | the transformer, block by block | [`vit`] |
+//! | files of weights in any published naming | [`weights`] |
+//! | measuring students: nearest neighbours, linear heads | [`probe`] |
+//! | maps and drift of a teacher and its student | [`inspect`], [`maps`] |
+//! | artifacts of known place, and what comes back of the clean features | [`plant`], [`recover`] |
+//! | figures and pages (feature `figures`) | `figure`, `report` |
+//! | the WGSL shaders, without burn | [`gpu`]; [`frozen`] is a forward pass by them |
+//!
+//! Two devices meet in a training loop of your own: the plain one
+//! ([`Device::burn`]) holds teacher and images, and what is trained lives on
+//! [`Device::autodiff`]; `examples/distill_by_hand.rs` shows one. [`Distill`] needs no such
+//! care.
 
 #[cfg(feature = "cli")]
 #[doc(hidden)]

@@ -25,6 +25,7 @@ pub struct Term {
 
 /// The value of a [`Term`] on the images of one shard.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a loss has a handful of terms")]
 pub enum Value {
     /// A mean over the images, `[1]`.
     Mean(Tensor<1>),

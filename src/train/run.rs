@@ -80,7 +80,7 @@ pub enum Outcome {
 }
 
 /// Name of the checkpoint in a run's folder.
-pub const CHECKPOINT: &str = "checkpoint.safetensors";
+const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// Trains `model` (on an autodiff device) until `settings.steps` or until `stop`
 /// is set. Every loss is looked at before the state that it led to is kept.

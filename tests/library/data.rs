@@ -131,6 +131,6 @@ fn pictures_are_found_in_files_folders_and_zips_of_any_nesting() {
     assert_eq!(all[..1], read(&zip_path.join("in/0.png")));
     assert_eq!(all[..1], read(&root.join("0.png")));
     assert_eq!(all[..1], read(&root.join("unnamed")), "a file that is named is taken as it is");
-    assert!(ImageSet::open_all(&folder.path().join("none")).is_err());
-    assert!(ImageSet::open_all(&zip_path.join("in/none")).is_err());
+    assert!(ImageSet::open_all(folder.path().join("none")).is_err());
+    assert!(ImageSet::open_all(zip_path.join("in/none")).is_err());
 }

@@ -18,7 +18,7 @@ fn config() -> VitConfig {
     }
 }
 
-pub fn golden(name: &str) -> PathBuf {
+pub(crate) fn golden(name: &str) -> PathBuf {
     Path::new("tests/golden/formats").join(name)
 }
 

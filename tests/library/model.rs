@@ -42,7 +42,7 @@ fn features_are_the_transformers_tokens_of_the_prepared_images() {
         model.preprocess().batch([&images[34]], model.config().img_size, device.burn()).unwrap();
     let wanted = model.vit().intermediate(prepared, &[4, 1]);
     for (found, wanted) in found.into_iter().zip(wanted) {
-        let last = found.slice([34..35]);
+        let last = found.slice(34..35);
         let off = readback::read((last - wanted).abs().max().unsqueeze::<1>()).unwrap()[0];
         assert!(off < 1e-4, "{off}");
     }

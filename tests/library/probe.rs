@@ -101,7 +101,7 @@ fn settings_that_cannot_work_and_a_loss_that_explodes_are_errors() {
 
 #[test]
 fn classes_are_mapped_by_name_or_else_by_number() {
-    let names = |list: &[&str]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    let names = |list: &[&str]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
     let head = names(&["ape", "bee", "cat", "dog"]);
     assert_eq!(class_map(&head, &names(&["dog", "bee"])).unwrap(), [3, 1]);
     assert_eq!(class_map(&head, &names(&["0", "1", "3"])).unwrap(), [0, 1, 3]);

@@ -55,7 +55,7 @@ fn pairs(wanted: &[(&str, usize)]) -> Vec<(String, usize)> {
 }
 
 fn refused(place: String, split: Split, parts: &[&str]) {
-    let error = ClassifySet::open(&place, split).err().expect("it is refused").to_string();
+    let error = ClassifySet::open(&place, split).expect_err("it is refused").to_string();
     assert_eq!(error.lines().count(), 1, "{error}");
     for part in parts {
         assert!(error.contains(part), "{error:?} lacks {part:?}");
@@ -506,7 +506,7 @@ fn a_place_opens_with_labels_where_it_has_them_and_without_where_not() {
     let test = ImageSet::open_split(root.join("parts"), Split::Test).unwrap();
     assert_eq!(names(&test), ["3.png"]);
     assert_eq!(ImageSet::open_all(root.join("parts")).unwrap().len(), 3);
-    std::fs::create_dir(root.join("empty")).unwrap();
+    fs::create_dir(root.join("empty")).unwrap();
     let error = ImageSet::open(root.join("empty")).unwrap_err().to_string();
     assert!(error.contains("holds no .jpg"), "{error}");
 }

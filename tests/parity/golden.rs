@@ -21,12 +21,12 @@ macro_rules! on_both_devices {
     };
 }
 
-pub fn device(name: &str) -> Device {
+pub(crate) fn device(name: &str) -> Device {
     singer::Device::open(name).unwrap_or_else(|error| panic!("{error}")).burn().clone()
 }
 
 /// Where the reference implementation's tensors are.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     match std::env::var_os("SINGER_GOLDEN") {
         Some(folder) => folder.into(),
         None => own_folder(),
@@ -34,12 +34,12 @@ pub fn folder() -> PathBuf {
 }
 
 /// Where the tensors are whose scripts are in this repository.
-pub fn own_folder() -> PathBuf {
+pub(crate) fn own_folder() -> PathBuf {
     PathBuf::from("tests/golden")
 }
 
 /// The JSON files of a folder, by file stem; at least one.
-pub fn cases(part: &str) -> Vec<(String, Value)> {
+pub(crate) fn cases(part: &str) -> Vec<(String, Value)> {
     let folder = folder().join(part);
     let entries =
         std::fs::read_dir(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
@@ -53,7 +53,7 @@ pub fn cases(part: &str) -> Vec<(String, Value)> {
     cases
 }
 
-pub fn json(path: &Path) -> Value {
+pub(crate) fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -62,14 +62,14 @@ fn numbers<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Ve
 }
 
 /// A file of golden tensors.
-pub struct Golden(BTreeMap<String, TensorData>);
+pub(crate) struct Golden(BTreeMap<String, TensorData>);
 
 impl Golden {
-    pub fn open(part: &str) -> Self {
+    pub(crate) fn open(part: &str) -> Self {
         Self::read(&folder().join(format!("{part}.safetensors")))
     }
 
-    pub fn own(part: &str) -> Self {
+    pub(crate) fn own(part: &str) -> Self {
         Self::read(&own_folder().join(format!("{part}.safetensors")))
     }
 
@@ -92,28 +92,33 @@ impl Golden {
         Self(file.tensors().into_iter().map(tensor).collect())
     }
 
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    pub fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
 
-    pub fn data(&self, name: &str) -> &TensorData {
+    pub(crate) fn data(&self, name: &str) -> &TensorData {
         self.0.get(name).unwrap_or_else(|| panic!("no golden tensor {name}"))
     }
 
-    pub fn values(&self, name: &str) -> Vec<f64> {
+    pub(crate) fn values(&self, name: &str) -> Vec<f64> {
         self.data(name).iter::<f64>().collect()
     }
 
-    pub fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
+    pub(crate) fn tensor<const D: usize>(&self, name: &str, device: &Device) -> Tensor<D> {
         Tensor::from_data(self.data(name).clone(), device)
     }
 
     /// Every element within `tolerance` of the golden tensor; gives the largest difference.
-    pub fn assert_close<const D: usize>(&self, name: &str, ours: Tensor<D>, tolerance: f64) -> f64 {
+    pub(crate) fn assert_close<const D: usize>(
+        &self,
+        name: &str,
+        ours: Tensor<D>,
+        tolerance: f64,
+    ) -> f64 {
         let ours = ours.into_data();
         assert_eq!(ours.shape().as_slice(), self.data(name).shape().as_slice(), "shape of {name}");
         let worst = ours
@@ -126,7 +131,7 @@ impl Golden {
     }
 
     /// Relative difference in L2 norm within `tolerance`.
-    pub fn assert_relative(&self, name: &str, ours: &[f64], tolerance: f64) {
+    pub(crate) fn assert_relative(&self, name: &str, ours: &[f64], tolerance: f64) {
         let golden = self.values(name);
         assert_eq!(ours.len(), golden.len(), "size of {name}");
         let difference: f64 = ours.iter().zip(&golden).map(|(a, b)| (a - b).powi(2)).sum();
@@ -137,7 +142,7 @@ impl Golden {
 }
 
 /// The shape of a ViT, from its weights and, for what they do not show, its JSON.
-pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitConfig {
+pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitConfig {
     let shape = |name: &str| weights.data(name).shape().to_vec();
     let embed_dim = shape("patch_embed.proj.weight")[0];
     let patch_size = shape("patch_embed.proj.weight")[2];
@@ -185,13 +190,13 @@ pub fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -> VitCo
     }
 }
 
-pub fn load_vit(part: &str, config: &VitConfig, device: &Device) -> Vit {
+pub(crate) fn load_vit(part: &str, config: &VitConfig, device: &Device) -> Vit {
     let path = folder().join(format!("{part}.safetensors"));
     singer::weights::load(&path, part, config, device).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A module's parameters or their gradients under timm's names, in PyTorch's layout.
-pub fn by_timm_name<M: Module>(
+pub(crate) fn by_timm_name<M: Module>(
     module: &M,
     grads: Option<&GradientsParams>,
 ) -> BTreeMap<String, Vec<f64>> {

@@ -13,7 +13,7 @@ use singer::vit::Vit;
 use crate::golden::{Golden, by_timm_name, cases, load_vit, vit_config};
 
 /// The pair of models that all cases share; `json` is a case in reference form.
-pub fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
+pub(crate) fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
     let plain = device.clone().inner();
     let image = Golden::open("singer/image").tensor::<4>("image", &plain);
     let [_, _, height, width] = image.dims();
@@ -25,7 +25,7 @@ pub fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
     (load("teacher", &plain), load("student", device), image)
 }
 
-pub fn settings(json: &Value, losses: LossForm) -> SingerSettings {
+pub(crate) fn settings(json: &Value, losses: LossForm) -> SingerSettings {
     let weight = |name: &str| json["weights"][name].as_f64().unwrap();
     SingerSettings {
         mapping: Mapping::Reference,
@@ -44,7 +44,7 @@ pub fn settings(json: &Value, losses: LossForm) -> SingerSettings {
 }
 
 /// The method as `distill` runs it, with the case's own adapters and projections.
-pub fn method(
+pub(crate) fn method(
     (teacher, student): (Vit, Vit),
     settings: &SingerSettings,
     golden: &Golden,
@@ -160,7 +160,7 @@ fn check_case(part: &str, json: &Value, shapes: &Value, form: LossForm, device: 
 }
 
 /// `adapter.17.down` to `adapters.0.down`: by place instead of by layer.
-pub fn our_name(name: &str, layers: &[usize]) -> String {
+pub(crate) fn our_name(name: &str, layers: &[usize]) -> String {
     let mut parts = name.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {
         (Some(kind @ ("adapter" | "proj")), Some(layer), Some(rest)) => {

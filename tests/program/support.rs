@@ -4,24 +4,24 @@ use std::process::{Command, Output};
 use tempfile::TempDir;
 
 /// Arguments that make a model of a few thousand parameters, by role.
-pub fn tiny(role: &str) -> Vec<String> {
+pub(crate) fn tiny(role: &str) -> Vec<String> {
     ["img_size=16", "patch_size=4", "embed_dim=16", "depth=3", "num_heads=2"]
         .iter()
         .flat_map(|setting| ["--set".to_owned(), format!("{role}.{setting}")])
         .collect()
 }
 
-pub fn singer() -> Command {
+pub(crate) fn singer() -> Command {
     Command::new(env!("CARGO_BIN_EXE_singer"))
 }
 
-pub struct Outcome {
+pub(crate) struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
 }
 
-pub fn run(command: &mut Command) -> Outcome {
+pub(crate) fn run(command: &mut Command) -> Outcome {
     let Output { status, stdout, stderr } = command.output().unwrap();
     Outcome {
         code: status.code(),
@@ -30,14 +30,14 @@ pub fn run(command: &mut Command) -> Outcome {
     }
 }
 
-pub fn succeed(command: &mut Command) -> Outcome {
+pub(crate) fn succeed(command: &mut Command) -> Outcome {
     let outcome = run(command);
     assert_eq!(outcome.code, Some(0), "stdout: {}\nstderr: {}", outcome.stdout, outcome.stderr);
     outcome
 }
 
 /// Fails with one line on stderr that contains all of `parts`.
-pub fn fail_with(command: &mut Command, parts: &[&str]) -> Outcome {
+pub(crate) fn fail_with(command: &mut Command, parts: &[&str]) -> Outcome {
     let outcome = run(command);
     assert_eq!(outcome.code, Some(1), "stdout: {}\nstderr: {}", outcome.stdout, outcome.stderr);
     let lines: Vec<&str> =
@@ -51,7 +51,7 @@ pub fn fail_with(command: &mut Command, parts: &[&str]) -> Outcome {
 }
 
 /// A teacher of two steps' training, in a folder of its own.
-pub fn teacher() -> (TempDir, PathBuf) {
+pub(crate) fn teacher() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("teacher");
     succeed(
@@ -66,7 +66,7 @@ pub fn teacher() -> (TempDir, PathBuf) {
 }
 
 /// `singer distill` of a teacher into a tiny student.
-pub fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
+pub(crate) fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
     let mut command = singer();
     command
         .args(["distill", "--student", "vit_tiny_patch16_224", "--data", "scenes:64"])
@@ -82,7 +82,7 @@ pub fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
     command
 }
 
-pub fn metrics(out: &Path) -> Vec<serde_json::Value> {
+pub(crate) fn metrics(out: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

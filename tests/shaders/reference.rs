@@ -2,29 +2,29 @@
 
 use crate::support::Batch;
 
-pub fn dot(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum()
 }
 
-pub fn norm(a: &[f32]) -> f64 {
+pub(crate) fn norm(a: &[f32]) -> f64 {
     dot(a, a).sqrt()
 }
 
-pub fn cosine(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f64 {
     dot(a, b) / (norm(a) * norm(b)).max(1e-24)
 }
 
-pub fn norms(batch: &Batch) -> Vec<f64> {
+pub(crate) fn norms(batch: &Batch) -> Vec<f64> {
     each_patch(batch, |image, patch| norm(batch.patch(image, patch)))
 }
 
-pub fn each_patch(batch: &Batch, value: impl Fn(usize, usize) -> f64) -> Vec<f64> {
+pub(crate) fn each_patch(batch: &Batch, value: impl Fn(usize, usize) -> f64) -> Vec<f64> {
     let patches = batch.patches();
     (0..batch.images * patches).map(|index| value(index / patches, index % patches)).collect()
 }
 
 /// Refined values of one token `[D]`, with `down` `[D, r]` and `up` `[r, D]`.
-pub fn refine(token: &[f32], down: &[f32], up: &[f32], rank: usize) -> Vec<f64> {
+pub(crate) fn refine(token: &[f32], down: &[f32], up: &[f32], rank: usize) -> Vec<f64> {
     let dim = token.len();
     let hidden: Vec<f64> = (0..rank)
         .map(|j| (0..dim).map(|d| f64::from(token[d]) * f64::from(down[d * rank + j])).sum())
@@ -38,7 +38,7 @@ pub fn refine(token: &[f32], down: &[f32], up: &[f32], rank: usize) -> Vec<f64> 
 }
 
 /// Sorts, then interpolates between the two ranks.
-pub fn quantile(values: &[f32], q: f64) -> f64 {
+pub(crate) fn quantile(values: &[f32], q: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f32::total_cmp);
     let position = q * (sorted.len() - 1) as f64;
@@ -48,7 +48,7 @@ pub fn quantile(values: &[f32], q: f64) -> f64 {
 }
 
 /// `[B, P, P]`.
-pub fn gram(batch: &Batch) -> Vec<f64> {
+pub(crate) fn gram(batch: &Batch) -> Vec<f64> {
     let patches = batch.patches();
     let mut values = Vec::with_capacity(batch.images * patches * patches);
     for image in 0..batch.images {

@@ -7,7 +7,7 @@ use singer::gpu::Gpu;
 use singer::maps::FeatureMaps;
 
 /// The software rasteriser. Its absence is a failure, not a reason to skip.
-pub fn software() -> (Device, FeatureMaps) {
+pub(crate) fn software() -> (Device, FeatureMaps) {
     let opened = Device::open("software").expect("software Vulkan must be installed");
     let maps = FeatureMaps::new(&opened);
     (opened, maps)
@@ -15,7 +15,7 @@ pub fn software() -> (Device, FeatureMaps) {
 
 /// A device of our own on the software rasteriser, with WebGPU's default limits,
 /// as a browser gives, and timestamps where it has them, changed as wanted; the second are the adapter's.
-pub fn own_device(
+pub(crate) fn own_device(
     change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits),
 ) -> (wgpu::Device, wgpu::Queue) {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
@@ -40,14 +40,14 @@ pub fn own_device(
 }
 
 /// The shaders on such a device.
-pub fn gpu(change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits)) -> Gpu {
+pub(crate) fn gpu(change: impl FnOnce(&mut wgpu::Limits, &wgpu::Limits)) -> Gpu {
     let (device, queue) = own_device(change);
     Gpu::new(device, queue).expect("the limits are enough")
 }
 
 /// A batch of tokens on the host.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub(crate) struct Batch {
     pub values: Vec<f32>,
     pub images: usize,
     pub tokens: usize,
@@ -56,14 +56,14 @@ pub struct Batch {
 }
 
 impl Batch {
-    pub fn new([images, tokens, dim, prefix]: [usize; 4], seed: u64) -> Self {
+    pub(crate) fn new([images, tokens, dim, prefix]: [usize; 4], seed: u64) -> Self {
         let values = normal(images * tokens * dim, seed);
         Self { values, images, tokens, dim, prefix }
     }
 
     /// Scales every seventh patch to a norm of about `norm` and zeroes every
     /// eleventh.
-    pub fn with_extremes(mut self, norm: f32) -> Self {
+    pub(crate) fn with_extremes(mut self, norm: f32) -> Self {
         let typical = (self.dim as f32).sqrt();
         for (index, token) in self.values.chunks_mut(self.dim).enumerate() {
             let factor = match index {
@@ -76,37 +76,37 @@ impl Batch {
         self
     }
 
-    pub fn patches(&self) -> usize {
+    pub(crate) fn patches(&self) -> usize {
         self.tokens - self.prefix
     }
 
-    pub fn tensor(&self, device: &BurnDevice) -> Tensor<3> {
+    pub(crate) fn tensor(&self, device: &BurnDevice) -> Tensor<3> {
         let shape = [self.images, self.tokens, self.dim];
         Tensor::from_data(TensorData::new(self.values.clone(), shape), device)
     }
 
     /// One patch token.
-    pub fn patch(&self, image: usize, patch: usize) -> &[f32] {
+    pub(crate) fn patch(&self, image: usize, patch: usize) -> &[f32] {
         let start = (image * self.tokens + self.prefix + patch) * self.dim;
         &self.values[start..start + self.dim]
     }
 }
 
-pub fn normal(count: usize, seed: u64) -> Vec<f32> {
+pub(crate) fn normal(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| StandardNormal.sample(&mut rng)).collect()
 }
 
-pub fn pick(below: usize, seed: u64) -> usize {
+pub(crate) fn pick(below: usize, seed: u64) -> usize {
     ChaCha8Rng::seed_from_u64(seed).random_range(0..below)
 }
 
-pub fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+pub(crate) fn host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
 /// The largest difference over the largest magnitude of `wanted`.
-pub fn relative(found: &[f32], wanted: &[f64]) -> f64 {
+pub(crate) fn relative(found: &[f32], wanted: &[f64]) -> f64 {
     assert_eq!(found.len(), wanted.len());
     let scale = wanted.iter().fold(0.0_f64, |most, value| most.max(value.abs()));
     let worst = found.iter().zip(wanted).fold(0.0_f64, |most, (&found, &wanted)| {
@@ -117,11 +117,11 @@ pub fn relative(found: &[f32], wanted: &[f64]) -> f64 {
 }
 
 #[track_caller]
-pub fn assert_close(what: &str, found: &[f32], wanted: &[f64], tolerance: f64) {
+pub(crate) fn assert_close(what: &str, found: &[f32], wanted: &[f64], tolerance: f64) {
     let worst = relative(found, wanted);
     assert!(worst <= tolerance, "{what}: off by {worst:.2e} of the largest, above {tolerance:.0e}");
 }
 
-pub fn widened(values: &[f32]) -> Vec<f64> {
+pub(crate) fn widened(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&value| f64::from(value)).collect()
 }

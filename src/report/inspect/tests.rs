@@ -21,7 +21,7 @@ fn report(name: &str, findings: &Findings) -> (tempfile::TempDir, Vec<PathBuf>) 
         assert!(path.is_file(), "{}", path.display());
     }
     if let Some(samples) = std::env::var_os("SINGER_REPORT_SAMPLES") {
-        write(findings, &Device::cpu(), &Path::new(&samples).join(name)).unwrap();
+        write(findings, &Device::cpu(), Path::new(&samples).join(name)).unwrap();
     }
     (folder, written)
 }

@@ -159,7 +159,7 @@ pub(super) fn histograms(findings: &Findings) -> Chart {
                 other.teacher_layer == own.teacher_layer && (other.subject == STUDENT) == student
             })
         };
-        let most_norm = alike().flat_map(last_edge).fold(0.0, f64::max);
+        let most_norm = alike().filter_map(last_edge).fold(0.0, f64::max);
         let most = alike().flat_map(|other| &other.counts).copied().max().unwrap_or(0).max(10);
         let threshold = f64::from(own.threshold);
         let bars = |above: bool| -> Vec<[f64; 3]> {
