@@ -84,7 +84,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "matmul_gflops": matmul_rate(device, args.runs)?,
         "peak_memory_mib": peak,
     });
-    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -105,7 +105,7 @@ fn loading(weights: &Path, opened: &Device, runs: usize) -> Result<ExitCode> {
         "load_min_s": seconds.iter().copied().fold(f64::INFINITY, f64::min),
         "peak_memory_mib": peak_memory_mib(),
     });
-    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 

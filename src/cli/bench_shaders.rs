@@ -48,7 +48,7 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
         "refine_against_burn": against_burn(args, opened.burn(), &FeatureMaps::new(&opened))?,
         "forward_against_burn": forward.transpose()?,
     });
-    println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+    say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 

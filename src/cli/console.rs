@@ -28,7 +28,7 @@ impl Console {
                 bar.set_position(progress.record.step as u64);
                 bar.set_message(line);
             }
-            None => println!("step {}/{} {line}", progress.record.step, progress.steps),
+            None => say!("step {}/{} {line}", progress.record.step, progress.steps),
         }
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
     std::fs::create_dir_all(out).map_err(|error| Error::io(out, error))?;
     let teacher = out.join("teacher.safetensors");
     write_atomically(&teacher, TEACHER)?;
-    println!(
+    say!(
         "The teacher is a small ViT trained on CIFAR-10. A model this small grows no artifacts of its\n\
          own, so some were planted: a hidden unit of block {PLANTED} writes a large vector into smooth\n\
          patches, inside the left nullspace of the next block. The images are procedural scenes.\n"
@@ -78,7 +78,7 @@ fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {
     let run = distill(config, false, &Stop::watch(session::SAVING)?)?;
     let figure = run.folder().join("norms.png");
     draw(&figure, teacher, &run)?;
-    println!(
+    say!(
         "wrote {}, {} and {}",
         figure.display(),
         run.folder().join("metrics.jsonl").display(),

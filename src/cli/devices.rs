@@ -9,7 +9,7 @@ use crate::error::Result;
 pub(super) fn run(args: &DevicesArgs) -> Result<ExitCode> {
     let adapters = adapters();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&adapters).unwrap_or_default());
+        say!("{}", serde_json::to_string_pretty(&adapters).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -30,9 +30,9 @@ pub(super) fn run(args: &DevicesArgs) -> Result<ExitCode> {
             binding.as_str(),
         ]);
     }
-    println!("{table}");
+    say!("{table}");
     let auto = adapters.iter().find(|adapter| adapter.choice != "software");
     let auto = auto.map_or("cpu", |adapter| &adapter.choice);
-    println!("`auto` takes {auto}; a software rasteriser is used only when named.");
+    say!("`auto` takes {auto}; a software rasteriser is used only when named.");
     Ok(ExitCode::SUCCESS)
 }

@@ -41,7 +41,7 @@ pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Resul
     let run = Distill::from_config(config).resume(resume).stop(stop.flag());
     let run = run.run(session::watch(stop, announce))?;
     print_measurements(run.measurements());
-    println!("wrote {}", run.folder().join("student.safetensors").display());
+    say!("wrote {}", run.folder().join("student.safetensors").display());
     Ok(run)
 }
 
@@ -50,15 +50,15 @@ fn announce(start: &Start) {
     let Start { method, teacher, model, device, bases, student_layers, untrained, .. } = start;
     match (method, teacher) {
         (None | Some(MethodKind::None), _) | (_, None) => {
-            println!("training {model} on labels alone, {device}");
+            say!("training {model} on labels alone, {device}");
         }
         (Some(MethodKind::Singer), Some(teacher)) => {
-            println!("distilling {teacher} into {model}, {device}");
+            say!("distilling {teacher} into {model}, {device}");
         }
         (Some(method), Some(teacher)) => {
             let name = json!(method);
             let name = name.as_str().unwrap_or_default();
-            println!("distilling {teacher} into {model} by {name}, {device}");
+            say!("distilling {teacher} into {model} by {name}, {device}");
         }
     }
     announce_bases(bases, student_layers);
@@ -67,14 +67,19 @@ fn announce(start: &Start) {
 
 fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
     for (report, mapped) in bases.iter().zip(student_layers) {
-        println!(
+        say!(
             "layer {} -> student layer {mapped}: basis of block {}, residual {:.2e}, singular values {:.2e} to {:.2e}",
-            report.layer, report.reader, report.residual, report.sigma_min, report.sigma_max
+            report.layer,
+            report.reader,
+            report.residual,
+            report.sigma_min,
+            report.sigma_max
         );
         if report.random_columns > 0 {
-            eprintln!(
+            note!(
                 "singer: warning: layer {}: {} of the basis vectors are random, as too few singular values lie below singer.threshold",
-                report.layer, report.random_columns
+                report.layer,
+                report.random_columns
             );
         }
     }
@@ -82,7 +87,7 @@ fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
 
 fn warn_untrained(blocks: &Range<usize>) {
     if !blocks.is_empty() {
-        eprintln!(
+        note!(
             "singer: warning: the student's blocks {} to {} get no gradient: no layer of the teacher is mapped to them \
              (singer.mapping = \"last\" trains all blocks)",
             blocks.start,
@@ -93,7 +98,7 @@ fn warn_untrained(blocks: &Range<usize>) {
 
 fn print_measurements(report: &Measurements) {
     for (before, after) in report.norms_at_start.iter().zip(&report.norms) {
-        println!(
+        say!(
             "layer {}: largest over median patch norm, teacher {:.2}, refined {:.2} at the start and {:.2} now; patches above 3x the median: {:.2} % -> {:.2} %",
             after.layer,
             after.raw.max_over_median,
@@ -104,7 +109,7 @@ fn print_measurements(report: &Measurements) {
         );
     }
     if let Some(norms) = &report.student_norms {
-        println!(
+        say!(
             "student: largest over median patch norm {:.2}; patches above 3x the median: {:.2} %",
             norms.max_over_median,
             norms.outlier_share * 100.0
@@ -113,10 +118,10 @@ fn print_measurements(report: &Measurements) {
     if let (Some(first), Some(last)) = (&report.first, &report.last) {
         for (term, before) in &first.terms {
             let after = last.terms.get(term).copied().unwrap_or(f32::NAN);
-            println!("{term}: {before:.4} -> {after:.4}");
+            say!("{term}: {before:.4} -> {after:.4}");
         }
     }
     if let Some(accuracy) = report.val_accuracy {
-        println!("validation accuracy {:.2} %", accuracy * 100.0);
+        say!("validation accuracy {:.2} %", accuracy * 100.0);
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
             "preprocess": preprocess,
             "last_block_norms": queries.norms,
         });
-        println!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
+        say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -63,8 +63,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         table.add_row(["last block: largest over median patch norm", &ratio]);
         table.add_row(["last block: patches above 3x the median", &share]);
     }
-    println!("{table}");
-    println!(
+    say!("{table}");
+    say!(
         "{} neighbours, {} test images, {}, {}",
         bank.labels.len(),
         queries.labels.len(),

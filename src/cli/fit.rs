@@ -115,18 +115,17 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     })?;
     shown.finish();
     if let Some(FitStep { steps, outlier, information, .. }) = last {
-        println!(
-            "after {steps} steps: outlier loss {outlier:.4}, information loss {information:.4}"
-        );
+        say!("after {steps} steps: outlier loss {outlier:.4}, information loss {information:.4}");
     }
     for LayerNorms { layer, raw, refined } in fit.norms()? {
-        println!(
+        say!(
             "block {layer}: largest over median patch norm {:.2} raw, {:.2} refined",
-            raw.max_over_median, refined.max_over_median
+            raw.max_over_median,
+            refined.max_over_median
         );
     }
     fit.adapters().save(&args.out)?;
-    println!("wrote {}", args.out.display());
+    say!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }
 

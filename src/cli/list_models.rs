@@ -20,7 +20,7 @@ pub(super) fn run(args: &ModelsArgs) -> Result<ExitCode> {
     }
     if args.json {
         let rows = found.iter().map(|preset| row(preset)).collect::<Result<Vec<_>>>()?;
-        println!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
+        say!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new();
@@ -56,8 +56,8 @@ pub(super) fn run(args: &ModelsArgs) -> Result<ExitCode> {
             preset.interpolation.to_string(),
         ]);
     }
-    println!("{table}");
-    println!("Names are timm's. A tag that is not listed has the shape of its name.");
+    say!("{table}");
+    say!("Names are timm's. A tag that is not listed has the shape of its name.");
     Ok(ExitCode::SUCCESS)
 }
 

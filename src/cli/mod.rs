@@ -1,4 +1,9 @@
 //! The program: arguments, configuration files, and one file for each command.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
+// First, as its macros are used by what follows.
+#[macro_use]
+mod output;
 
 mod args;
 mod bench;
@@ -57,8 +62,8 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             match hints::hint(&error) {
-                Some(hint) => eprintln!("singer: {error}; {hint}"),
-                None => eprintln!("singer: {error}"),
+                Some(hint) => note!("singer: {error}; {hint}"),
+                None => note!("singer: {error}"),
             }
             ExitCode::FAILURE
         }

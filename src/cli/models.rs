@@ -47,7 +47,7 @@ pub(super) fn load(model: ResolvedModel, data: &DataConfig, device: &Device) -> 
 fn say_assumed(model: &ResolvedModel) {
     for line in model.assumed() {
         let file = model.weights().unwrap_or(Path::new(&model.arch));
-        eprintln!("singer: {}: {line}", file.display());
+        note!("singer: {}: {line}", file.display());
     }
 }
 

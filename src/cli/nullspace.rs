@@ -62,12 +62,13 @@ pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
         }));
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&reports).unwrap_or_default());
+        say!("{}", serde_json::to_string_pretty(&reports).unwrap_or_default());
     } else {
-        println!("{table}");
-        println!(
+        say!("{table}");
+        say!(
             "residual: the spectral norm of N^T W, for the {} basis of rank {}",
-            args.basis, args.rank
+            args.basis,
+            args.rank
         );
     }
     Ok(ExitCode::SUCCESS)

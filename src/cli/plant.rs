@@ -31,7 +31,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
     let (vit, planted) = plant(model.vit().clone(), &batches, &settings)?;
     Model::from_parts(vit, model.arch(), model.config().clone(), *model.preprocess())
         .save(&args.out)?;
-    println!(
+    say!(
         "hidden unit {} of block {} now writes a vector of norm {:.1} ({:.1} times the median patch norm) on {:.1} % of the patches; {:.0} % of those have less than the median pixel variance",
         planted.hidden_unit,
         settings.block,
@@ -40,6 +40,6 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         planted.fires_on * 100.0,
         planted.precision * 100.0,
     );
-    println!("wrote {}", args.out.display());
+    say!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

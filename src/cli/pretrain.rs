@@ -18,15 +18,15 @@ pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
 fn pretrain(config: PretrainConfig, resume: bool, stop: &Stop) -> Result<Pretrained> {
     let run = Pretrain::from_config(config).resume(resume).stop(stop.flag());
     let run = run.run(session::watch(stop, announce))?;
-    println!("wrote {}", run.folder().join("model.safetensors").display());
+    say!("wrote {}", run.folder().join("model.safetensors").display());
     if let Some(accuracy) = run.val_accuracy() {
-        println!("validation accuracy {:.2} %", accuracy * 100.0);
+        say!("validation accuracy {:.2} %", accuracy * 100.0);
     }
     Ok(run)
 }
 
 fn announce(start: &Start) {
-    println!(
+    say!(
         "pretraining {} ({:.1} M parameters) on {} images of {} classes, {} steps, {}",
         start.model,
         start.parameters as f64 / 1e6,

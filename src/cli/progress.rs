@@ -49,7 +49,7 @@ impl Shown {
             bar.set_position(done as u64);
             bar.set_message(message());
         } else if self.lines && (done == total || is_tenth(done, total)) {
-            println!("{done}/{total} {}", message());
+            say!("{done}/{total} {}", message());
         }
     }
 

@@ -63,7 +63,7 @@ impl Stop {
             if !armed.load(Ordering::Relaxed) || flag.swap(true, Ordering::Relaxed) {
                 std::process::exit(130);
             }
-            eprintln!("\n{said}; press Ctrl-C again to stop at once");
+            note!("\n{said}; press Ctrl-C again to stop at once");
         })
         .map_err(|error| Error::config(format!("cannot watch for Ctrl-C: {error}")))?;
         Ok(stop)
@@ -90,7 +90,7 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
     move |event| match event {
         Event::Start(begun) => {
             for (weights, line) in &begun.assumed {
-                eprintln!("singer: {}: {line}", weights.display());
+                note!("singer: {}: {line}", weights.display());
             }
             start(begun);
             stop.arm();
@@ -104,7 +104,7 @@ pub(super) fn exit_code<T>(outcome: Result<T>) -> Result<ExitCode> {
     match outcome {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(interrupted @ Error::Interrupted { .. }) => {
-            println!("{interrupted}; go on with the same command and --resume");
+            say!("{interrupted}; go on with the same command and --resume");
             Ok(ExitCode::from(130))
         }
         Err(error) => Err(error),

@@ -1,5 +1,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use singer::data::render;
 
@@ -70,7 +72,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
         (&["--set", "train.batch=many"], &["invalid type"]),
         (&["--rank", "17"], &["rank is 17", "width 16", "singer.rank"]),
         (&["--layers", "7"], &["layer 7", "0 to 2"]),
-        (&["--quantile", "1.5"], &["singer.quantile is 1.5"]),
+        (&["--quantile", "1.5"], &["quantile is 1.5", "singer.quantile"]),
         (&["--set", "student.img_size=18"], &["18x18", "patch_size 4", "16x16"]),
         (&["--set", "student.depth=1"], &["2 teacher layers", "the student has 1"]),
         (&["--device", "gpu:99"], &["device gpu:99", "singer devices"]),
@@ -93,7 +95,7 @@ fn write_images(root: &Path, classes: usize, each: usize) {
     }
 }
 
-fn pretrain(data: &Path, out: &Path) -> std::process::Command {
+fn pretrain(data: &Path, out: &Path) -> Command {
     let mut command = singer();
     command
         .args(["pretrain", "--model", "vit_tiny_patch16_224", "--batch", "4", "--steps", "4"])
@@ -167,4 +169,52 @@ fn wrong_arguments_exit_with_two() {
     let outcome = run(singer().args(["distil"]));
     assert_eq!(outcome.code, Some(2));
     assert!(outcome.stderr.contains("distill"), "suggests the command: {}", outcome.stderr);
+}
+
+#[test]
+fn a_reader_that_closes_its_end_is_no_failure() {
+    let commands: [&[&str]; 2] = [&["models"], &["devices", "--json"]];
+    for command in commands {
+        let mut child =
+            singer().args(command).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.success(), "{command:?}: {} {stderr}", ended.status);
+        assert!(!stderr.contains("panicked"), "{stderr}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn sigterm_ends_a_run_that_is_still_opening_its_images() {
+    let (folder, teacher) = teacher();
+    // Opening a pipe that nobody writes to never ends.
+    let data = folder.path().join("images.zip");
+    assert!(Command::new("mkfifo").arg(&data).status().unwrap().success());
+    let mut child = singer()
+        .args(["distill", "--student", "vit_tiny_patch16_224", "--device", "cpu", "--teacher"])
+        .arg(&teacher)
+        .args(tiny("student"))
+        .arg("--data")
+        .arg(&data)
+        .arg("--out")
+        .arg(folder.path().join("run"))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(child.try_wait().unwrap().is_none(), "it should wait for the pipe");
+    let process = child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(20) {
+            child.kill().unwrap();
+            panic!("SIGTERM is not obeyed");
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(!folder.path().join("run").exists());
 }

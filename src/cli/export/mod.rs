@@ -27,13 +27,13 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     let options = ExportOptions { dtype, external_data: args.external_data, replace: args.force };
     let exported = model.export_with(format, &args.out, &options)?;
     for (path, bytes) in &exported.files {
-        println!("wrote {} ({bytes} bytes)", path.display());
+        say!("wrote {} ({bytes} bytes)", path.display());
     }
     for note in &exported.notes {
-        println!("{note}");
+        say!("{note}");
     }
     if exported.vanished > 0 {
-        eprintln!(
+        note!(
             "singer: warning: {} values are too small for {} and became zero",
             exported.vanished,
             dtype.name()

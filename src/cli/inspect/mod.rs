@@ -34,12 +34,12 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let inspection = inspection(args, run.as_ref(), shape.embed_dim);
     compared.check(&inspection, &pictures)?;
     make_folder(&args.out)?;
-    println!("looking at {} images, {}", pictures.len(), opened.name());
+    say!("looking at {} images, {}", pictures.len(), opened.name());
     let mut findings = inspection.run(&compared, &pictures, &opened)?;
     findings.notes.extend(left_out.iter().map(note));
     print_summary(&findings);
     for path in report::inspect::write(&findings, &opened, &args.out)? {
-        println!("wrote {}", path.display());
+        say!("wrote {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,7 +88,7 @@ fn print_summary(findings: &Findings) {
         let shown = |layer| series.subject == STUDENT || findings.layers.contains(&layer);
         let Some(row) = series.rows.iter().rev().find(|row| shown(row.layer)) else { continue };
         let [least, _, _, median, .., most] = row.quantiles;
-        println!(
+        say!(
             "{}, layer {}: norms {least:.2} to {most:.2}, median {median:.2}; above 3x their image's median: {:.2} %",
             series.subject,
             row.layer,
@@ -99,12 +99,15 @@ fn print_summary(findings: &Findings) {
         let logits = injection.logits.as_ref().map_or(String::new(), |logits| {
             format!(", KL {:.2e}, same top-1 for {:.1} %", logits.kl, logits.top1_agreement * 100.0)
         });
-        println!(
+        say!(
             "{} put back at layer {}: in the end, cosine of the class token {:.4}, of the patches {:.4}{logits}",
-            injection.method, injection.layer, injection.class_cosine, injection.patch_cosine
+            injection.method,
+            injection.layer,
+            injection.class_cosine,
+            injection.patch_cosine
         );
     }
     for note in &findings.notes {
-        println!("note: {note}");
+        say!("note: {note}");
     }
 }

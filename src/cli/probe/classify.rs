@@ -85,7 +85,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     }
     make_folder(args.fit.out.as_deref())?;
     if args.token != TokenArg::Mean && !subject.has_class_token() && !args.fit.json {
-        println!("the model has no class token; its mean patch is taken");
+        say!("the model has no class token; its mean patch is taken");
     }
 
     let shown = Shown::new(args.fit.json);
@@ -130,7 +130,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<ExitCode> {
     let (result, table) = results(&scored, args.test.is_some(), &tried);
     outcome.report(&args.fit, &config, &result, &table, &head, None)?;
     if !args.fit.json {
-        println!(
+        say!(
             "{} training images of {} classes, lr {}, {}",
             train.labels.len(),
             classes.len(),

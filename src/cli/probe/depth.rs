@@ -51,7 +51,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
     outcome.lap("check");
     make_folder(args.fit.out.as_deref())?;
     if !subject.has_class_token() && !args.fit.json {
-        println!("the model has no class token; its mean patch is taken");
+        say!("the model has no class token; its mean patch is taken");
     }
 
     let shown = Shown::new(args.fit.json);
@@ -94,7 +94,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<ExitCode> {
     };
     outcome.report(&args.fit, &config, &json!(scores), &table(&scores), &head, picture)?;
     if !args.fit.json {
-        println!(
+        say!(
             "{} training and {} test images, {}",
             of_train.places.len(),
             of_test.places.len(),

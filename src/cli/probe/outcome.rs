@@ -65,19 +65,19 @@ impl Outcome {
         });
         let text = serde_json::to_string_pretty(&report).unwrap_or_default();
         if args.json {
-            println!("{text}");
+            say!("{text}");
         } else {
             let mut table = Table::new();
             table.set_header(["measure", "value"]);
             for (measure, value) in rows {
                 table.add_row([measure, value]);
             }
-            println!("{table}");
+            say!("{table}");
         }
         let Some(out) = &args.out else { return Ok(()) };
         let written = write(&report, head, sheet, out)?;
         if !args.json {
-            written.iter().for_each(|path| println!("wrote {}", path.display()));
+            written.iter().for_each(|path| say!("wrote {}", path.display()));
         }
         Ok(())
     }

@@ -70,7 +70,7 @@ pub(super) fn run(args: &SegmentArgs) -> Result<ExitCode> {
     };
     outcome.report(&args.fit, &config, &result, &table, &head, picture)?;
     if !args.fit.json {
-        println!(
+        say!(
             "{} training and {} test images, {}",
             of_train.places.len(),
             of_test.places.len(),

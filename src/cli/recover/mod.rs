@@ -34,7 +34,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let mut clean = model.vit().clone();
     if let Some(block) = args.silence {
         let (silenced, unit) = silence(clean, block)?;
-        println!("silenced hidden unit {unit} of block {block}");
+        say!("silenced hidden unit {unit} of block {block}");
         clean = silenced;
     }
     let fit = images(&args.data, Split::Train)?;
@@ -58,16 +58,16 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
                 shown.finish();
             }
             if case.placement.is_some() {
-                println!("{} done", case.name());
+                say!("{} done", case.name());
             }
         }
     };
     let teacher = args.clean.display().to_string();
     let images = Images { fit: &fit, measure: &measure };
     let findings = experiment.run(&teacher, &clean, images, given, &device, &mut report)?;
-    print!("{}", markdown(&findings));
+    say_part!("{}", markdown(&findings));
     for path in write(&findings, &args.out)? {
-        println!("wrote {}", path.display());
+        say!("wrote {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -23,7 +23,7 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     if args.list {
         for job in &jobs {
             let state = if job.is_done(&plan.probes) { "done" } else { "open" };
-            println!("{state}  {}", job.title());
+            say!("{state}  {}", job.title());
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -32,10 +32,10 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     let ran = runner::run(&plan, &jobs, &stop.flag());
     let results = gather(&plan, &jobs);
     write(&results, &plan.out)?;
-    println!("\n{}", markdown(&results));
-    println!("wrote {}", plan.out.join("results.html").display());
+    say!("\n{}", markdown(&results));
+    say!("wrote {}", plan.out.join("results.html").display());
     if ran.left > 0 {
-        println!("{} jobs are left; go on with the same command", ran.left);
+        say!("{} jobs are left; go on with the same command", ran.left);
         return Ok(ExitCode::from(130));
     }
     match ran.failures.len() {

@@ -20,7 +20,7 @@ pub(super) fn run(plan: &Plan, jobs: &[Job], stop: &AtomicBool) -> Ran {
     let count = jobs.len();
     let open: VecDeque<(usize, &Job)> =
         jobs.iter().enumerate().filter(|(_, job)| !job.is_done(&plan.probes)).collect();
-    println!("{} of {count} jobs are done already", count - open.len());
+    say!("{} of {count} jobs are done already", count - open.len());
     let queue = Mutex::new(open);
     let failures = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -31,18 +31,18 @@ pub(super) fn run(plan: &Plan, jobs: &[Job], stop: &AtomicBool) -> Ran {
                     let next = locked(queue).pop_front();
                     let Some((index, job)) = next else { break };
                     let title = job.title();
-                    println!("[{}/{count}] {title}: begins on {device}", index + 1);
+                    say!("[{}/{count}] {title}: begins on {device}", index + 1);
                     let start = Instant::now();
                     match job.work(&plan.probes, device) {
                         Ok(()) => {
                             let minutes = start.elapsed().as_secs_f64() / 60.0;
-                            println!("[{}/{count}] {title}: done in {minutes:.1} min", index + 1);
+                            say!("[{}/{count}] {title}: done in {minutes:.1} min", index + 1);
                         }
                         Err(_) if stop.load(Ordering::Relaxed) => {
                             locked(queue).push_front((index, job));
                         }
                         Err(error) => {
-                            eprintln!("[{}/{count}] failed: {error}", index + 1);
+                            note!("[{}/{count}] failed: {error}", index + 1);
                             locked(failures).push(error);
                         }
                     }
