@@ -28,7 +28,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if let Some(weights) = &args.load {
         return loading(weights, &opened, args.runs);
     }
-    let shape = |name: &str, role: &str| {
+    let shape = |name: &str, role: &'static str| {
         let spec =
             ModelSpec { arch: Some(name.to_owned()), num_classes: Some(0), ..ModelSpec::default() };
         models::resolve(&spec, role)

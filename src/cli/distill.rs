@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::args::DistillArgs;
 use super::config::{self, Override};
+use super::models;
 use super::session::{self, Stop};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
@@ -38,6 +39,8 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
 
 /// Runs a distillation and shows how it goes and what came out.
 pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Result<Run> {
+    models::fetch(&config.teacher)?;
+    models::fetch(&config.student)?;
     let run = Distill::from_config(config).resume(resume).stop(stop.flag());
     let run = run.run(session::watch(stop, announce))?;
     print_measurements(run.measurements());

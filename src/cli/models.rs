@@ -5,26 +5,20 @@ use std::path::Path;
 use burn::tensor::Device as BurnDevice;
 
 use crate::device::Device;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::model::{Model, ModelSpec, ResolvedModel, locate};
 use crate::run::DataConfig;
 use crate::vit::Vit;
 
-/// A model's shape. `role` is the config section's name.
-pub(super) fn resolve(spec: &ModelSpec, role: &str) -> Result<ResolvedModel> {
-    if spec.arch.is_none() && spec.weights.is_none() {
-        let flag =
-            if role == "teacher" { "--teacher-arch".to_owned() } else { format!("--{role}") };
-        return Err(Error::config(format!(
-            "the {role}'s architecture is not given: set {role}.arch or {flag}, e.g. vit_small_patch16_224"
-        )));
-    }
-    let weights = spec.weights.as_deref().map(|reference| locate(reference, true)).transpose()?;
-    let spec = ModelSpec { weights, ..spec.clone() };
-    spec.resolve().map_err(|error| match error {
-        Error::Config(_) | Error::Setting { .. } => Error::config(format!("{role}: {error}")),
-        other => other,
-    })
+/// A model's shape; `role` is the config section's name.
+pub(super) fn resolve(spec: &ModelSpec, role: &'static str) -> Result<ResolvedModel> {
+    fetch(spec)?;
+    spec.resolve_for(role)
+}
+
+/// Downloads a model of the hub with a progress bar, that the library finds it in the cache.
+pub(super) fn fetch(spec: &ModelSpec) -> Result<()> {
+    spec.weights.as_deref().map_or(Ok(()), |reference| locate(reference, true).map(|_| ()))
 }
 
 /// The model with its weights, or new ones from `seed`. What was assumed of the weights is

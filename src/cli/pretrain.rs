@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override};
+use super::models;
 use super::session::{self, Stop};
 use crate::error::Result;
 use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
@@ -16,6 +17,7 @@ pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
 }
 
 fn pretrain(config: PretrainConfig, resume: bool, stop: &Stop) -> Result<Pretrained> {
+    models::fetch(&config.model)?;
     let run = Pretrain::from_config(config).resume(resume).stop(stop.flag());
     let run = run.run(session::watch(stop, announce))?;
     say!("wrote {}", run.folder().join("model.safetensors").display());

@@ -68,7 +68,7 @@ impl Provenance {
         facts.text("command", &format!("singer {command}"));
         facts.value("singer", &run["versions"]["singer"]);
         let origin = match distilled {
-            true => facts.distillation(config),
+            true => facts.distillation(config, run["teacher"].as_str()),
             false => {
                 facts.file("weights at the start", &config["model"]["weights"]);
                 facts.value("label smoothing", &config["label_smoothing"]);
@@ -142,12 +142,16 @@ struct Facts(Vec<Fact>);
 
 impl Facts {
     /// Adds what a distillation was set to do, and says in a sentence what it was.
-    fn distillation(&mut self, config: &Value) -> String {
+    /// `teacher` is the name that the teacher was recognised by.
+    fn distillation(&mut self, config: &Value, teacher: Option<&str>) -> String {
+        let teacher = teacher.or_else(|| config["teacher"]["arch"].as_str());
         let name = config["method"].as_str().unwrap_or("singer");
         let method = METHODS.iter().find(|method| method.name == name);
         self.text("method", name);
         if name != "none" {
-            self.value("teacher", &config["teacher"]["arch"]);
+            if let Some(arch) = teacher {
+                self.text("teacher", arch);
+            }
             self.file("teacher's weights", &config["teacher"]["weights"]);
             let precision = Some(&config["precision"]).filter(|precision| *precision != "f32");
             self.value("teacher's precision", precision.unwrap_or(&Value::Null));
@@ -167,7 +171,7 @@ impl Facts {
         if config["label_weight"].as_f64().is_some_and(|weight| weight > 0.0) {
             self.value("label weight", &config["label_weight"]);
         }
-        let teacher = match config["teacher"]["arch"].as_str() {
+        let teacher = match teacher {
             Some(arch) => format!("a `{arch}`"),
             None => "a teacher".into(),
         };

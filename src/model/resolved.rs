@@ -53,8 +53,7 @@ impl ModelSpec {
     /// fetched.
     ///
     /// # Errors
-    /// [`Error::UnknownArch`]; [`Error::Setting`] and [`Error::Config`] for a shape that
-    /// cannot be; those of [`locate`](super::locate) and
+    /// [`Error::UnknownArch`]; [`Error::Setting`] for a shape that cannot be; those of [`locate`](super::locate) and
     /// [`weights::recognise`](crate::weights::recognise).
     #[cfg(not(target_family = "wasm"))]
     pub fn resolve(&self) -> Result<ResolvedModel> {
@@ -67,6 +66,21 @@ impl ModelSpec {
             None => None,
         };
         self.resolve_from(found)
+    }
+
+    /// As [`resolve`](Self::resolve); errors of settings name the model's role, such as
+    /// `teacher`.
+    ///
+    /// # Errors
+    /// As [`resolve`](Self::resolve), with [`Error::ModelSetting`] for settings.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn resolve_for(&self, role: &'static str) -> Result<ResolvedModel> {
+        self.resolve().map_err(|error| match error {
+            Error::Setting { setting, value, expected } => {
+                Error::ModelSetting { role, setting, value, expected }
+            }
+            other => other,
+        })
     }
 
     /// As `resolve`, with what the weights were recognised as.

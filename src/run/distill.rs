@@ -217,7 +217,7 @@ impl Distill {
         match (&self.config.teacher.weights, self.config.method) {
             (None, MethodKind::None) => Ok(None),
             (None, _) => Err(Error::Missing("teacher")),
-            _ => self.config.teacher.resolve().map_err(shapes::role("teacher")).map(Some),
+            _ => self.config.teacher.resolve_for("teacher").map(Some),
         }
     }
 
@@ -299,6 +299,7 @@ impl Distill {
         )?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
+        folder.record("teacher", teacher_shape.as_ref().map(|teacher| &teacher.arch))?;
         let assumed = teacher_shape.iter().chain([&student_shape]).flat_map(|shape| {
             let weights = shape.weights().map_or_else(|| shape.arch.clone().into(), PathBuf::from);
             shape.assumed().iter().map(move |line| (weights.clone(), line.clone()))

@@ -118,7 +118,7 @@ impl Pretrain {
         if config.model.arch.is_none() && config.model.weights.is_none() {
             return Err(Error::Missing("model"));
         }
-        let shape = config.model.resolve().map_err(shapes::role("model"))?;
+        let shape = config.model.resolve_for("model")?;
         let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
         let open = |place: &String, split| -> Result<ImageSet> {
             Ok(ClassifySet::open(place, split)?.images().with_scene_side(scenes))
@@ -133,7 +133,7 @@ impl Pretrain {
             return Err(Error::NoLabels);
         }
         let spec = shapes::with_classes(&config.model, classes);
-        let model = spec.resolve().map_err(shapes::role("model"))?;
+        let model = spec.resolve_for("model")?;
         let known = model.config.num_classes;
         if known < classes {
             let (head, reason) = ("the model's head", "it needs at least as many");

@@ -5,16 +5,6 @@ use crate::distill::check_tokens;
 use crate::error::{Error, Result};
 use crate::model::{ImageSize, ModelSpec, ResolvedModel};
 
-/// What a model is for, in messages.
-pub(super) fn role(role: &'static str) -> impl Fn(Error) -> Error {
-    move |error| match error {
-        Error::Setting { setting, value, expected } => {
-            Error::ModelSetting { role, setting, value, expected }
-        }
-        other => other,
-    }
-}
-
 /// The student, for data of `classes` classes where they are known yet. A new student's
 /// patches follow the teacher's unless the settings say otherwise.
 pub(super) fn student(
@@ -28,7 +18,7 @@ pub(super) fn student(
         spec.img_size = spec.img_size.or(Some(ImageSize::Sides(teacher.config.img_size)));
         spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
     }
-    let student = spec.resolve().map_err(role("student"))?;
+    let student = spec.resolve_for("student")?;
     let Some(teacher) = teacher else { return Ok(student) };
     let size = student.config.img_size;
     if teacher.config.img_size != size {

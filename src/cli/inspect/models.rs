@@ -68,7 +68,7 @@ impl Shapes {
 
 /// A model's file and shape: as given, else the run's.
 fn shape(
-    role: &str,
+    role: &'static str,
     file: Option<&Path>,
     arch: Option<String>,
     of_run: ModelSpec,
