@@ -323,6 +323,7 @@ fn a_runs_folder_is_exported_with_its_statistics_and_its_numbers() {
             "singer distill",
             "kd, first and last step",
             "| seed | 0 |",
+            "| teacher | vit_tiny_patch16_224 |",
         ] {
             assert!(card.contains(part), "the card lacks {part}: {card}");
         }
