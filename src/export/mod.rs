@@ -20,8 +20,7 @@ pub use card::{Card, Fact};
 pub(crate) use destination::Destination;
 pub use dtype::WeightDtype;
 pub use provenance::Provenance;
-#[cfg(feature = "cli")]
-pub(crate) use provenance::{MODEL, STUDENT};
+pub(crate) use provenance::{MODEL, RUN_FILE, STUDENT};
 
 use std::path::{Path, PathBuf};
 

@@ -9,8 +9,8 @@ use crate::error::{Error, Result};
 pub(crate) const STUDENT: &str = "student.safetensors";
 /// Name of the model in the folder of a supervised training.
 pub(crate) const MODEL: &str = "model.safetensors";
-/// What tells how a run was made.
-const RUN: &str = "run.json";
+/// The record of a run, by which its folder is known.
+pub(crate) const RUN_FILE: &str = "run.json";
 
 /// What of a step's record is no quantity of the loss.
 const NO_TERMS: [&str; 4] = ["step", "epoch", "lr", "loss"];
@@ -34,10 +34,10 @@ impl Provenance {
         if !reference.is_dir() {
             let made = reference.file_name().is_some_and(|name| name == STUDENT || name == MODEL);
             let run = reference.parent().filter(|_| made && reference.is_file());
-            let run = run.and_then(|folder| read(&folder.join(RUN)).ok());
+            let run = run.and_then(|folder| read(&folder.join(RUN_FILE)).ok());
             return Ok(Self { weights: reference.to_owned(), run });
         }
-        let file = reference.join(RUN);
+        let file = reference.join(RUN_FILE);
         if !file.exists() {
             return Ok(Self { weights: reference.to_owned(), run: None });
         }

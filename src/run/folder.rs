@@ -7,10 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::export::RUN_FILE;
 use crate::weights::{remove_unfinished, write_atomically};
-
-/// The file that a finished or interrupted run can be recognised by.
-pub(crate) const RUN_FILE: &str = "run.json";
 
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,

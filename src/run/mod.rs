@@ -28,11 +28,10 @@ use crate::device::Device;
 use crate::distill::singer::LayerNorms;
 use crate::distill::{Adapters, PartsFile};
 use crate::error::{Error, Result};
-use crate::export::STUDENT;
+use crate::export::{RUN_FILE, STUDENT};
 use crate::model::Model;
 use crate::tokens::NormSummary;
 use crate::train::{Feed, Outcome, Progress, Record, Task, TrainSettings, train};
-use folder::RUN_FILE;
 
 /// What a finished distillation measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
