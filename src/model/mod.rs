@@ -15,7 +15,8 @@ pub use spec::{ImageSize, ModelSpec};
 
 use std::collections::BTreeMap;
 #[cfg(not(target_family = "wasm"))]
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::path::PathBuf;
 
 use burn::tensor::Tensor;
 use image::RgbImage;
@@ -58,7 +59,6 @@ pub struct Model {
     #[cfg(not(target_family = "wasm"))]
     card: Card,
     /// The file or folder of its weights.
-    #[cfg(not(target_family = "wasm"))]
     weights: Option<PathBuf>,
 }
 
@@ -129,7 +129,6 @@ impl Model {
             assumed: Vec::new(),
             #[cfg(not(target_family = "wasm"))]
             card: Card::default(),
-            #[cfg(not(target_family = "wasm"))]
             weights: None,
         }
     }

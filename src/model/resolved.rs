@@ -53,8 +53,8 @@ impl ModelSpec {
     /// fetched.
     ///
     /// # Errors
-    /// [`Error::UnknownArch`]; [`Error::Setting`] for a shape that cannot be; those of [`locate`](super::locate) and
-    /// [`weights::recognise`](crate::weights::recognise).
+    /// [`Error::UnknownArch`]; [`Error::Setting`] for a shape that cannot be; those of
+    /// [`locate`](super::locate) and [`weights::recognise`](crate::weights::recognise).
     #[cfg(not(target_family = "wasm"))]
     pub fn resolve(&self) -> Result<ResolvedModel> {
         let found = match &self.weights {
@@ -260,15 +260,9 @@ impl ResolvedModel {
     pub fn load(self, seed: u64, device: &Device) -> Result<Model> {
         let preprocess = self.preprocess()?;
         let vit = self.build(seed, device.burn())?;
-        #[cfg(not(target_family = "wasm"))]
         let weights = self.weights().map(Path::to_owned);
         let Self { arch, config, assumed, .. } = self;
-        Ok(Model {
-            assumed,
-            #[cfg(not(target_family = "wasm"))]
-            weights,
-            ..Model::from_parts(vit, arch, config, preprocess)
-        })
+        Ok(Model { assumed, weights, ..Model::from_parts(vit, arch, config, preprocess) })
     }
 }
 
