@@ -17,8 +17,10 @@ fn main() -> singer::Result<()> {
     let teacher = Model::open(&teacher, &device)?;
     let images = ImageSet::open(&images)?; // no labels needed
 
-    let mut settings = FitSettings { steps, ..FitSettings::default() };
-    settings.singer.rank = 16;
+    let settings = FitSettings::default().with(|s| {
+        s.steps = steps;
+        s.singer.rank = 16;
+    });
     let adapters = singer::fit(&teacher, &images, &settings)?;
     println!("fitted adapters for blocks {:?} on {}", adapters.layers(), device.name());
 

@@ -7,18 +7,18 @@
 //!
 //! `cargo run --release --example own_method [STEPS]`
 
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
-use burn::tensor::{Device, FloatDType, TensorData};
-use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
+use burn::module::Module;
+use burn::tensor::{FloatDType, TensorData};
+use singer::data::{TrainTransform, Transform};
 use singer::distill::singer::gram_mse;
 use singer::distill::{
     Distillation, LossInputs, Mapping, Method, Teacher, as_constant, map_layers,
 };
-use singer::train::{Feed, Loss, OptimizerSettings, Schedule, Term, TrainSettings, train};
+use singer::train::{Feed, Loss, Progress, Schedule, Term, TrainSettings, train};
 use singer::vit::{Vit, VitConfig, init_weights};
-use singer::weights;
+use singer::{Device, Error, ImageSet, Model, Result};
 
 /// `Σ_l mse(G(F_S,m(l)), G(F_T,l))`.
 struct Relational {
@@ -54,65 +54,47 @@ impl Method for Relational {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let steps: usize = std::env::args().nth(1).map_or(Ok(60), |steps| steps.parse())?;
-    let device = Device::flex();
-    let training = device.clone().autodiff();
-    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors"));
-    let (arch, shape) =
-        weights::stored_config(path)?.ok_or("the bundled teacher says its shape")?;
-    let teacher = weights::load(path, &arch, &shape, &device)?;
+fn main() -> Result<()> {
+    let steps = std::env::args().nth(1).and_then(|steps| steps.parse().ok()).unwrap_or(60);
+    let device = Device::cpu();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/demo-teacher.safetensors");
+    let teacher = Model::open(path, &device)?;
 
+    let shape = teacher.config();
     let config = VitConfig { embed_dim: 64, num_heads: 2, num_classes: 0, ..shape.clone() };
-    let student = init_weights(config.build(&training)?, 0);
-    let layers = vec![2, teacher.depth() - 1];
-    let student_layers = map_layers(&layers, teacher.depth(), config.depth, Mapping::Last)?;
-    let teacher = Teacher::new(teacher, FloatDType::F32);
-    let task = Distillation::new(Relational { teacher, layers, student_layers });
+    let student = init_weights(config.build(&device.autodiff())?, 0);
+    let layers = vec![2, shape.depth - 1];
+    let student_layers = map_layers(&layers, shape.depth, config.depth, Mapping::Last)?;
+    let frozen = Teacher::new(teacher.vit().clone(), FloatDType::F32);
+    let task = Distillation::new(Relational { teacher: frozen, layers, student_layers });
 
-    let images = ImageSet::new(Scenes::new(2026, 0..512, shape.img_size[0] as u32));
-    let transform = Transform::Train(TrainTransform {
-        size: shape.img_size,
-        scale: [0.6, 1.0],
-        ratio: [0.75, 4.0 / 3.0],
-        flip: 0.5,
-    });
-    let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
-    let out = std::env::temp_dir().join("singer-own-method");
-    std::fs::create_dir_all(&out)?;
-    let settings = TrainSettings {
-        out: out.clone(),
-        steps,
-        optimizer: OptimizerSettings::default(),
-        schedule: Schedule::Constant {},
-        clip: None,
-        log_every: 10,
-        checkpoint_every: 1000,
-        description: "own_method".into(),
-        resume: false,
-        loader: LoaderSettings {
-            batch: 16,
-            seed: 0,
-            workers: 2,
-            order: Order::Shuffled,
-            max_unreadable: 0.0,
-        },
-        shards: std::thread::available_parallelism()?.get(),
+    let size = shape.img_size;
+    let feed = Feed {
+        images: ImageSet::open("scenes:512")?.with_scene_side(size[0]),
+        transform: Transform::Train(TrainTransform {
+            size,
+            scale: [0.6, 1.0],
+            ratio: [0.75, 4.0 / 3.0],
+            flip: 0.5,
+        }),
+        normalise: teacher.preprocess().normalise,
     };
+    let out = std::env::temp_dir().join("singer-own-method");
+    std::fs::create_dir_all(&out).map_err(|error| Error::io(&out, error))?;
+    let settings = TrainSettings::new(&out, steps).with(|s| {
+        s.schedule = Schedule::Constant {};
+        s.loader.batch = 16;
+        s.shards = device.shards();
+    });
     let never = AtomicBool::new(false);
-    let (student, _) = train(
-        &task,
-        student,
-        &training,
-        Feed { images, transform, normalise },
-        &settings,
-        &never,
-        &mut |progress| {
-            println!("step {}: relations {:.4}", progress.record.step, progress.record.loss);
-        },
-    )?;
-    let file = out.join("student.safetensors");
-    weights::save(&student, "vit_tiny_patch16_224", &config, &file)?;
-    println!("wrote {}", file.display());
+    let mut report = |progress: Progress<'_>| {
+        println!("step {}: relations {:.4}", progress.record.step, progress.record.loss);
+    };
+    let training = device.autodiff();
+    let (student, _) = train(&task, student, &training, feed, &settings, &never, &mut report)?;
+    let student =
+        Model::from_parts(student.valid(), "vit_tiny_patch16_224", config, *teacher.preprocess());
+    student.save(out.join("student.safetensors"))?;
+    println!("wrote {}", out.join("student.safetensors").display());
     Ok(())
 }

@@ -13,10 +13,8 @@
 //! let teacher = Model::open("assets/demo-teacher.safetensors", &device)?; // or "hf-hub:facebook/dinov2-large"
 //! let images = ImageSet::open("scenes:32")?; // or "photos/": no labels needed
 //!
-//! let mut settings = FitSettings::default();
-//! settings.singer.layers = vec![3];
-//! # settings.steps = 2;
-//! # settings.singer.rank = 8;
+//! let settings = FitSettings::default().with(|s| s.singer.layers = vec![3]);
+//! # let settings = settings.with(|s| { s.steps = 2; s.singer.rank = 8; });
 //! let adapters = singer::fit(&teacher, &images, &settings)?;
 //!
 //! let run = Distill::singer(&teacher, "vit_tiny_patch16_224")

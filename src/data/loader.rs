@@ -37,6 +37,20 @@ pub struct LoaderSettings {
     pub max_unreadable: f64,
 }
 
+impl Default for LoaderSettings {
+    /// Shuffled batches of 64 from seed 0, by at most eight threads; one unreadable image in
+    /// a hundred is passed over.
+    fn default() -> Self {
+        Self {
+            batch: 64,
+            seed: 0,
+            workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            order: Order::Shuffled,
+            max_unreadable: 0.01,
+        }
+    }
+}
+
 /// A batch of images, ready for the model.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

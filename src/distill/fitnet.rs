@@ -15,6 +15,7 @@ use crate::vit::Vit;
 /// Settings of [`Fitnet`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FitnetSettings {
     /// Weight of the loss.
     pub weight: f64,
@@ -24,6 +25,20 @@ impl Default for FitnetSettings {
     /// The weight 10 of SiNGER's reference implementation.
     fn default() -> Self {
         Self { weight: 10.0 }
+    }
+}
+
+impl FitnetSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// let settings = singer::distill::FitnetSettings::default().with(|s| s.weight = 1.0);
+    /// assert_eq!(settings.weight, 1.0);
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 

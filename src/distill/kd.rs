@@ -10,6 +10,7 @@ use crate::vit::Vit;
 /// Settings of [`Kd`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct KdSettings {
     /// Divides the logits of both sides before the softmax.
     pub temperature: f64,
@@ -21,6 +22,20 @@ impl Default for KdSettings {
     /// Temperature 4, as most comparisons of distillation methods have it.
     fn default() -> Self {
         Self { temperature: 4.0, weight: 1.0 }
+    }
+}
+
+impl KdSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// let settings = singer::distill::KdSettings::default().with(|s| s.temperature = 2.0);
+    /// assert_eq!((settings.temperature, settings.weight), (2.0, 1.0));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 #[cfg(not(target_family = "wasm"))]
 use super::Method;
-use super::singer::Adapter;
+use super::singer::{Adapter, adapter_part};
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::weights::{NamedTensors, WeightsFile};
@@ -16,11 +16,6 @@ use crate::weights::{NamedTensors, WeightsFile};
 /// The file of a run's folder.
 #[cfg(not(target_family = "wasm"))]
 const PARTS: &str = "singer.safetensors";
-
-/// Name of a layer's `down` or `up`.
-pub(super) fn adapter_part(layer: usize, half: &str) -> String {
-    format!("adapter.{layer}.{half}")
-}
 
 /// Adapters of one teacher by layer, on the plain device.
 #[derive(Debug, Clone, Default)]

@@ -22,6 +22,7 @@ use crate::vit::Vit;
 /// Settings of [`Vitkd`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct VitkdSettings {
     /// Teacher blocks that are mimicked by plain feature MSE, from 0.
     pub mimic_layers: Vec<usize>,
@@ -263,6 +264,18 @@ impl Method for Vitkd {
 }
 
 impl VitkdSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// let settings = singer::distill::VitkdSettings::default().with(|s| s.mask_ratio = 0.75);
+    /// assert_eq!((settings.mask_ratio, settings.weight), (0.75, 1.0));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     fn check(&self, depth: usize, student_depth: usize) -> Result<()> {
         check_weight("vitkd.weight", self.weight)?;
         check_weight("mimic_weight", self.mimic_weight)?;

@@ -18,9 +18,10 @@ const BATCH: usize = 32;
 /// use singer::{Device, FitSettings, ImageSet, Model};
 ///
 /// let teacher = Model::open("assets/demo-teacher.safetensors", &Device::cpu())?;
-/// let mut settings = FitSettings::default();
-/// settings.singer.rank = 8;
-/// settings.steps = 2;
+/// let settings = FitSettings::default().with(|s| {
+///     s.singer.rank = 8;
+///     s.steps = 2;
+/// });
 /// let adapters = singer::fit(&teacher, &ImageSet::open("scenes:8")?, &settings)?;
 /// assert_eq!(adapters.layers(), [5]); // the last block, as no other is named
 /// # Ok::<(), singer::Error>(())

@@ -25,6 +25,7 @@ pub struct Feed {
 
 /// How a run goes.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TrainSettings {
     /// Folder for checkpoint and metrics.
     pub out: PathBuf,
@@ -48,6 +49,34 @@ pub struct TrainSettings {
     pub loader: LoaderSettings,
     /// Shards that a batch is split into, one for each CPU thread; 1 on a GPU.
     pub shards: usize,
+}
+
+impl TrainSettings {
+    /// `steps` steps into the folder `out`, which must exist: the paper's optimiser and
+    /// schedule, batches of 64, a look at the losses every 10 and a checkpoint every 500
+    /// steps, in one shard.
+    pub fn new(out: impl Into<PathBuf>, steps: usize) -> Self {
+        Self {
+            out: out.into(),
+            steps,
+            optimizer: OptimizerSettings::default(),
+            schedule: Schedule::default(),
+            clip: None,
+            log_every: 10,
+            checkpoint_every: 500,
+            description: String::new(),
+            resume: false,
+            loader: LoaderSettings::default(),
+            shards: 1,
+        }
+    }
+
+    /// The settings with a change.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 }
 
 /// Where a run stands.

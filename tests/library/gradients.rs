@@ -71,13 +71,12 @@ fn distillation(mapping: Mapping) -> (Distillation<Singer>, SingerModel) {
     let device = Device::flex().autodiff();
     let teacher = model(&VitConfig { embed_dim: 16, ..tiny() }, 2, &Device::flex());
     let student = model(&VitConfig { num_classes: 0, ..tiny() }, 3, &device);
-    let settings = SingerSettings {
-        layers: vec![1],
-        mapping,
-        rank: 4,
-        quantile: 0.5,
-        ..SingerSettings::default()
-    };
+    let settings = SingerSettings::default().with(|s| {
+        s.layers = vec![1];
+        s.mapping = mapping;
+        s.rank = 4;
+        s.quantile = 0.5;
+    });
     let (method, model, _) = Singer::new(teacher, student, &settings, 4).unwrap();
     (Distillation::new(method), model)
 }

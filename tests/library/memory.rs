@@ -82,7 +82,7 @@ fn what_does_not_block_gives_the_same() {
     let waited = pollster::block_on(Linearised::of_async(block)).unwrap();
     assert!(Linearised::of(block).to_rows() == waited.to_rows());
 
-    let settings = SingerSettings { rank: 8, ..SingerSettings::default() };
+    let settings = SingerSettings::default().with(|s| s.rank = 8);
     let (started, reports) = adapters(&teacher, &[3, 5], &settings, 0, &Device::flex()).unwrap();
     let device = Device::flex();
     let twin = adapters_async(&teacher, &[3, 5], &settings, 0, &device);

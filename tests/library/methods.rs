@@ -3,7 +3,7 @@ use std::sync::atomic::AtomicBool;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, FloatDType, Tensor};
-use singer::data::{ImageSet, LoaderSettings, Normalise, Order, Scenes, TrainTransform, Transform};
+use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, Transform};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{
     Distillation, Fitnet, FitnetSettings, Kd, KdSettings, LabelsOnly, Mapping, Method, Teacher,
@@ -42,7 +42,10 @@ fn student() -> Vit {
 
 fn singer() -> (Singer, SingerModel) {
     let teacher = teacher();
-    let settings = SingerSettings { layers: vec![1], rank: 4, ..SingerSettings::default() };
+    let settings = SingerSettings::default().with(|s| {
+        s.layers = vec![1];
+        s.rank = 4;
+    });
     let (method, model, _) = Singer::new(teacher, student(), &settings, 5).unwrap();
     (method, model)
 }
@@ -53,7 +56,7 @@ fn fitnet() -> (Fitnet, <Fitnet as Method>::Model) {
 }
 
 fn vitkd(trained: bool) -> (Vitkd, VitkdModel) {
-    let settings = VitkdSettings { mimic_layers: vec![0], ..VitkdSettings::default() };
+    let settings = VitkdSettings::default().with(|s| s.mimic_layers = vec![0]);
     Vitkd::new(frozen(), student(), &[1], Mapping::Last, [4, 4], settings, trained, 5).unwrap()
 }
 
@@ -105,25 +108,11 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
     let folder = tempfile::tempdir().unwrap();
     let device = Device::flex().autodiff();
     let images = ImageSet::new(Scenes::new(3, 0..24, 16));
-    let settings = TrainSettings {
-        out: folder.path().to_owned(),
-        steps: 3,
-        optimizer: OptimizerSettings::default(),
-        schedule: Schedule::Constant {},
-        clip: None,
-        log_every: 1,
-        checkpoint_every: 10,
-        description: String::new(),
-        resume: false,
-        loader: LoaderSettings {
-            batch: 8,
-            seed: 9,
-            workers: 2,
-            order: Order::Shuffled,
-            max_unreadable: 0.0,
-        },
-        shards: 1,
-    };
+    let settings = TrainSettings::new(folder.path(), 3).with(|s| {
+        s.schedule = Schedule::Constant {};
+        s.log_every = 1;
+        s.loader = LoaderSettings { batch: 8, seed: 9, workers: 2, ..LoaderSettings::default() };
+    });
     let transform = Transform::Train(TrainTransform {
         size: [16, 16],
         scale: [0.3, 1.0],

@@ -41,13 +41,16 @@ fn settings() -> Settings {
 }
 
 fn fit(teacher: &Vit, steps: usize) -> Adapters {
-    let singer = SingerSettings {
-        layers: vec![BLOCK],
-        rank: RANK,
-        quantile: 0.9,
-        ..SingerSettings::default()
-    };
-    let settings = FitSettings { singer, steps, lr: 0.01, ..FitSettings::default() };
+    let singer = SingerSettings::default().with(|s| {
+        s.layers = vec![BLOCK];
+        s.rank = RANK;
+        s.quantile = 0.9;
+    });
+    let settings = FitSettings::default().with(|s| {
+        s.singer = singer;
+        s.steps = steps;
+        s.lr = 0.01;
+    });
     let mut fit = AdapterFit::new(teacher, images(), settings, Shards::one()).unwrap();
     fit.run(&mut |_| {}).unwrap();
     fit.adapters()

@@ -62,7 +62,7 @@ fn fitnets_loss_and_gradients_equal_the_reference(device: &Device) {
     let (teacher, student, image) = models(&shapes, device);
     let layers = layers(&json);
     let teacher = Teacher::new(teacher, FloatDType::F32);
-    let settings = FitnetSettings { weight: 1.0 };
+    let settings = FitnetSettings::default().with(|s| s.weight = 1.0);
     let (method, mut model) =
         Fitnet::new(teacher, student, &layers, Mapping::Reference, settings, 0).unwrap();
     assert_eq!(method.student_layers(), mapped(&json));
@@ -80,7 +80,7 @@ fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
     let [_, _, height, width] = image.dims();
     let grid = [height / patch, width / patch];
     let teacher = Teacher::new(teacher, FloatDType::F32);
-    let settings = VitkdSettings { mimic_layers: vec![], ..VitkdSettings::default() };
+    let settings = VitkdSettings::default().with(|s| s.mimic_layers = vec![]);
     let (method, mut model) =
         Vitkd::new(teacher, student, &layers, Mapping::Reference, grid, settings, true, 0).unwrap();
     assert_eq!(method.student_layers(), mapped(&json));

@@ -27,20 +27,16 @@ pub(crate) fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
 
 pub(crate) fn settings(json: &Value, losses: LossForm) -> SingerSettings {
     let weight = |name: &str| json["weights"][name].as_f64().unwrap();
-    SingerSettings {
-        mapping: Mapping::Reference,
-        layers: json["layers"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|l| l.as_u64().unwrap() as usize)
-            .collect(),
-        rank: json["rank"].as_u64().unwrap() as usize,
-        quantile: json["quantile"].as_f64().unwrap(),
-        losses,
-        weights: LossWeights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") },
-        ..SingerSettings::default()
-    }
+    let layers = json["layers"].as_array().unwrap();
+    SingerSettings::default().with(|s| {
+        s.mapping = Mapping::Reference;
+        s.layers = layers.iter().map(|layer| layer.as_u64().unwrap() as usize).collect();
+        s.rank = json["rank"].as_u64().unwrap() as usize;
+        s.quantile = json["quantile"].as_f64().unwrap();
+        s.losses = losses;
+        s.weights =
+            LossWeights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") };
+    })
 }
 
 /// The method as `distill` runs it, with the case's own adapters and projections.

@@ -29,8 +29,11 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     let teacher = init_weights(config.build(device).unwrap(), 1);
     let small = VitConfig { embed_dim: 24, depth: 3, num_heads: 2, ..config };
     let student = init_weights(small.build(&training).unwrap(), 2);
-    let settings =
-        SingerSettings { layers: vec![1], rank: 8, quantile: 0.9, ..SingerSettings::default() };
+    let settings = SingerSettings::default().with(|s| {
+        s.layers = vec![1];
+        s.rank = 8;
+        s.quantile = 0.9;
+    });
     let (method, mut model, _) = Singer::new(teacher, student, &settings, 3).unwrap();
     let task = Distillation::new(method);
     let shards = Shards::new(1).unwrap();

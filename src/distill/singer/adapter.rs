@@ -39,6 +39,11 @@ impl Adapter {
     }
 }
 
+/// Name of a layer's `down` or `up` in a file of trained parts.
+pub(crate) fn adapter_part(layer: usize, half: &str) -> String {
+    format!("adapter.{layer}.{half}")
+}
+
 /// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]` to
 /// `[B, T, D]`; the first `prefix` tokens pass unchanged.
 pub fn low_rank_refine(

@@ -17,6 +17,7 @@ use crate::vit::Vit;
 /// How adapters are fitted without a student.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct FitSettings {
     /// Layers, rank, quantile, basis, losses and their weights; that of KD does not
     /// count, as there is no student.
@@ -44,6 +45,20 @@ impl Default for FitSettings {
             seed: 0,
             cache_bytes: 2 << 30,
         }
+    }
+}
+
+impl FitSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// let settings = singer::FitSettings::default().with(|s| s.steps = 1000);
+    /// assert_eq!((settings.steps, settings.lr), (1000, 0.01));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
     }
 }
 

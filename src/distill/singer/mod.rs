@@ -13,6 +13,7 @@ pub mod nullspace;
 mod refinement;
 mod settings;
 
+pub(crate) use adapter::adapter_part;
 #[cfg(not(target_family = "wasm"))]
 pub use adapter::adapters;
 pub use adapter::{Adapter, BasisReport, TrainingFree, adapters_async, low_rank_refine};
@@ -25,7 +26,6 @@ use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 
-use super::parts::adapter_part;
 use super::projection::{new_projections, projection_parts};
 use super::{LossInputs, Method, map_layers, mse};
 use crate::error::Result;

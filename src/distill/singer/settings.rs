@@ -38,6 +38,7 @@ impl Default for LossWeights {
 /// The method's settings; the defaults are the paper's.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct SingerSettings {
     /// Teacher blocks to learn from, counted from 0; the last one is always
     /// added.
@@ -74,6 +75,18 @@ impl Default for SingerSettings {
 }
 
 impl SingerSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// let settings = singer::distill::singer::SingerSettings::default().with(|s| s.rank = 32);
+    /// assert_eq!((settings.rank, settings.quantile), (32, 0.97));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// The teacher layers in ascending order, the last block included.
     ///
     /// # Errors

@@ -67,19 +67,17 @@ impl Fit {
             .chunks(BATCH)
             .map(|images| teacher.preprocess.batch(images, [side; 2], device))
             .collect::<::singer::Result<Vec<_>>>()?;
-        let fit = singer::FitSettings {
-            singer: SingerSettings {
-                layers: settings.layers,
-                rank: settings.rank,
-                quantile: settings.quantile,
-                weights: LossWeights { kd: 0.0, outlier: settings.outlier, info: settings.info },
-                ..SingerSettings::default()
-            },
-            steps: settings.steps,
-            lr: settings.lr,
-            cache_bytes: MOST_KEPT,
-            ..singer::FitSettings::default()
-        };
+        let fit = singer::FitSettings::default().with(|fit| {
+            fit.singer = SingerSettings::default().with(|s| {
+                s.layers = settings.layers;
+                s.rank = settings.rank;
+                s.quantile = settings.quantile;
+                s.weights = LossWeights { kd: 0.0, outlier: settings.outlier, info: settings.info };
+            });
+            fit.steps = settings.steps;
+            fit.lr = settings.lr;
+            fit.cache_bytes = MOST_KEPT;
+        });
         Ok(Self(AdapterFit::new_async(&vit, batches, fit).await?))
     }
 
