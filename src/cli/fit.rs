@@ -81,7 +81,11 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
             quantile: args.quantile,
             basis: named("--basis", &args.basis, "smallest, threshold or random")?,
             losses: named("--losses", &args.losses, "paper or reference")?,
-            weights: LossWeights { kd: 0.0, outlier: args.outlier_weight, info: args.info_weight },
+            weights: LossWeights {
+                outlier: args.outlier_weight,
+                info: args.info_weight,
+                ..LossWeights::default()
+            },
             ..SingerSettings::default()
         },
         steps: args.steps,

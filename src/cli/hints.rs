@@ -82,7 +82,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
 }
 
 /// The key, and the flag where there is one, of a setting.
-fn key(setting: &str) -> Option<&'static str> {
+fn key(setting: &'static str) -> Option<&'static str> {
     Some(match setting {
         "layers" => "singer.layers or --layers",
         "rank" => "singer.rank or --rank",
@@ -92,9 +92,6 @@ fn key(setting: &str) -> Option<&'static str> {
         "weights.kd" => "singer.weights.kd",
         "weights.outlier" => "singer.weights.outlier",
         "weights.info" => "singer.weights.info",
-        "fitnet.weight" => "fitnet.weight",
-        "vitkd.weight" => "vitkd.weight",
-        "kd.weight" => "kd.weight",
         "mimic_layers" => "vitkd.mimic_layers",
         "mimic_weight" => "vitkd.mimic_weight",
         "mask_ratio" => "vitkd.mask_ratio",
@@ -105,6 +102,7 @@ fn key(setting: &str) -> Option<&'static str> {
         "scale" => "data.scale",
         "ratio" => "data.ratio",
         "flip" => "data.flip",
+        method if method.ends_with(".weight") => method,
         _ => return None,
     })
 }

@@ -196,9 +196,9 @@ impl Experiment {
                 rank: settings.rank,
                 quantile: settings.quantile,
                 weights: LossWeights {
-                    kd: 0.0,
                     outlier: self.outlier_weight,
                     info: self.info_weight,
+                    ..LossWeights::default()
                 },
                 ..SingerSettings::default()
             },

@@ -3,9 +3,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
-use singer::distill::singer::{
-    Adapter, LossForm, LossWeights, Singer, SingerModel, SingerSettings,
-};
+use singer::distill::singer::{Adapter, LossForm, Singer, SingerModel, SingerSettings};
 use singer::distill::{Distillation, Mapping, Method, as_constant};
 use singer::train::Shards;
 use singer::vit::Vit;
@@ -26,7 +24,6 @@ pub(crate) fn models(json: &Value, device: &Device) -> (Vit, Vit, Tensor<4>) {
 }
 
 pub(crate) fn settings(json: &Value, losses: LossForm) -> SingerSettings {
-    let weight = |name: &str| json["weights"][name].as_f64().unwrap();
     let layers = json["layers"].as_array().unwrap();
     SingerSettings::default().with(|s| {
         s.mapping = Mapping::Reference;
@@ -34,8 +31,7 @@ pub(crate) fn settings(json: &Value, losses: LossForm) -> SingerSettings {
         s.rank = json["rank"].as_u64().unwrap() as usize;
         s.quantile = json["quantile"].as_f64().unwrap();
         s.losses = losses;
-        s.weights =
-            LossWeights { kd: weight("kd"), outlier: weight("outlier"), info: weight("info") };
+        s.weights = serde_json::from_value(json["weights"].clone()).unwrap();
     })
 }
 

@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 use singer::distill::Adapters;
-use singer::distill::singer::{self, AdapterFit, LossWeights, SingerSettings};
+use singer::distill::singer::{self, AdapterFit, SingerSettings};
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -72,7 +72,8 @@ impl Fit {
                 s.layers = settings.layers;
                 s.rank = settings.rank;
                 s.quantile = settings.quantile;
-                s.weights = LossWeights { kd: 0.0, outlier: settings.outlier, info: settings.info };
+                s.weights.outlier = settings.outlier;
+                s.weights.info = settings.info;
             });
             fit.steps = settings.steps;
             fit.lr = settings.lr;
