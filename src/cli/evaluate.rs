@@ -23,8 +23,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     let vit = models::build(&model, 0, opened.burn())?;
 
     let side = session::scene_side(&model.config);
-    let train = session::images(&args.train, Split::Train, side)?;
-    let test = session::images(&args.test, Split::Test, side)?;
+    let train = session::labelled(&args.train, Split::Train, side)?;
+    let test = session::labelled(&args.test, Split::Test, side)?;
     let limit = Some(args.limit.max(1));
     let settings = data.eval_settings(model.config.img_size, &preprocess, args.batch.max(1), limit);
 

@@ -46,7 +46,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
                 "set teacher.weights or --teacher (a file of weights, or hf-hub:OWNER/NAME)".into(),
             ),
             "training images" => Some(
-                "set data.path or --data (a folder of class folders, a zip of one, or scenes:N)"
+                "set data.path or --data (a folder of images, in class folders where labels are used, a zip of one, or scenes:N)"
                     .into(),
             ),
             "output folder" => Some("set out or --out".into()),

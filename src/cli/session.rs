@@ -83,9 +83,14 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     Ok(list)
 }
 
-/// Opens a part of a data set: a path, a layout with one (`imagenet:PATH`),
-/// `scenes:N` or `scenes:A-B`.
+/// Opens a split of a data set, with or without classes: a path, a layout with one
+/// (`imagenet:PATH`), `scenes:N` or `scenes:A-B`.
 pub(super) fn images(place: &str, split: Split, side: usize) -> Result<ImageSet> {
+    Ok(ImageSet::open_split(place, split)?.with_scene_side(side))
+}
+
+/// The same with classes.
+pub(super) fn labelled(place: &str, split: Split, side: usize) -> Result<ImageSet> {
     Ok(ClassifySet::open(place, split)?.images().with_scene_side(side))
 }
 

@@ -239,7 +239,11 @@ impl Distill {
         let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
         let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
         let open = |place: &String, split| -> Result<ImageSet> {
-            Ok(ClassifySet::open(place, split)?.images().with_scene_side(scenes))
+            let images = match config.label_weight > 0.0 || config.method == MethodKind::None {
+                true => ClassifySet::open(place, split)?.images(),
+                false => ImageSet::open_split(place, split)?,
+            };
+            Ok(images.with_scene_side(scenes))
         };
         let images = match (&self.images, &config.data.path) {
             (Some(images), _) => images.clone().with_scene_side(scenes),

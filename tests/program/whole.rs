@@ -3,7 +3,7 @@ use std::fs;
 use singer::data::render;
 use singer::weights::NamedTensors;
 
-use crate::support::{distill, metrics, singer, succeed, teacher, tiny};
+use crate::support::{distill, fail_with, metrics, singer, succeed, teacher, tiny};
 
 #[test]
 fn distill_writes_student_adapters_metrics_and_run() {
@@ -70,6 +70,27 @@ fn images_come_from_folders_and_from_zips_alike() {
     let from_folder = train(&folder.path().join("set"), "a");
     assert!(from_folder == train(&zip_path, "b"), "the zip's root");
     assert!(from_folder == train(&zip_path.join("set"), "c"), "a folder inside the zip");
+}
+
+#[test]
+fn a_plain_folder_of_images_is_enough_where_no_labels_are_used() {
+    let (folder, teacher) = teacher();
+    let photos = folder.path().join("photos");
+    fs::create_dir(&photos).unwrap();
+    for index in 0..8 {
+        render(1, index, 24).image.save(photos.join(format!("{index}.png"))).unwrap();
+    }
+    let mut fit = singer();
+    let fitted = folder.path().join("fitted.safetensors");
+    fit.arg("fit").arg(&teacher).arg("--data").arg(&photos).arg("--out").arg(&fitted);
+    succeed(fit.args(["--layers", "1", "--rank", "4", "--steps", "2", "--device", "cpu"]));
+    let out = folder.path().join("run");
+    let mut run = distill(&teacher, &out, 1);
+    succeed(run.arg("--set").arg(format!("data.path={}", photos.display())));
+    let labels = folder.path().join("labels");
+    let mut run = distill(&teacher, &labels, 1);
+    run.args(["--label-weight", "1"]).arg("--set").arg(format!("data.path={}", photos.display()));
+    fail_with(&mut run, &["photos", "0 class folder", "at least two"]);
 }
 
 #[test]
