@@ -29,31 +29,31 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Show the main job on procedural images: nothing to download or configure
+    /// Show the whole method on procedural images: nothing to download or configure
     Demo(DemoArgs),
     /// Distil a student from a teacher's refined features, or by a baseline method
     Distill(DistillArgs),
     /// Fit a teacher's adapters without a student, for `distill --adapters`
     Fit(FitArgs),
-    /// Train a plain ViT with labels (makes teachers and baselines)
+    /// Train a plain ViT with labels: a teacher or a baseline
     Pretrain(PretrainArgs),
     /// Measure a model: head accuracy, nearest neighbours, patch norms
     Evaluate(EvaluateArgs),
-    /// Look into a teacher and its student on images: norms, similarity, drift
+    /// Inspect a teacher and its student on images: norms, similarity, drift
     Inspect(InspectArgs),
-    /// Write a model as timm, transformers or ONNX runtimes read it
+    /// Export a model to timm, transformers or ONNX
     Export(ExportArgs),
-    /// Fit linear heads to a model's features: classes, segments, depth
+    /// Train linear heads on a model's frozen features: classes, segments, depth
     Probe(ProbeArgs),
-    /// Show the spectrum of each block's linearisation and the basis' residual
+    /// Show the singular values of each linearised block and the residual of its basis
     Nullspace(NullspaceArgs),
-    /// Plant artifacts of known place and strength into a clean model
+    /// Plant artifacts of known place and strength in a clean model
     Plant(PlantArgs),
-    /// Train methods with seeds, measure them and compare, from one file
+    /// Train several methods over seeds, measure and compare them, all from one file
     Study(StudyArgs),
     /// Measure how much of the clean features comes back from planted artifacts
     Recover(RecoverArgs),
-    /// List the models that are known by name
+    /// List the published models known by name
     Models(ModelsArgs),
     /// List the devices and what each supports
     Devices(DevicesArgs),
@@ -71,40 +71,40 @@ pub(super) struct DistillArgs {
     /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
-    /// The teacher's timm name, where the file leaves it open or is to be overruled
+    /// The teacher's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
     /// The student's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) student: Option<String>,
-    /// singer, or a baseline in the same loop: fitnet, vitkd, vitkd-reference, kd,
-    /// none (labels alone)
+    /// singer, or a baseline: fitnet, vitkd, vitkd-reference, kd or none (labels alone)
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<String>,
-    /// Weight of the cross-entropy with labels beside the method's loss
+    /// Weight of the cross-entropy with labels, added to the method's loss
     #[arg(long, value_name = "W")]
     pub(super) label_weight: Option<f64>,
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<i64>>,
-    /// Which student block learns from which of them: last (the teacher's last block teaches the
-    /// student's last) or reference (the cheapest assignment, as in the reference implementation)
+    /// Which student block learns from which of them: last (the teacher's last block teaches
+    /// the student's last) or reference (the cheapest assignment, as in the reference
+    /// implementation)
     #[arg(long, value_name = "RULE")]
     pub(super) mapping: Option<String>,
     /// Rank of the adapters
     #[arg(long, value_name = "R")]
     pub(super) rank: Option<i64>,
-    /// Quantile above which a norm is an outlier
+    /// Quantile of an image's patch norms above which a patch is an outlier
     #[arg(long, value_name = "Q")]
     pub(super) quantile: Option<f64>,
-    /// paper or reference
+    /// Form of the information loss: paper or reference
     #[arg(long, value_name = "FORM")]
     pub(super) losses: Option<String>,
-    /// smallest, threshold or random
+    /// Left nullspace basis: smallest (singular values), threshold or random
     #[arg(long, value_name = "KIND")]
     pub(super) basis: Option<String>,
-    /// Start from the adapters of this file instead of the nullspace: those of `singer fit`,
-    /// of another run of the same teacher, or saved in the browser
+    /// Start from the adapters in this file instead of the nullspace: from `singer fit`,
+    /// another run of the same teacher, or the browser
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
     /// f32, or f16 to run the teacher in half precision
@@ -125,21 +125,21 @@ pub(super) struct PretrainArgs {
 pub(super) struct EvaluateArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
-    /// Images whose features are the neighbours
+    /// Images with labels whose features are the neighbours
     #[arg(long, value_name = "PATH")]
     pub(super) train: String,
-    /// Images to classify
+    /// Images with labels to classify
     #[arg(long, value_name = "PATH")]
     pub(super) test: String,
-    /// The model's timm name, where the file leaves it open or is to be overruled
+    /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
-    /// Most images to take of each set, evenly spread
+    /// Use at most this many images of each set, evenly spread
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) limit: usize,
     #[command(flatten)]
     pub(super) preprocess: PreprocessArgs,
-    /// Measure a model of this shape with new random weights instead
+    /// Measure a model of this shape with random weights instead
     #[arg(long)]
     pub(super) untrained: bool,
     /// Images in a batch
@@ -157,7 +157,7 @@ pub(super) struct EvaluateArgs {
 pub(super) struct NullspaceArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
-    /// The model's timm name, where the file leaves it open or is to be overruled
+    /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// Only these layers, from 0
@@ -166,10 +166,10 @@ pub(super) struct NullspaceArgs {
     /// Rank of the basis
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// smallest, threshold or random
+    /// Left nullspace basis: smallest (singular values), threshold or random
     #[arg(long, default_value = "smallest")]
     pub(super) basis: String,
-    /// Threshold of the `threshold` basis
+    /// Largest singular value of the `threshold` basis
     #[arg(long, default_value_t = 0.05)]
     pub(super) threshold: f64,
     /// Print JSON, with every singular value, instead of a table
@@ -179,10 +179,10 @@ pub(super) struct NullspaceArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct StudyArgs {
-    /// TOML file that says what is trained and measured
+    /// TOML file with what to train and measure (docs/study.md)
     #[arg(value_name = "FILE")]
     pub(super) study: PathBuf,
-    /// Devices instead of the file's; each does one job at a time
+    /// Devices to use instead of the file's; each does one job at a time
     #[arg(long, value_name = "DEVICE,...", value_delimiter = ',')]
     pub(super) devices: Vec<String>,
     /// Only show which jobs are done and which are open
@@ -192,7 +192,7 @@ pub(super) struct StudyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ModelsArgs {
-    /// Only models with this in their name or family
+    /// Only models whose name or family contains this
     pub(super) filter: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
@@ -208,7 +208,7 @@ pub(super) struct DevicesArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct BenchArgs {
-    /// Time loading this checkpoint instead
+    /// Time the loading of this checkpoint instead
     #[arg(long, value_name = "FILE")]
     pub(super) load: Option<PathBuf>,
     /// The teacher's timm name
@@ -220,16 +220,16 @@ pub(super) struct BenchArgs {
     /// Images in a batch
     #[arg(long, default_value_t = 8)]
     pub(super) batch: usize,
-    /// The intermediate layer; by default at 17/24 of the depth
+    /// The intermediate layer; by default the one at 17/24 of the depth
     #[arg(long)]
     pub(super) layer: Option<usize>,
     /// Rank of the adapters
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// CPU threads; by default all
+    /// CPU threads; all by default
     #[arg(long)]
     pub(super) threads: Option<usize>,
-    /// Counted runs of each part
+    /// Timed runs of each part
     #[arg(long, default_value_t = 5)]
     pub(super) runs: usize,
     /// auto, cpu, gpu, gpu:N or software
@@ -254,14 +254,14 @@ pub(super) struct BenchShadersArgs {
     /// Rank of the adapter, at most 256
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// Counted runs
+    /// Timed runs
     #[arg(long, default_value_t = 7)]
     pub(super) runs: usize,
-    /// Times that a run repeats the work before it waits
+    /// Repetitions of the work in a run before it waits for the device
     #[arg(long, default_value_t = 10)]
     pub(super) repeats: usize,
-    /// Also time this model's forward pass on --images of its own size, by the shaders
-    /// and by burn; timm's name
+    /// Also time the forward pass of this timm model on --images images, by the shaders and
+    /// by burn
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// gpu, gpu:N or software
@@ -271,7 +271,7 @@ pub(super) struct BenchShadersArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DemoArgs {
-    /// Folder for everything that the demo writes
+    /// Output folder
     #[arg(short, long, value_name = "DIR", default_value = "singer-demo")]
     pub(super) out: PathBuf,
     /// Training steps
@@ -286,34 +286,35 @@ pub(super) struct DemoArgs {
 pub(super) struct PlantArgs {
     /// The clean model's weights
     pub(super) weights: PathBuf,
-    /// Where to write the model with artifacts
+    /// The file to write, the model with artifacts
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: PathBuf,
-    /// Images to fit the trigger on
+    /// Images on which the unit that writes the artifacts is fitted
     #[arg(long, value_name = "PATH")]
     pub(super) data: String,
     /// The block whose MLP writes the artifacts, from 0
     #[arg(long)]
     pub(super) block: usize,
-    /// Norm of the planted vector over the median patch norm
+    /// Norm of the planted vector as a multiple of the median patch norm
     #[arg(long, default_value_t = 6.0)]
     pub(super) strength: f64,
-    /// Share of patches that get it
+    /// Share of patches that get an artifact
     #[arg(long, default_value_t = 0.03)]
     pub(super) share: f64,
-    /// inside, mixed or outside the next block's left nullspace
+    /// Direction of the planted vector: inside, mixed or outside the next block's left
+    /// nullspace
     #[arg(long, default_value = "inside")]
     pub(super) placement: String,
     /// Rank of the nullspace basis
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// Images to take, evenly spread
+    /// Use at most this many images, evenly spread
     #[arg(long, default_value_t = 256)]
     pub(super) images: usize,
     /// Seed of the direction
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The model's timm name, where the file leaves it open or is to be overruled
+    /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     #[command(flatten)]

@@ -90,11 +90,13 @@ fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {
 
 fn warn_untrained(blocks: &Range<usize>) {
     if !blocks.is_empty() {
+        let named = match blocks.len() {
+            1 => format!("block {} gets", blocks.start),
+            _ => format!("blocks {} to {} get", blocks.start, blocks.end - 1),
+        };
         note!(
-            "singer: warning: the student's blocks {} to {} get no gradient: no layer of the teacher is mapped to them \
-             (singer.mapping = \"last\" trains all blocks)",
-            blocks.start,
-            blocks.end - 1
+            "singer: warning: the student's {named} no gradient: no layer of the teacher is mapped there or later \
+             (singer.mapping = \"last\" trains all blocks)"
         );
     }
 }

@@ -22,10 +22,10 @@ use crate::train::Shards;
 pub(super) struct FitArgs {
     /// The teacher's weights
     teacher: PathBuf,
-    /// Images to fit them on
+    /// Images, as `distill --data` takes them; no labels needed
     #[arg(long, value_name = "PATH")]
     data: String,
-    /// Most images to take, evenly spread; all are held in memory
+    /// Use at most this many images, evenly spread; all are held in memory
     #[arg(long, value_name = "N", default_value_t = 1024)]
     limit: usize,
     /// The file to write
@@ -37,19 +37,19 @@ pub(super) struct FitArgs {
     /// Rank of the adapters
     #[arg(long, default_value_t = 64)]
     rank: usize,
-    /// Quantile above which a norm is an outlier
+    /// Quantile of an image's patch norms above which a patch is an outlier
     #[arg(long, default_value_t = 0.97)]
     quantile: f64,
-    /// smallest, threshold or random
+    /// Left nullspace basis: smallest (singular values), threshold or random
     #[arg(long, value_name = "KIND", default_value = "smallest")]
     basis: String,
-    /// paper or reference
+    /// Form of the information loss: paper or reference
     #[arg(long, value_name = "FORM", default_value = "paper")]
     losses: String,
-    /// Steps, each on 32 of the images in turn
+    /// Number of steps, each on 32 of the images in turn
     #[arg(long, value_name = "N", default_value_t = 300)]
     steps: usize,
-    /// Highest learning rate of AdamW; a half cosine leads from it to zero
+    /// Learning rate of AdamW at the start; it falls to zero as a half cosine
     #[arg(long, default_value_t = 1e-2)]
     lr: f64,
     /// λ of the outlier loss
@@ -61,7 +61,7 @@ pub(super) struct FitArgs {
     /// Seed of a random basis
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The teacher's timm name, where the file leaves it open or is to be overruled
+    /// The teacher's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
     /// auto, cpu, gpu, gpu:N or software

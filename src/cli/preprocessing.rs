@@ -13,8 +13,8 @@ pub(super) struct PreprocessArgs {
     /// Share of the scaled image that the crop keeps; by default the model's
     #[arg(long, value_name = "SHARE")]
     pub(super) crop_pct: Option<f64>,
-    /// center, squash (aspect ratio given up) or border (padded); by default the
-    /// model's
+    /// How the crop treats other aspect ratios: center, squash (stretched) or
+    /// border (padded); by default the model's
     #[arg(long, value_name = "MODE")]
     pub(super) crop_mode: Option<CropMode>,
     #[command(flatten)]
@@ -31,7 +31,7 @@ pub(super) struct PixelArgs {
     /// Channel mean of values in 0..1; by default the model's
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 1..)]
     pub(super) mean: Option<Vec<f32>>,
-    /// Channel deviation of values in 0..1; by default the model's
+    /// Channel standard deviation of values in 0..1; by default the model's
     #[arg(long, value_name = "R,G,B", value_delimiter = ',', num_args = 1..)]
     pub(super) std: Option<Vec<f32>>,
 }

@@ -17,35 +17,36 @@ use crate::vit::VitConfig;
 /// Options of both training commands; each overrides the config file.
 #[derive(Debug, ClapArgs)]
 pub(super) struct TrainArgs {
-    /// TOML file with the settings (see the README's reference)
+    /// TOML file with the settings (docs/settings.md lists them all)
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Images: a folder with one folder for each class, a zip of one
-    /// (`x.zip/inner/folder`), or `scenes:N` for N procedural scenes
+    /// Images: a folder or a zip (`x.zip/inner/folder`), with one folder for each class
+    /// where labels are used, a published layout (`imagenet:PATH`), or `scenes:N` for N
+    /// procedural scenes
     #[arg(long, value_name = "PATH")]
     pub(super) data: Option<String>,
-    /// Images for measuring at the end, in the same form
+    /// Images to measure on at the end, in the same form
     #[arg(long, value_name = "PATH")]
     pub(super) val: Option<String>,
-    /// Folder for everything that the run writes
+    /// Output folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
     /// Images in a batch
     #[arg(long, value_name = "N")]
     pub(super) batch: Option<i64>,
-    /// Passes over the data
+    /// Passes over the images
     #[arg(long, value_name = "N", conflicts_with = "steps")]
     pub(super) epochs: Option<f64>,
-    /// Steps in all, instead of epochs
+    /// Number of steps, instead of epochs
     #[arg(long, value_name = "N")]
     pub(super) steps: Option<i64>,
     /// Highest learning rate
     #[arg(long)]
     pub(super) lr: Option<f64>,
-    /// Largest norm of all gradients together
+    /// Clip the global norm of the gradients to this
     #[arg(long, value_name = "NORM")]
     pub(super) clip: Option<f64>,
-    /// Seed of weights, order and augmentation
+    /// Seed of new weights, the order of images and augmentation
     #[arg(long)]
     pub(super) seed: Option<i64>,
     /// auto, cpu, gpu, gpu:N or software (`singer devices` lists them)
@@ -54,10 +55,10 @@ pub(super) struct TrainArgs {
     /// Threads that decode and augment images
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<i64>,
-    /// Any setting by its name in the file: --set singer.threshold=0.1
+    /// Set any key of the settings file: --set singer.threshold=0.1
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(super) set: Vec<String>,
-    /// Go on from the checkpoint in the output folder
+    /// Resume from the checkpoint in the output folder
     #[arg(long)]
     pub(super) resume: bool,
 }

@@ -13,25 +13,25 @@ pub(in crate::cli) struct ExportArgs {
     /// The folder of a finished run, or a model's weights: a file, a model of the
     /// hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
     pub(super) weights: PathBuf,
-    /// What is to read the model
+    /// The runtime to export for
     #[arg(long, value_enum, value_name = "FORM")]
     pub(super) to: Form,
-    /// Folder for the files; of onnx also a file (`model.onnx`)
+    /// Output folder; for onnx also a file (`model.onnx`)
     #[arg(short, long, value_name = "DIR_OR_FILE")]
     pub(super) out: PathBuf,
-    /// Type of the weights
+    /// Data type of the weights
     #[arg(long, value_enum, default_value = "f32")]
     pub(super) dtype: Dtype,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
-    /// Leave out the head
+    /// Leave the head out
     #[arg(long)]
     pub(super) no_head: bool,
-    /// With onnx: keep the weights in a file of their own (above 2 GiB always)
+    /// For onnx: keep the weights in a file of their own (always so above 2 GiB)
     #[arg(long)]
     pub(super) external_data: bool,
-    /// Replace what is there
+    /// Overwrite existing files
     #[arg(long)]
     pub(super) force: bool,
 }
@@ -40,7 +40,7 @@ pub(in crate::cli) struct ExportArgs {
 pub(super) enum Form {
     /// model.safetensors and config.json, for timm.create_model("local-dir:DIR")
     Timm,
-    /// The folder of a model of transformers, for from_pretrained
+    /// A folder for transformers' from_pretrained
     Hf,
     /// One graph (opset 17) for onnxruntime, onnxruntime-web and others
     Onnx,
@@ -58,9 +58,9 @@ impl Form {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Dtype {
-    /// The weights' own bits
+    /// Single precision, exactly as stored
     F32,
-    /// Half precision; refused where a value is beyond 65504
+    /// Half precision; refused where a value exceeds 65504
     F16,
     /// bfloat16; not for onnx
     Bf16,

@@ -13,45 +13,46 @@ pub(in crate::cli) struct InspectArgs {
     #[arg(required = true, value_name = "IMAGES")]
     pub(super) images: Vec<String>,
     /// The teacher's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
-    /// with its tag; by default those of the run
+    /// with its tag; by default the run's
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(super) teacher: Option<PathBuf>,
-    /// The student's weights; by default those of the run
+    /// The student's weights; by default the run's
     #[arg(long, value_name = "FILE")]
     pub(super) student: Option<PathBuf>,
-    /// Folder of a `singer distill` run: its adapters refine the teacher
+    /// Folder of a `singer distill` run, whose adapters refine the teacher
     #[arg(long, value_name = "DIR")]
     pub(super) run: Option<PathBuf>,
-    /// The teacher's timm name, where the file leaves it open or is to be overruled
+    /// The teacher's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
-    /// The student's timm name, where the file leaves it open or is to be overruled
+    /// The student's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) student_arch: Option<String>,
-    /// Teacher layers, from 0; by default the run's, else one at 17/24 of the
+    /// Teacher layers, from 0; by default the run's, else the one at 17/24 of the
     /// depth and the last
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<usize>>,
-    /// Quantile of an image's norms above which a norm is an outlier; by default
+    /// Quantile of an image's patch norms above which a patch is an outlier; by default
     /// the run's, else 0.97
     #[arg(long, value_name = "Q")]
     pub(super) quantile: Option<f64>,
-    /// The patch that others are compared with, from 0; by default the one with
-    /// the teacher's largest norm
+    /// The patch to compare all others with, from 0; by default the one with the
+    /// teacher's largest norm
     #[arg(long, value_name = "ROW,COL")]
     pub(super) mark: Option<Mark>,
-    /// Length of the shorter side in pixels, or `original` to leave images as
-    /// large as they are; by default the teacher's
+    /// Length of the shorter side in pixels, or `original` to keep the size of each
+    /// image; by default the teacher's
     #[arg(long, value_name = "N|original")]
     pub(super) size: Option<Size>,
-    /// Most images to take, evenly spread
+    /// Use at most this many images, evenly spread
     #[arg(long, value_name = "N", default_value_t = 16)]
     pub(super) limit: usize,
-    /// Put changed features back into the teacher and follow them to its answer
+    /// Put the refined features back into the teacher and measure how far its later blocks
+    /// move, beside clipped and zeroed outliers
     #[arg(long)]
     pub(super) inject: bool,
-    /// Also refine without training: take this share of the outliers' nullspace
-    /// component away
+    /// Also refine without training: remove this share of the outliers' nullspace
+    /// component
     #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "1")]
     pub(super) training_free: Option<f64>,
     /// Rank of the nullspace basis; by default the run's, else 64
@@ -65,7 +66,7 @@ pub(in crate::cli) struct InspectArgs {
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
     pub(super) device: String,
-    /// Folder for everything that the inspection writes
+    /// Output folder
     #[arg(short, long, value_name = "DIR", default_value = "singer-inspect")]
     pub(super) out: PathBuf,
 }

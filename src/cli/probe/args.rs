@@ -32,10 +32,10 @@ pub(super) struct ModelArgs {
     /// The model's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
     /// with its tag
     pub(super) weights: PathBuf,
-    /// The model's timm name; not needed for files written by singer
+    /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
-    /// Probe a model of this shape with new random weights instead
+    /// Probe a model of this shape with random weights instead
     #[arg(long)]
     pub(super) untrained: bool,
     /// Apply the model's final norm to the last block's tokens
@@ -50,12 +50,12 @@ pub(super) struct ModelArgs {
     /// Threads that decode images; by default one for each core, at most 8
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,
-    /// Folder that features are kept in; by default `singer/features` in the user's
+    /// Folder in which features are kept; by default `singer/features` in the user's
     /// cache folder
     #[arg(long, value_name = "DIR", conflicts_with = "no_cache")]
     pub(super) cache: Option<PathBuf>,
-    /// Keep no features: they go into the system's folder for temporary files while
-    /// the program runs
+    /// Keep no features; they lie in the system's temporary folder while the program
+    /// runs
     #[arg(long)]
     pub(super) no_cache: bool,
     /// f32, or f16 to keep features in half the space
@@ -76,16 +76,16 @@ pub(super) struct FitArgs {
     /// sgd or adamw; by default sgd, for segments and depth adamw
     #[arg(long, value_name = "NAME")]
     pub(super) optimizer: Option<OptimizerArg>,
-    /// The rate that the cosine ends at
+    /// Learning rate at the end of the cosine
     #[arg(long, default_value_t = 1e-8)]
     pub(super) min_lr: f64,
-    /// Momentum of sgd
+    /// Momentum of SGD
     #[arg(long, default_value_t = 0.0)]
     pub(super) momentum: f64,
     /// Weight decay; by default 0 for sgd and 1e-4 for adamw
     #[arg(long)]
     pub(super) weight_decay: Option<f32>,
-    /// Seed of the head's start and of the order of images
+    /// Seed of the head's initial weights and of the order of images
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
     /// Folder for probe.json, the head's weights and the pictures
@@ -102,14 +102,14 @@ pub(super) struct ClassifyArgs {
     pub(super) model: ModelArgs,
     #[command(flatten)]
     pub(super) fit: FitArgs,
-    /// Images to learn from: a folder with one folder for each class, also below
+    /// Images to train on: a folder with one folder for each class, also below
     /// folders called train and test, a zip of one (`x.zip/inner/folder`), a published
     /// layout (`imagenet:`, `imagenet-r:`, `imagenet-v2:`, `inat2019:`, `aircraft:`,
     /// `pets:`, `food101:`, `flowers102:`, `cifar10:` and a path), or `scenes:N`
     #[arg(long, value_name = "PLACE")]
     pub(super) train: String,
-    /// Images to measure on, of classes that --train has; of a set in parts the test
-    /// part, or the validation part where the test has no labels
+    /// Images to measure on, of the classes of --train; of a set with splits the test
+    /// split, or the validation split where the test has no labels
     #[arg(long, value_name = "PATH")]
     pub(super) test: Option<String>,
     /// A set with some of the classes, such as ImageNet-R or -V2: only these are
@@ -120,10 +120,10 @@ pub(super) struct ClassifyArgs {
     #[arg(long, default_value = "class")]
     pub(super) token: TokenArg,
     /// Learning rate of the first step, by default 0.5, and 1e-3 for adamw; of
-    /// several, the one that does best on a tenth of the training images
+    /// several, the one that does best on a held-out tenth of the training images
     #[arg(long, value_name = "LR,LR,...", value_delimiter = ',')]
     pub(super) lr: Vec<f64>,
-    /// Most images to take of each set, evenly spread
+    /// Use at most this many images of each set, evenly spread
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
     /// Leave out the nearest neighbours
@@ -142,7 +142,7 @@ pub(super) struct DenseArgs {
     /// Learning rate of the first step, by default 1e-3, and 0.5 for sgd
     #[arg(long)]
     pub(super) lr: Option<f64>,
-    /// Most images to take of each set, evenly spread
+    /// Use at most this many images of each set, evenly spread
     #[arg(long, value_name = "N")]
     pub(super) limit: Option<usize>,
     /// Images shown in the sheet of inputs, truths and predictions (with --out)
@@ -158,27 +158,27 @@ pub(super) struct SegmentArgs {
     pub(super) fit: FitArgs,
     #[command(flatten)]
     pub(super) dense: DenseArgs,
-    /// Images to learn from: a published layout (`ade20k:`, `camvid:` and a path; its
-    /// training part is taken), `scenes:N`, or a folder that holds `images` and
+    /// Images to train on: a published layout (`ade20k:`, `camvid:` and a path; its
+    /// training split is taken), `scenes:N`, or a folder that holds `images` and
     /// `annotations` (PNG files of the same names), or one below `images`
     /// (`set/images/train`); in a zip too (`x.zip/set/images/train`)
     #[arg(long, value_name = "PLACE")]
     pub(super) train: String,
-    /// Images to measure on, in the same form; of a layout its test part, or its
-    /// validation part where the test has no labels
+    /// Images to measure on, in the same form; of a layout its test split, or its
+    /// validation split where the test has no labels
     #[arg(long, value_name = "PLACE")]
     pub(super) test: String,
-    /// For folders, labels that do not count; the labels above one move down, so that with 0
+    /// For folders, labels to ignore; the labels above an ignored one move down, so with 0
     /// ignored label 1 is the first class
     #[arg(long, value_name = "L,L,...", value_delimiter = ',', default_value = "255")]
     pub(super) ignore: Vec<u16>,
     /// For folders, the number of classes; by default as many as the labels need
     #[arg(long, value_name = "N", conflicts_with = "names")]
     pub(super) classes: Option<usize>,
-    /// For folders, a text file with the classes' names, one a line
+    /// For folders, a text file with the classes' names, one per line
     #[arg(long, value_name = "FILE")]
     pub(super) names: Option<PathBuf>,
-    /// Where logits and labels meet in training: label (the label's size) or grid
+    /// Resolution of the loss in training: label (the label's size) or grid
     /// (four times the patch grid, faster)
     #[arg(long, default_value = "label")]
     pub(super) loss_at: LossAtArg,
@@ -192,28 +192,28 @@ pub(super) struct DepthArgs {
     pub(super) fit: FitArgs,
     #[command(flatten)]
     pub(super) dense: DenseArgs,
-    /// Images to learn from: a published layout (`nyu:` and a path; its training part
+    /// Images to train on: a published layout (`nyu:` and a path; its training split
     /// is taken), `scenes:N`, or a folder that holds `images` and `depth` (16-bit PNG
     /// files of the same names), or one below `images` (`set/images/train`); in a zip too
     /// (`x.zip/set/images/train`)
     #[arg(long, value_name = "PLACE")]
     pub(super) train: String,
-    /// Images to measure on, in the same form; of a layout its test part
+    /// Images to measure on, in the same form; of a layout its test split
     #[arg(long, value_name = "PLACE")]
     pub(super) test: String,
-    /// For folders, metres that the number 1 in a depth map stands for
+    /// For folders, metres per unit of a depth map
     #[arg(long, value_name = "METRES", default_value_t = 0.001)]
     pub(super) unit: f32,
-    /// Bins of depth
+    /// Number of depth bins
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(super) bins: usize,
-    /// Depths from here on do not count, in metres
+    /// Ignore depths from here on, in metres
     #[arg(long, value_name = "METRES", default_value_t = 10.0)]
     pub(super) max_depth: f32,
     /// Divides the logits before the softmax that gives the predicted depth
     #[arg(long, default_value_t = 0.03)]
     pub(super) temperature: f32,
-    /// Where logits and depths meet in training: label (the label's size) or grid
+    /// Resolution of the loss in training: label (the label's size) or grid
     /// (four times the patch grid, faster)
     #[arg(long, default_value = "grid")]
     pub(super) loss_at: LossAtArg,

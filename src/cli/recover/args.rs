@@ -14,28 +14,29 @@ pub(in crate::cli) struct RecoverArgs {
     /// Images on which the recovery is measured; by default those of --data
     #[arg(long, value_name = "PATH")]
     pub(super) val: Option<String>,
-    /// Most images to take of each, evenly spread
+    /// Use at most this many images of each, evenly spread
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(super) limit: usize,
-    /// Folder for table, numbers and figure
+    /// Output folder: table, numbers and figure
     #[arg(short, long, value_name = "DIR", default_value = "recovery")]
     pub(super) out: PathBuf,
-    /// The same teacher with artifacts, as `singer plant` made it, instead of
-    /// planting anew
+    /// The same teacher with artifacts from `singer plant`, instead of planting new
+    /// ones
     #[arg(long, value_name = "FILE")]
     pub(super) planted: Option<PathBuf>,
-    /// Folder of a `singer distill` run of the planted teacher: take its adapters
+    /// Folder of a `singer distill` run of the planted teacher, whose adapters are used
     /// instead of fitting new ones
     #[arg(long, value_name = "DIR", requires = "planted")]
     pub(super) run: Option<PathBuf>,
-    /// First take what was planted into this block of CLEAN out again: the hidden
-    /// unit that writes the longest vector is silenced
+    /// First remove what was planted in this block of CLEAN: silence the hidden unit
+    /// that writes the longest vector
     #[arg(long, value_name = "BLOCK")]
     pub(super) silence: Option<usize>,
-    /// The block into which artifacts are planted; by default at 17/24 of the depth
+    /// The block in which artifacts are planted; by default the one at 17/24 of the depth
     #[arg(long)]
     pub(super) block: Option<usize>,
-    /// Where planted vectors point, seen from the next block's left nullspace
+    /// Directions of planted vectors: inside, mixed or outside the next block's left
+    /// nullspace
     #[arg(
         long,
         value_name = "P,P,...",
@@ -43,22 +44,22 @@ pub(in crate::cli) struct RecoverArgs {
         default_value = "inside,mixed,outside"
     )]
     pub(super) placements: Vec<String>,
-    /// Norms of planted vectors over the median patch norm
+    /// Norms of planted vectors as multiples of the median patch norm
     #[arg(long, value_name = "S,S,...", value_delimiter = ',', default_value = "3,6")]
     pub(super) strengths: Vec<f64>,
-    /// Share of patches that get one
+    /// Share of patches that get an artifact
     #[arg(long, default_value_t = 0.03)]
     pub(super) share: f64,
     /// Rank of adapters and bases
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// Quantile of an image's norms above which a norm is an outlier
+    /// Quantile of an image's patch norms above which a patch is an outlier
     #[arg(long, default_value_t = 0.97)]
     pub(super) quantile: f64,
-    /// Steps in which adapters are fitted by outlier and information loss
+    /// Steps of fitting the adapters by the outlier and the information loss
     #[arg(long, value_name = "N", default_value_t = 300)]
     pub(super) fit_steps: usize,
-    /// Highest learning rate of the fit
+    /// Learning rate of the fit at its start
     #[arg(long, default_value_t = 1e-2)]
     pub(super) lr: f64,
     /// λ of the outlier loss
@@ -67,10 +68,10 @@ pub(in crate::cli) struct RecoverArgs {
     /// λ of the information loss
     #[arg(long, value_name = "W", default_value_t = 1.0)]
     pub(super) info_weight: f64,
-    /// Seed of directions
+    /// Seed of the planted directions
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The teacher's timm name; not needed for files written by singer
+    /// The teacher's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) arch: Option<String>,
     /// auto, cpu, gpu, gpu:N or software
