@@ -67,8 +67,8 @@ impl Fitnet {
     /// is that of the projections.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) for layers and weights that cannot
-    /// work.
+    /// [`Error::Setting`](crate::Error::Setting) for a weight that is negative or not finite; as
+    /// [`with_last_layer`] and [`map_layers`].
     pub fn new(
         teacher: Teacher,
         student: Vit,

@@ -13,7 +13,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::formats::golden;
 
-/// Opening the file fails with one line that names it, the reason and the mend.
+/// Opening the file fails with one line that names it, the reason and how to fix it.
 fn refused(path: &Path, reason: &str) {
     let error = WeightsFile::open(path).expect_err(reason);
     assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");

@@ -359,7 +359,7 @@ fn the_card_of_a_run_by_another_method_does_not_say_singer() {
 }
 
 #[test]
-fn what_cannot_be_exported_is_one_line_with_the_mend() {
+fn what_cannot_be_exported_is_one_line_with_the_fix() {
     let folder = tempfile::tempdir().unwrap();
     let (weights, _) = golden("mae", "vit_base_patch16_224.mae", folder.path());
     let out = folder.path().join("out");

@@ -8,7 +8,7 @@ use singer::data::render;
 use crate::support::{distill, fail_with, metrics, run, singer, succeed, teacher, tiny};
 
 #[test]
-fn a_damaged_teacher_is_named_with_the_mend() {
+fn a_damaged_teacher_is_named_with_the_fix() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
     let bytes = fs::read(&teacher).unwrap();

@@ -184,7 +184,7 @@ fn images_of_any_shape_keep_it() {
 }
 
 #[test]
-fn faults_are_named_with_the_mend_and_leave_nothing_behind() {
+fn faults_are_named_with_the_fix_and_leave_nothing_behind() {
     let (folder, tiny) = teacher();
     let (out, run_folder) = (folder.path().join("out"), folder.path().join("run"));
     succeed(&mut distill(&tiny, &run_folder, 2));

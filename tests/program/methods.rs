@@ -184,7 +184,7 @@ fn adapters_are_fitted_without_a_student_and_lower_the_outliers() {
 }
 
 #[test]
-fn methods_and_settings_that_cannot_work_are_refused_with_the_mend() {
+fn methods_and_settings_that_cannot_work_are_refused_with_the_fix() {
     let (folder, teacher) = teacher();
     let headless = folder.path().join("student");
     succeed(&mut distill(&teacher, &headless, 2));

@@ -142,7 +142,7 @@ impl Basis {
     /// Selects a basis for a linearised block `W̃`, `[D, D]`.
     ///
     /// # Errors
-    /// [`Error::Config`] for a rank of 0 or above D, [`Error::Svd`] (with
+    /// [`Error::Setting`] for a rank of 0 or above D, [`Error::Svd`] (with
     /// `block`) where the weights are not finite.
     pub fn select(linearised: &Linearised, selection: &Selection, block: usize) -> Result<Self> {
         let linearised = linearised.0.as_ref();
