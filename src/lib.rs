@@ -61,8 +61,6 @@ pub mod device;
 pub mod distill;
 pub mod error;
 #[cfg(not(target_family = "wasm"))]
-pub mod eval;
-#[cfg(not(target_family = "wasm"))]
 pub mod export;
 #[cfg(all(feature = "figures", not(target_family = "wasm")))]
 pub mod figure;

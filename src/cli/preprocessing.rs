@@ -2,9 +2,8 @@
 
 use clap::Args as ClapArgs;
 
-use crate::data::{CropMode, Interpolation, Preprocess};
+use crate::data::{CropMode, Interpolation};
 use crate::error::{Error, Result};
-use crate::model::ResolvedModel;
 use crate::run::DataConfig;
 
 /// Everything about the preparation of images.
@@ -65,10 +64,4 @@ impl PixelArgs {
             ..data
         })
     }
-}
-
-/// How images are prepared for a model: by the settings, else as the model's own files
-/// say.
-pub(super) fn preprocess(data: &DataConfig, model: &ResolvedModel) -> Result<Preprocess> {
-    data.preprocess(model.preprocess()?)
 }

@@ -8,7 +8,6 @@ use super::{
     FeatureRows, FitProgress, FitSettings, Gradients, HeadTask, LinearHead, cross_entropy, fit,
 };
 use crate::error::{Error, Result};
-use crate::eval::{Features, knn_accuracy};
 
 /// Images scored at a time.
 const BATCH: usize = 512;
@@ -152,26 +151,4 @@ pub fn sweep(
         if better { next } else { best }
     });
     Ok((best.map_or(settings.optimizer.lr(), |(rate, _)| rate), found))
-}
-
-/// Share of `test` images that their 20 nearest `train` images classify rightly,
-/// by [`knn_accuracy`].
-///
-/// # Errors
-/// [`Error::Gpu`].
-pub fn knn(
-    train: (&dyn FeatureRows, &[usize]),
-    test: (&dyn FeatureRows, &[usize]),
-    device: &Device,
-) -> Result<f64> {
-    let unit = |(rows, labels): (&dyn FeatureRows, &[usize])| {
-        let mut values = Vec::with_capacity(rows.len() * rows.dim());
-        (0..rows.len()).for_each(|index| rows.append(index, &mut values));
-        for row in values.chunks_exact_mut(rows.dim()) {
-            let norm = row.iter().map(|value| value * value).sum::<f32>().max(1e-24).sqrt();
-            row.iter_mut().for_each(|value| *value /= norm);
-        }
-        Features { rows: values, dim: rows.dim(), labels: labels.to_vec(), norms: None }
-    };
-    knn_accuracy(&unit(train), &unit(test), device)
 }

@@ -14,18 +14,24 @@ mod depth;
 pub mod features;
 mod fit;
 mod head;
+mod knn;
+mod measure;
 pub mod metrics;
 mod pixels;
 mod resample;
 mod rows;
 mod segment;
 
-pub use classify::{ClassTask, Standing, class_map, knn, score_classes, sweep};
+pub use classify::{ClassTask, Standing, class_map, score_classes, sweep};
 pub use cross_entropy::cross_entropy;
 pub use depth::{DepthBins, DepthReport, DepthTask, predict_depth, score_depth};
 pub use features::FeatureStore;
 pub use fit::{FitProgress, FitSettings, Gradients, HeadTask, fit};
 pub use head::{HeadTrainer, LinearHead};
+pub use knn::{LabelledFeatures, knn_accuracy};
+pub use measure::{
+    EvalSettings, Evaluation, accuracy, batches, class_features, evaluate, last_block_norms,
+};
 pub use pixels::{LossAt, UPSAMPLING, pixel_loss};
 pub use resample::{Resample, nearest};
 pub use rows::{FeatureRows, MemoryRows, PatchRows, Token, TokenRows};

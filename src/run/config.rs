@@ -10,8 +10,8 @@ use crate::device::Device;
 use crate::distill::singer::SingerSettings;
 use crate::distill::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::error::{Error, Result};
-use crate::eval::EvalSettings;
 use crate::model::{ModelSpec, PreprocessOptions};
+use crate::probe::EvalSettings;
 use crate::train::{OptimizerSettings, Schedule};
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
@@ -215,13 +215,8 @@ impl DataConfig {
         batch: usize,
         limit: Option<usize>,
     ) -> EvalSettings {
-        EvalSettings {
-            transform: preprocess.transform(size),
-            normalise: preprocess.normalise,
-            batch,
-            workers: self.workers.max(1),
-            limit,
-        }
+        let workers = self.workers.max(1);
+        EvalSettings { batch, workers, limit, ..EvalSettings::new(size, preprocess) }
     }
 
     /// The part of the settings that changes what is learnt.

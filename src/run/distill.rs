@@ -14,9 +14,9 @@ use crate::device::Device;
 use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
 use crate::error::{Error, Result};
-use crate::eval::{accuracy, last_block_norms};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::probe::{accuracy, last_block_norms};
 use crate::train::{Progress, TrainSettings};
 
 /// A distillation to be run: what `singer distill` does, without flags and printing.

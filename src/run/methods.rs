@@ -7,7 +7,7 @@ use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
 use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
 use crate::error::{Error, Result};
-use crate::eval::{EvalSettings, batches};
+use crate::probe::{EvalSettings, batches};
 use crate::vit::Vit;
 
 /// What a method is made from.

@@ -10,9 +10,9 @@ use super::{Event, PretrainConfig, Start, run_train, shapes};
 use crate::data::{ClassifySet, ImageSet, Split};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::eval;
 use crate::export::{MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::probe::accuracy;
 use crate::train::{Pretraining, TrainSettings};
 
 /// A supervised training to be run: what `singer pretrain` does, without flags and
@@ -203,7 +203,7 @@ impl Pretrain {
         let model = Model::from_parts(trained.clone(), arch, shape, preprocess);
         model.save(folder.path.join(MODEL))?;
         let settings = config.data.eval_settings(size, &preprocess, config.train.batch, None);
-        let measured = |set: ImageSet| eval::accuracy(&trained, &set, &settings, device.burn());
+        let measured = |set: ImageSet| accuracy(&trained, &set, &settings, device.burn());
         let val_accuracy = validation.map(measured).transpose()?;
         if let Some(accuracy) = val_accuracy {
             folder.record("result", json!({ "val_accuracy": accuracy }))?;

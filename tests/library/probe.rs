@@ -13,9 +13,9 @@ use singer::data::{
 use singer::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
 use singer::probe::{
-    ClassTask, DepthBins, FeatureRows, FeatureStore, FitSettings, LinearHead, LossAt, MemoryRows,
-    Resample, SegmentTask, Token, TokenRows, class_map, cross_entropy, fit, knn, score_classes,
-    score_segments, sweep,
+    ClassTask, DepthBins, FeatureRows, FeatureStore, FitSettings, LabelledFeatures, LinearHead,
+    LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows, class_map, cross_entropy, fit,
+    knn_accuracy, score_classes, score_segments, sweep,
 };
 use singer::train::OptimizerSettings;
 use singer::vit::{Pooling, Vit, VitConfig, init_weights};
@@ -62,7 +62,9 @@ fn a_separable_set_is_learnt_without_an_error_and_a_seed_repeats() {
     let test: Vec<usize> = (0..60).collect();
     let standing = score_classes(&head, &other, &other_labels, &test, None).unwrap();
     assert_eq!((standing.top1, standing.top5, standing.images), (1.0, 1.0, 60));
-    let neighbours = knn((&rows, &labels), (&other, &other_labels), &device).unwrap();
+    let bank = LabelledFeatures::from_rows(&rows, &labels);
+    let queries = LabelledFeatures::from_rows(&other, &other_labels);
+    let neighbours = knn_accuracy(&bank, &queries, &device).unwrap();
     assert_eq!(neighbours, 1.0);
 
     let bytes = |head: &LinearHead| head.weight.clone().into_data().as_bytes().to_vec();

@@ -11,8 +11,8 @@ use crate::data::{ClassifySet, ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::probe::features::View;
 use crate::probe::{
-    ClassTask, FeatureRows, FeatureStore, LinearHead, Standing, TokenRows, class_map, fit, knn,
-    score_classes, sweep,
+    ClassTask, FeatureRows, FeatureStore, LabelledFeatures, LinearHead, Standing, TokenRows,
+    class_map, fit, knn_accuracy, score_classes, sweep,
 };
 
 const DEFAULTS: Defaults = Defaults { batch: 256, epochs: 100, optimizer: OptimizerArg::Sgd };
@@ -157,8 +157,11 @@ fn score(
         let all: Vec<usize> = (0..set.labels.len()).collect();
         let standing = score_classes(head, &other, &set.labels, &all, among)?;
         // Neighbours vote among all classes, so only the whole set is asked.
-        let neighbours = (is_test && !args.no_knn)
-            .then(|| knn((rows, &train.labels), (&other, &set.labels), subject.opened.burn()));
+        let neighbours = (is_test && !args.no_knn).then(|| {
+            let bank = LabelledFeatures::from_rows(rows, &train.labels);
+            let queries = LabelledFeatures::from_rows(&other, &set.labels);
+            knn_accuracy(&bank, &queries, subject.opened.burn())
+        });
         scored.push(Scored {
             place: set.place.clone(),
             standing,

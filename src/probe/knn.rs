@@ -1,6 +1,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::Features;
+use super::FeatureRows;
 use crate::error::Result;
 use crate::readback::read;
 
@@ -11,12 +11,41 @@ const TEMPERATURE: f32 = 0.07;
 /// Rows of similarities held at a time.
 const ROWS: usize = 512;
 
-/// Share of `test` rows that their 20 nearest `train` rows classify rightly,
-/// each voting with weight `exp(cosine / 0.07)` (the kNN protocol of DINO).
+/// Features of unit length with their labels.
+#[derive(Debug, Clone, Default)]
+pub struct LabelledFeatures {
+    /// Row-major `[N, D]`.
+    pub rows: Vec<f32>,
+    /// D.
+    pub dim: usize,
+    /// Class of each row.
+    pub labels: Vec<usize>,
+}
+
+impl LabelledFeatures {
+    /// One row for each image, scaled to unit length.
+    pub fn from_rows(rows: &dyn FeatureRows, labels: &[usize]) -> Self {
+        let dim = rows.dim();
+        let mut values = Vec::with_capacity(rows.len() * dim);
+        (0..rows.len()).for_each(|index| rows.append(index, &mut values));
+        for row in values.chunks_exact_mut(dim) {
+            let norm = row.iter().map(|value| value * value).sum::<f32>().max(1e-24).sqrt();
+            row.iter_mut().for_each(|value| *value /= norm);
+        }
+        Self { rows: values, dim, labels: labels.to_vec() }
+    }
+}
+
+/// Top-1 accuracy of the nearest neighbours, 0 to 1: the 20 `train` rows most similar to
+/// each `test` row vote with weight `exp(cosine / 0.07)` (the kNN protocol of DINO).
 ///
 /// # Errors
 /// [`Error::Gpu`](crate::Error::Gpu).
-pub fn knn_accuracy(train: &Features, test: &Features, device: &Device) -> Result<f64> {
+pub fn knn_accuracy(
+    train: &LabelledFeatures,
+    test: &LabelledFeatures,
+    device: &Device,
+) -> Result<f64> {
     let classes = train.labels.iter().max().map_or(0, |&label| label + 1);
     let matrix = |rows: &[f32], dim: usize| -> Tensor<2> {
         Tensor::from_data(TensorData::new(rows.to_vec(), [rows.len() / dim, dim]), device)
