@@ -13,8 +13,8 @@ use crate::distill::singer::Adapter;
 use crate::error::{Error, Result};
 use crate::frozen::FrozenVit;
 use crate::gpu::{
-    ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers,
-    PatchNorm, Recording, Slice, Tokens,
+    Activation, Attention, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LayerNorm, Linear,
+    LowRankRefine, NormQuantile, Outliers, PatchNorm, Recording, Slice, Tokens,
 };
 use crate::maps::{FeatureMaps, Palette};
 use crate::model::ModelSpec;
@@ -35,7 +35,8 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
     }
     let bench = Bench { gpu, runs: args.runs, repeats: args.repeats };
     let copy = bench.copy_rate(args.images * args.tokens * args.dim)?;
-    let shaders = bench.shaders(args, copy)?;
+    let mut shaders = bench.shaders(args, copy)?;
+    shaders.extend(bench.block(args, copy)?);
     let forward = args.arch.as_ref().map(|arch| forward_against_burn(arch, args, &opened));
     let report = json!({
         "device": opened.name(),
@@ -101,15 +102,7 @@ impl Bench<'_> {
         let norms = gpu.allocate("norms", images * patches)?;
         let mut rows = Vec::new();
         let mut add = |name: &str, bytes: usize, flops: usize, seconds: f64| {
-            let rate = bytes as f64 / seconds;
-            rows.push(json!({
-                "name": name,
-                "median_s": seconds,
-                "mib_moved": bytes as f64 / f64::from(1 << 20),
-                "gb_per_s": rate / 1e9,
-                "share_of_copy": rate / copy,
-                "gflop_per_s": flops as f64 / seconds / 1e9,
-            }));
+            rows.push(row(copy, name, bytes, flops, seconds));
         };
 
         let all = images * count * dim;
@@ -170,6 +163,45 @@ impl Bench<'_> {
         Ok(rows)
     }
 
+    /// The kernels of a block's forward pass; none where the width is no multiple of 4.
+    fn block(&self, args: &BenchShadersArgs, copy: f64) -> Result<Vec<Value>> {
+        let gpu = self.gpu;
+        let BenchShadersArgs { images, tokens, dim, .. } = *args;
+        let Some(head_dim) = [64, 32, 16, 8, 4].into_iter().find(|&size| dim.is_multiple_of(size))
+        else {
+            return Ok(Vec::new());
+        };
+        let (tokens_of_all, hidden) = (images * tokens, 4 * dim);
+        let elements = tokens_of_all * dim;
+        let x = gpu.upload("x", &vec![0.5_f32; elements])?;
+        let qkv = gpu.upload("qkv", &vec![0.1_f32; 3 * elements])?;
+        let vector = gpu.upload("vector", &vec![0.1_f32; hidden])?;
+        let matrix = gpu.upload("matrix", &vec![0.01_f32; dim * hidden])?;
+        let out = gpu.allocate("out", tokens_of_all * hidden)?;
+
+        let norm = LayerNorm { gamma: &vector, beta: &vector, dim, epsilon: 1e-6 };
+        let norms = self.time(|recording| norm.record(recording, &x, tokens_of_all, &out))?;
+        let linear =
+            |half| Linear { weight: &matrix, bias: &vector, inner: dim, columns: hidden, half };
+        let product = |half| {
+            self.time(|recording| {
+                linear(half).record(recording, &x, tokens_of_all, Activation::Gelu, &out)
+            })
+        };
+        let [full, half] = [product(false)?, product(true)?];
+        let attention = Attention { images, tokens, heads: dim / head_dim, head_dim };
+        let attended = self.time(|recording| attention.record(recording, &qkv, &out))?;
+
+        let (moved, weights) = (4 * tokens_of_all * (dim + hidden), dim * hidden);
+        let flops = 2 * tokens_of_all * weights;
+        Ok(vec![
+            row(copy, "layer_norm", 4 * 2 * elements, 8 * elements, norms),
+            row(copy, "linear (GELU)", moved + 4 * weights, flops, full),
+            row(copy, "linear (GELU, f16 weights)", moved + 2 * weights, flops, half),
+            row(copy, "attention", 4 * 4 * elements, 4 * elements * tokens, attended),
+        ])
+    }
+
     fn colormap(&self, patches: usize, norms: &Slice) -> Result<f64> {
         let gpu = self.gpu;
         let table = gpu.upload("colours", &Palette::Inferno.table())?;
@@ -187,6 +219,19 @@ impl Bench<'_> {
             ColorMap::record(recording, norms, &drawing, [&table, &range], None, &pixels)
         })
     }
+}
+
+/// What is printed of one kernel; `copy` is the rate of plain copies.
+fn row(copy: f64, name: &str, bytes: usize, flops: usize, seconds: f64) -> Value {
+    let rate = bytes as f64 / seconds;
+    json!({
+        "name": name,
+        "median_s": seconds,
+        "mib_moved": bytes as f64 / f64::from(1 << 20),
+        "gb_per_s": rate / 1e9,
+        "share_of_copy": rate / copy,
+        "gflop_per_s": flops as f64 / seconds / 1e9,
+    })
 }
 
 /// The shader against the burn operations that it replaces, both from tensor to

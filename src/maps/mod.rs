@@ -59,6 +59,11 @@ impl FeatureMaps {
 
     /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
     /// tokens (class, registers) are left out.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where no patch is left, [`Placement`](Error::Placement) for a tensor of
+    /// another device or an autodiff graph, [`GpuLimit`](Error::GpuLimit) where one image
+    /// exceeds a binding, [`Gpu`](Error::Gpu) where the device is lost.
     pub fn norms(&self, tokens: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
         let patches = patches_of(&tokens, prefix)?;
         let Some(gpu) = &self.gpu else {
@@ -72,6 +77,9 @@ impl FeatureMaps {
     }
 
     /// The `q`-quantile of each image's norms `[B, P]`, and what exceeds it.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for `q` outside 0 to 1, else as [`norms`](Self::norms).
     pub fn outliers(&self, norms: Tensor<2>, q: f64) -> Result<Outliers> {
         if !(0.0..=1.0).contains(&q) {
             return Err(Error::setting("quantile", q, "it must lie between 0 and 1"));
@@ -102,6 +110,9 @@ impl FeatureMaps {
     /// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]`
     /// to `[B, T, D]`; the first `prefix` tokens pass unchanged. The shader takes
     /// ranks up to 256; above that burn's operations do the work.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the adapter does not fit, else as [`norms`](Self::norms).
     pub fn refine(
         &self,
         tokens: Tensor<3>,
@@ -133,6 +144,10 @@ impl FeatureMaps {
 
     /// Cosine similarity of every patch to the `marked` one of its image (one
     /// index an image, from 0): `[B, T, D] -> [B, P]`; 0 where either is zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where an index or their number does not fit, else as
+    /// [`norms`](Self::norms).
     pub fn cosine_to(
         &self,
         tokens: Tensor<3>,
@@ -166,6 +181,10 @@ impl FeatureMaps {
     /// Cosine similarity patch by patch of two feature maps: `[B, T, D]` and
     /// `[B, T', D]` to `[B, P]`, with the number of prefix tokens of each; 0 where
     /// either is zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the patches differ in number or width, else as
+    /// [`norms`](Self::norms).
     pub fn cosine_between(
         &self,
         a: Tensor<3>,
@@ -194,6 +213,9 @@ impl FeatureMaps {
     }
 
     /// Gram matrix of the patch tokens scaled to unit length, `[B, T, D] -> [B, P, P]`.
+    ///
+    /// # Errors
+    /// As [`norms`](Self::norms).
     pub fn gram(&self, tokens: Tensor<3>, prefix: usize) -> Result<Tensor<3>> {
         let patches = patches_of(&tokens, prefix)?;
         let Some(gpu) = &self.gpu else {
@@ -208,6 +230,9 @@ impl FeatureMaps {
 
     /// Mean squared difference of two Gram matrices, image by image: two batches
     /// `[B, T, D]` to `[B, 1]`. On a GPU neither matrix is stored.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] where the shapes differ, else as [`norms`](Self::norms).
     pub fn gram_distance(&self, a: Tensor<3>, b: Tensor<3>, prefix: usize) -> Result<Tensor<2>> {
         patches_of(&a, prefix)?;
         if a.dims() != b.dims() {
@@ -229,6 +254,10 @@ impl FeatureMaps {
 
     /// A map `[h, w]` as a picture of `size` `[H, W]` pixels, over an image of
     /// that size where given.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for an empty map or picture, and where the image under it is of
+    /// another size; else as [`norms`](Self::norms).
     #[cfg(not(target_family = "wasm"))]
     pub fn picture(
         &self,

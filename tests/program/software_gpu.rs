@@ -55,14 +55,23 @@ fn what_does_not_fit_the_device_is_one_line_and_no_panic() {
 }
 
 #[test]
-fn the_shader_benchmark_measures_every_shader() {
+fn the_shader_benchmark_measures_the_kernels_of_maps_and_of_a_block() {
     let mut command = singer();
     command.args(["bench-shaders", "--device", "software", "--images", "1", "--tokens", "20"]);
     command.args(["--dim", "32", "--rank", "8", "--runs", "1", "--repeats", "1"]);
     let report: Value = serde_json::from_str(&succeed(&mut command).stdout).unwrap();
     let rows = report["shaders"].as_array().unwrap();
-    let files =
-        ["patch_norm", "norm_quantile", "low_rank_refine", "cosine_map", "gram", "colormap"];
+    let files = [
+        "patch_norm",
+        "norm_quantile",
+        "low_rank_refine",
+        "cosine_map",
+        "gram",
+        "colormap",
+        "layer_norm",
+        "linear",
+        "attention",
+    ];
     for file in files {
         let row = rows.iter().find(|row| row["name"].as_str().unwrap().starts_with(file));
         let row = row.unwrap_or_else(|| panic!("no row for {file}"));
