@@ -37,80 +37,75 @@ fn row_count() -> u32 {
     return params.batch.images * params.batch.tokens;
 }
 
-// Four values of a row of each matrix; zeros outside.
+// A value (with `by_four`, a vector) of a row of each matrix; zero outside.
+fn token_value(row: u32, at: u32) -> Value {
+    let width = params.batch.dim / WIDTH;
+    var value = Value();
+    if row < row_count() && at < width {
+        value = tokens[params.batch.base / WIDTH + row * width + at];
+    }
+    return value;
+}
+
+fn down_value(row: u32, at: u32) -> Value {
+    let width = params.rank / WIDTH;
+    var value = Value();
+    if row < params.batch.dim && at < width {
+        value = down[row * width + at];
+    }
+    return value;
+}
+
+fn up_value(row: u32, at: u32) -> Value {
+    let width = params.batch.dim / WIDTH;
+    var value = Value();
+    if row < params.rank && at < width {
+        value = up[row * width + at];
+    }
+    return value;
+}
+
+// Four values of a row of each matrix, the `at4`-th four.
 #ifdef by_four
-fn token_at(row: u32, k4: u32) -> vec4<f32> {
-    let width = params.batch.dim / 4u;
-    if row < row_count() && k4 < width {
-        return tokens[params.batch.base / 4u + row * width + k4];
-    }
-    return vec4<f32>(0.0);
+fn token_at(row: u32, at4: u32) -> vec4<f32> {
+    return token_value(row, at4);
 }
 
-fn down_at(line: u32, column4: u32) -> vec4<f32> {
-    let width = params.rank / 4u;
-    if line < params.batch.dim && column4 < width {
-        return down[line * width + column4];
-    }
-    return vec4<f32>(0.0);
+fn down_at(row: u32, at4: u32) -> vec4<f32> {
+    return down_value(row, at4);
 }
 
-fn up_at(line: u32, column4: u32) -> vec4<f32> {
-    let width = params.batch.dim / 4u;
-    if line < params.rank && column4 < width {
-        return up[line * width + column4];
-    }
-    return vec4<f32>(0.0);
+fn up_at(row: u32, at4: u32) -> vec4<f32> {
+    return up_value(row, at4);
 }
 #else
-fn one_of_tokens(row: u32, k: u32) -> f32 {
-    if row < row_count() && k < params.batch.dim {
-        return tokens[params.batch.base + row * params.batch.dim + k];
-    }
-    return 0.0;
-}
-
-fn token_at(row: u32, k4: u32) -> vec4<f32> {
-    let k = 4u * k4;
+fn token_at(row: u32, at4: u32) -> vec4<f32> {
+    let at = 4u * at4;
     return vec4<f32>(
-        one_of_tokens(row, k),
-        one_of_tokens(row, k + 1u),
-        one_of_tokens(row, k + 2u),
-        one_of_tokens(row, k + 3u),
+        token_value(row, at),
+        token_value(row, at + 1u),
+        token_value(row, at + 2u),
+        token_value(row, at + 3u),
     );
 }
 
-fn one_of_down(line: u32, column: u32) -> f32 {
-    if line < params.batch.dim && column < params.rank {
-        return down[line * params.rank + column];
-    }
-    return 0.0;
-}
-
-fn down_at(line: u32, column4: u32) -> vec4<f32> {
-    let column = 4u * column4;
+fn down_at(row: u32, at4: u32) -> vec4<f32> {
+    let at = 4u * at4;
     return vec4<f32>(
-        one_of_down(line, column),
-        one_of_down(line, column + 1u),
-        one_of_down(line, column + 2u),
-        one_of_down(line, column + 3u),
+        down_value(row, at),
+        down_value(row, at + 1u),
+        down_value(row, at + 2u),
+        down_value(row, at + 3u),
     );
 }
 
-fn one_of_up(line: u32, column: u32) -> f32 {
-    if line < params.rank && column < params.batch.dim {
-        return up[line * params.batch.dim + column];
-    }
-    return 0.0;
-}
-
-fn up_at(line: u32, column4: u32) -> vec4<f32> {
-    let column = 4u * column4;
+fn up_at(row: u32, at4: u32) -> vec4<f32> {
+    let at = 4u * at4;
     return vec4<f32>(
-        one_of_up(line, column),
-        one_of_up(line, column + 1u),
-        one_of_up(line, column + 2u),
-        one_of_up(line, column + 3u),
+        up_value(row, at),
+        up_value(row, at + 1u),
+        up_value(row, at + 2u),
+        up_value(row, at + 3u),
     );
 }
 #endif
