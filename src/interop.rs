@@ -102,21 +102,34 @@ mod tests {
     use super::*;
     use crate::gpu::{PatchNorm, Tokens};
 
-    /// Clean-up empties the pages that tensors of a smaller size left behind.
+    /// Has burn move what it may: a larger tensor makes it change to larger pages, and
+    /// clean-up then empties the smaller ones.
+    fn tidy_up(device: &Device, elements: usize) {
+        let large = primitive(Tensor::<1>::ones([elements], device)).unwrap();
+        device.sync().unwrap();
+        device.memory_cleanup();
+        device.sync().unwrap();
+        drop(large);
+    }
+
     #[test]
-    fn a_shader_writes_to_its_output_though_burn_cleaned_up_meanwhile() {
+    fn burn_moves_a_tensor_but_not_while_a_shader_borrows_it() {
         let opened = crate::Device::open("software").expect("software Vulkan must be installed");
         let (device, gpu) = (opened.burn(), opened.gpu().expect("a GPU"));
         let patches = 1 << 16;
-        let tokens = borrow(Tensor::<3>::ones([1, patches, 4], device)).unwrap();
+
+        let unborrowed = primitive(Tensor::<2>::ones([1, patches], device)).unwrap();
+        let place = || buffer_of(unborrowed.clone()).unwrap().slice;
+        let before = place();
+        tidy_up(device, 2 << 20);
+        assert_ne!(before, place(), "clean-up moves nothing, so the rest would show nothing");
+
+        let input = borrow(Tensor::<3>::ones([1, patches, 4], device)).unwrap();
         let (norms, out) = output([1, patches], device).unwrap();
-        let before = Tensor::<1>::ones([16 << 20], device);
-        device.memory_cleanup();
-        device.sync().unwrap();
-        let tokens =
-            Tokens { slice: tokens.slice.clone(), images: 1, tokens: patches, dim: 4, prefix: 0 };
+        tidy_up(device, 4 << 20);
+        let slice = input.slice.clone();
+        let tokens = Tokens { slice, images: 1, tokens: patches, dim: 4, prefix: 0 };
         run(gpu, device, |recording| PatchNorm::record(recording, &tokens, &out.slice)).unwrap();
-        drop(before);
         let found: Vec<f32> = norms.into_data().iter::<f32>().collect();
         assert!(found.iter().all(|&norm| norm == 2.0), "the output moved: {:?}", &found[..4]);
     }
