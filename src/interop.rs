@@ -114,7 +114,8 @@ mod tests {
 
     #[test]
     fn burn_moves_a_tensor_but_not_while_a_shader_borrows_it() {
-        let opened = crate::Device::open("software").expect("software Vulkan must be installed");
+        let opened =
+            crate::device::Device::open("software").expect("software Vulkan must be installed");
         let (device, gpu) = (opened.burn(), opened.gpu().expect("a GPU"));
         let patches = 1 << 16;
 

@@ -18,6 +18,8 @@ mod hostile;
 mod hostile_images;
 #[path = "library/inspect.rs"]
 mod inspect;
+#[path = "library/layout.rs"]
+mod layout;
 #[path = "library/memory.rs"]
 mod memory;
 #[path = "library/methods.rs"]

@@ -27,7 +27,7 @@ pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
     }
     #[cfg(not(feature = "hub"))]
     if text.starts_with("hf-hub:") {
-        return Err(crate::Error::Hub {
+        return Err(crate::error::Error::Hub {
             model: text.into_owned(),
             reason: "this build cannot download models: its feature `hub` is off".into(),
         });
