@@ -421,6 +421,53 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// The loss of a linear head became NaN or infinite.
+    #[error("the head's loss is {loss} in step {step}")]
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// NaN or an infinity.
+        loss: f64,
+    },
+    /// The truth of a set of images leaves nothing to learn from or to measure.
+    #[error("nothing in the {images} images counts: {reason}")]
+    NoTruth {
+        /// `training` or `test`.
+        images: &'static str,
+        /// Why not.
+        reason: String,
+    },
+    /// A class of a set is not one that a head knows.
+    #[error("the class `{class}` is not one of the {known} that the head learns ({first}, …)")]
+    UnknownClass {
+        /// The class.
+        class: String,
+        /// How many the head knows.
+        known: usize,
+        /// The first of them.
+        first: String,
+    },
+    /// The features of an image cannot be kept.
+    #[error(
+        "the features of {image} are not finite{}",
+        if *half { " or beyond half precision" } else {
+            ": are the model's weights those of its architecture?"
+        }
+    )]
+    Features {
+        /// The image.
+        image: String,
+        /// Whether they were to be kept in half precision.
+        half: bool,
+    },
+    /// Features cannot be kept in a folder.
+    #[error("{path}: features cannot be kept there ({source})", path = path.display())]
+    FeatureCache {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: std::io::Error,
+    },
     /// The singular value decomposition did not converge.
     #[error(
         "the singular value decomposition of block {0} failed: its weights hold NaN or infinite values"

@@ -74,6 +74,11 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::NotFinite { .. } => {
             Some("lower the learning rate (optimizer.lr) or clip the gradients (train.clip)".into())
         }
+        Error::Diverged { .. } => {
+            Some("lower the learning rate (--lr), or apply the final norm (--final-norm)".into())
+        }
+        Error::Features { half: true, .. } => Some("keep them in --cache-precision f32".into()),
+        Error::FeatureCache { .. } => Some("choose another --cache".into()),
         Error::Adapters(_) => {
             Some("choose other `adapters`, leave them out, or set method = \"singer\"".into())
         }
@@ -88,6 +93,17 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "rank" => "singer.rank or --rank",
         "quantile" => "singer.quantile or --quantile",
         "limit" => "--limit",
+        "size" => "--size",
+        "rates" | "fit.optimizer.lr" => "--lr",
+        "fit.epochs" => "--epochs",
+        "fit.batch" => "--batch",
+        "bins.count" => "--bins",
+        "bins.max_depth" => "--max-depth",
+        "bins.temperature" => "--temperature",
+        "unit" => "--unit",
+        "block" => "--block",
+        "strength" => "--strength",
+        "share" => "--share",
         "training_free" => "--training-free",
         "weights.kd" => "singer.weights.kd",
         "weights.outlier" => "singer.weights.outlier",

@@ -3,8 +3,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::distill::singer::FitStep;
-use crate::probe::FitProgress;
-use crate::probe::features::FeatureProgress;
+use crate::probe::{HeadFitProgress, ProbeEvent, ProbedSet};
 
 /// Progress on a terminal's last line; off one, a line for each tenth, unless it is
 /// quiet, as where the output is JSON.
@@ -23,13 +22,18 @@ impl Shown {
         Self { bar, lines: !terminal && !quiet }
     }
 
-    pub(super) fn features(&self, what: &str, progress: FeatureProgress) {
-        self.show(progress.done, progress.total, || format!("features of {what}"));
-    }
-
-    pub(super) fn fit(&self, progress: FitProgress) {
-        let FitProgress { step, steps, loss, rate, .. } = progress;
-        self.show(step, steps, || format!("head | loss {loss:.4} | lr {rate:.2e}"));
+    /// A probe's progress; `name` says what to call a set.
+    pub(super) fn probe<'a>(&self, event: ProbeEvent, name: impl Fn(ProbedSet) -> &'a str) {
+        match event {
+            ProbeEvent::Features(set, progress) => {
+                let message = || format!("features of {}", name(set));
+                self.show(progress.done, progress.total, message);
+            }
+            ProbeEvent::Fit(HeadFitProgress { step, steps, loss, rate, .. }) => {
+                self.show(step, steps, || format!("head | loss {loss:.4} | lr {rate:.2e}"));
+            }
+            ProbeEvent::Score { done, total } => self.show(done, total, || "scoring".into()),
+        }
     }
 
     pub(super) fn adapters(&self, progress: FitStep) {
@@ -37,10 +41,6 @@ impl Shown {
         self.show(step, steps, || {
             format!("adapters | outlier {outlier:.4}, info {information:.4}")
         });
-    }
-
-    pub(super) fn scored(&self, done: usize, total: usize) {
-        self.show(done, total, || "scoring".into());
     }
 
     fn show(&self, done: usize, total: usize, message: impl FnOnce() -> String) {

@@ -36,7 +36,7 @@ pub use decode::decode;
 #[cfg(not(target_family = "wasm"))]
 pub use dense::{
     DenseSet, DepthMap, DepthPairs, DepthSet, LabelMap, LabelPairs, LabelRule, SegmentSet,
-    SegmentationSet, Truth, VOID, check_pairs,
+    SegmentationSet, Truth, VOID, check_pairs, open_depths, open_segments,
 };
 pub use image_set::{ImageSet, ImageSource};
 #[cfg(not(target_family = "wasm"))]

@@ -31,7 +31,7 @@ pub enum Placement {
     Outside,
 }
 
-/// What to plant.
+/// What to plant, and where.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct PlantSettings {
     /// The block whose MLP writes the vector.
@@ -69,23 +69,24 @@ const FIRING: f64 = 4.0;
 /// the model's plain device.
 ///
 /// # Errors
-/// [`Error::Config`] for settings that cannot work and for a gated MLP;
+/// [`Error::Setting`]; [`Error::Incompatible`] for a gated MLP and for a LayerScale that is
+/// zero in places; [`Error::NoImages`] where there are fewer than two patches in all;
 /// [`Error::Svd`].
 pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
     let PlantSettings { block: index, strength, share, rank, seed, .. } = *settings;
     if index >= model.depth() {
-        return Err(Error::config(format!(
-            "block {index}: the model's are 0 to {}",
-            model.depth() - 1
-        )));
+        return Err(no_such_block(index, model.depth()));
     }
     if model.blocks[index].mlp.activation().is_gated() {
-        return Err(Error::config(format!(
+        return Err(Error::incompatible(format!(
             "block {index} has a gated MLP, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
         )));
     }
-    if !(share > 0.0 && share < 0.5 && strength > 0.0) {
-        return Err(Error::config("share must lie between 0 and 0.5, and strength above 0"));
+    if !(share > 0.0 && share < 0.5) {
+        return Err(Error::setting("share", share, "it must lie between 0 and 0.5"));
+    }
+    if !(strength.is_finite() && strength > 0.0) {
+        return Err(Error::setting("strength", strength, "it must be above 0"));
     }
     let device = model.device();
     let samples = Samples::gather(&model, images, index);
@@ -94,7 +95,7 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     let direction = ridge_direction(&samples);
     let scores: Vec<f64> = samples.project(&direction).collect();
     if scores.len() < 2 {
-        return Err(Error::config("planting needs images with at least two patches in all"));
+        return Err(Error::NoImages);
     }
     let low = samples.low_information();
     let mut sorted = scores.clone();
@@ -131,6 +132,10 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     Ok((model, planted))
 }
 
+fn no_such_block(block: usize, depth: usize) -> Error {
+    Error::setting("block", block, format!("the model's blocks are 0 to {}", depth - 1))
+}
+
 /// LayerScale's gain on what the block's MLP writes; ones where there is none.
 fn gain_of(model: &Vit, index: usize) -> Result<Vec<f64>> {
     let Some(gain) = model.blocks[index].mlp_gain() else {
@@ -138,7 +143,7 @@ fn gain_of(model: &Vit, index: usize) -> Result<Vec<f64>> {
     };
     let gain: Vec<f64> = gain.into_data().iter::<f64>().collect();
     match gain.contains(&0.0) {
-        true => Err(Error::config(format!(
+        true => Err(Error::incompatible(format!(
             "block {index}'s LayerScale is zero in places, so its MLP cannot write there; plant into another block"
         ))),
         false => Ok(gain),

@@ -1,6 +1,7 @@
 use burn::tensor::Tensor;
 
-use crate::error::{Error, Result};
+use super::no_such_block;
+use crate::error::Result;
 use crate::vit::Vit;
 
 /// A model whose block `index` has no vector planted: the hidden unit of its MLP
@@ -10,13 +11,10 @@ use crate::vit::Vit;
 /// takes the one that mattered least.
 ///
 /// # Errors
-/// [`Error::Config`] for a block that the model does not have.
+/// [`Error::Setting`](crate::Error::Setting) for a block that the model does not have.
 pub fn silence(mut model: Vit, index: usize) -> Result<(Vit, usize)> {
     if index >= model.depth() {
-        return Err(Error::config(format!(
-            "block {index}: the model's are 0 to {}",
-            model.depth() - 1
-        )));
+        return Err(no_such_block(index, model.depth()));
     }
     let fc2 = &mut model.blocks[index].mlp.fc2;
     // burn stores `[in, out]`: a unit is a row.

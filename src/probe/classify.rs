@@ -3,11 +3,17 @@ use std::collections::BTreeMap;
 use burn::tensor::Device;
 use serde::Serialize;
 
+use super::extraction::{Extractor, Stopwatch};
+use super::features::View;
 use super::metrics::TopK;
 use super::{
-    FeatureRows, FitProgress, FitSettings, Gradients, HeadTask, LinearHead, cross_entropy, fit,
+    ExtractionSettings, FeatureRows, FeatureStore, Gradients, HeadFitProgress, HeadFitSettings,
+    HeadTask, LabelledFeatures, LinearHead, ProbeEvent, ProbeTimes, ProbedSet, Token, TokenRows,
+    cross_entropy, fit_head, knn_accuracy,
 };
+use crate::data::{ClassifySet, ImageSet};
 use crate::error::{Error, Result};
+use crate::model::Model;
 
 /// Images scored at a time.
 const BATCH: usize = 512;
@@ -38,14 +44,14 @@ impl HeadTask for ClassTask {
     }
 }
 
-/// How often a head is right.
+/// Accuracies of a head.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Standing {
-    /// Share of images whose class comes first.
+pub struct ClassScores {
+    /// Top-1 accuracy, 0 to 1.
     pub top1: f64,
-    /// Share of images whose class is among the first five.
+    /// Top-5 accuracy, 0 to 1.
     pub top5: f64,
-    /// Images.
+    /// Images scored.
     pub images: usize,
 }
 
@@ -63,7 +69,7 @@ pub fn score_classes(
     labels: &[usize],
     indices: &[usize],
     among: Option<&[usize]>,
-) -> Result<Standing> {
+) -> Result<ClassScores> {
     let mut counts = TopK::default();
     for batch in indices.chunks(BATCH) {
         let outputs = head.outputs_of(rows.gather(batch))?;
@@ -77,7 +83,7 @@ pub fn score_classes(
             }
         }
     }
-    Ok(Standing { top1: counts.top1(), top5: counts.top5(), images: counts.total() })
+    Ok(ClassScores { top1: counts.top1(), top5: counts.top5(), images: counts.total() })
 }
 
 /// For each class of another set, the head's class: the one of the same name,
@@ -85,7 +91,7 @@ pub fn score_classes(
 /// one with that number in order.
 ///
 /// # Errors
-/// [`Error::Config`] naming a class that the head does not know.
+/// [`Error::UnknownClass`].
 pub fn class_map(head: &[String], other: &[String]) -> Result<Vec<usize>> {
     let known: BTreeMap<&str, usize> =
         head.iter().enumerate().map(|(class, name)| (name.as_str(), class)).collect();
@@ -105,50 +111,289 @@ pub fn class_map(head: &[String], other: &[String]) -> Result<Vec<usize>> {
 }
 
 fn unknown(name: Option<&String>, head: &[String]) -> Error {
-    Error::config(format!(
-        "the class `{}` is not one of the {} that the head learns ({}, …)",
-        name.map_or("", String::as_str),
-        head.len(),
-        head.first().map_or("", String::as_str)
-    ))
+    Error::UnknownClass {
+        class: name.cloned().unwrap_or_default(),
+        known: head.len(),
+        first: head.first().cloned().unwrap_or_default(),
+    }
 }
 
-/// Tries several learning rates on nine tenths of the images and gives the one
-/// whose head is right most often on the last tenth (the lower of equals), with the top-1 of each.
+/// What one learning rate of a [`sweep`] came to.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct SweepPoint {
+    /// The learning rate of the first step.
+    pub lr: f64,
+    /// Top-1 accuracy on the images held out, 0 to 1.
+    pub held_out_top1: f64,
+}
+
+/// Tries several learning rates on nine tenths of the images. Gives the one whose head has
+/// the best top-1 accuracy on the last tenth (the lower of equals), and what each came to.
 ///
 /// # Errors
-/// Those of [`fit`]; a rate at which the loss stops being a number only loses.
+/// [`Error::Setting`] where there are too few images to hold some out, and those of
+/// [`fit_head`]; a rate at which the loss stops being a number only loses.
 pub fn sweep(
     rows: &dyn FeatureRows,
     task: &ClassTask,
-    settings: &FitSettings,
+    settings: &HeadFitSettings,
     rates: &[f64],
     device: &Device,
-    report: &mut dyn FnMut(FitProgress),
-) -> Result<(f64, Vec<(f64, f64)>)> {
+    report: &mut dyn FnMut(HeadFitProgress),
+) -> Result<(f64, Vec<SweepPoint>)> {
     let (held, kept): (Vec<usize>, Vec<usize>) =
         (0..rows.len()).partition(|index| index % HELD_OUT == HELD_OUT - 1);
     if held.is_empty() {
-        return Err(Error::config(format!(
-            "{} images are too few to choose a learning rate by; give one rate",
-            rows.len()
-        )));
+        let expected = format!("{} images are too few to choose by; give one rate", rows.len());
+        return Err(Error::setting("rates", format!("{rates:?}"), expected));
     }
-    let mut found: Vec<(f64, f64)> = Vec::new();
-    for &rate in rates {
+    let mut found: Vec<SweepPoint> = Vec::new();
+    for &lr in rates {
         let mut tried = settings.clone();
-        tried.optimizer.set_lr(rate);
+        tried.optimizer.set_lr(lr);
         tried.check()?;
-        let top1 = match fit(rows, &kept, task, &tried, device, report) {
+        let held_out_top1 = match fit_head(rows, &kept, task, &tried, device, report) {
             Ok(head) => score_classes(&head, rows, &task.labels, &held, None)?.top1,
-            Err(Error::Config(_)) => 0.0,
+            Err(Error::Diverged { .. }) => 0.0,
             Err(other) => return Err(other),
         };
-        found.push((rate, top1));
+        found.push(SweepPoint { lr, held_out_top1 });
     }
     let best = found.iter().copied().reduce(|best, next| {
-        let better = next.1 > best.1 || (next.1 == best.1 && next.0 < best.0);
+        let better = next.held_out_top1 > best.held_out_top1
+            || (next.held_out_top1 == best.held_out_top1 && next.lr < best.lr);
         if better { next } else { best }
     });
-    Ok((best.map_or(settings.optimizer.lr(), |(rate, _)| rate), found))
+    Ok((best.map_or(settings.optimizer.lr(), |point| point.lr), found))
+}
+
+/// A probe of classes: a linear head on the class token or the mean patch of a frozen model,
+/// and its nearest neighbours.
+///
+/// ```
+/// use singer::data::{ClassifySet, Split};
+/// use singer::probe::Classification;
+/// use singer::{Device, Model};
+///
+/// let model = Model::open("assets/demo-teacher.safetensors", &Device::cpu())?;
+/// let train = ClassifySet::open("scenes:32", Split::Train)?;
+/// let test = ClassifySet::open("scenes:32-48", Split::Test)?;
+/// let mut probe = Classification::default();
+/// probe.fit.epochs = 2;
+/// let found = probe.run(&model, &train, Some(&test), &[], |_progress| {})?;
+/// let scores = found.scores.test.unwrap();
+/// println!("top-1 {:.3}, 20-NN {:.3}", scores.top1, scores.knn_top1.unwrap());
+/// assert_eq!((scores.images, found.classes.len()), (16, 8));
+/// # Ok::<(), singer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Classification {
+    /// How features are computed and kept.
+    pub extraction: ExtractionSettings,
+    /// How the head is fitted.
+    pub fit: HeadFitSettings,
+    /// The features that stand for an image.
+    pub token: Token,
+    /// Learning rates to choose from by [`sweep`]; none for `fit`'s own.
+    pub rates: Vec<f64>,
+    /// Whether the nearest neighbours of the test images are asked, too.
+    pub neighbours: bool,
+    /// The most images to take of each set, evenly spread; none for all.
+    pub limit: Option<usize>,
+}
+
+impl Default for Classification {
+    /// The class token, no choice of rates, neighbours, all images.
+    fn default() -> Self {
+        Self {
+            extraction: ExtractionSettings::default(),
+            fit: HeadFitSettings::default(),
+            token: Token::default(),
+            rates: Vec::new(),
+            neighbours: true,
+            limit: None,
+        }
+    }
+}
+
+/// The scores of one set.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct SetScores {
+    /// Top-1 accuracy of the head, 0 to 1.
+    pub top1: f64,
+    /// Top-5 accuracy of the head, 0 to 1.
+    pub top5: f64,
+    /// Top-1 accuracy of the nearest neighbours among the training images, where asked for;
+    /// see [`knn_accuracy`].
+    pub knn_top1: Option<f64>,
+    /// Images scored.
+    pub images: usize,
+    /// Classes compared.
+    pub classes: usize,
+}
+
+/// The scores of a probe of classes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct ClassificationScores {
+    /// Of the test set.
+    pub test: Option<SetScores>,
+    /// Of the sets with some of the classes; only these are compared.
+    pub subsets: Vec<SetScores>,
+    /// What each learning rate came to; empty where there was no choice.
+    pub sweep: Vec<SweepPoint>,
+}
+
+/// A finished probe of classes.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClassificationOutcome {
+    /// The fitted head.
+    pub head: LinearHead,
+    /// How it was fitted, with the learning rate that was chosen.
+    pub fit: HeadFitSettings,
+    /// Its scores.
+    pub scores: ClassificationScores,
+    /// Names of the classes, in the order of the head's outputs.
+    pub classes: Vec<String>,
+    /// Images that it learnt from.
+    pub train_images: usize,
+    /// How long it took.
+    pub times: ProbeTimes,
+}
+
+/// Images with the head's class of each.
+struct Labelled {
+    images: ImageSet,
+    labels: Vec<usize>,
+    /// The head's classes that the set has, ascending.
+    among: Vec<usize>,
+}
+
+impl Classification {
+    /// Refuses settings that cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self) -> Result<()> {
+        if self.limit == Some(0) {
+            return Err(Error::setting("limit", 0, "it must be at least 1"));
+        }
+        for &rate in &self.rates {
+            let mut fit = self.fit.clone();
+            fit.optimizer.set_lr(rate);
+            fit.check()?;
+        }
+        self.fit.check()
+    }
+
+    /// Fits a head to `train` and scores it on `test` and on `subsets`, sets with some of the
+    /// same classes, such as ImageNet-R.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::NoLabels`], [`Error::UnknownClass`] for a class that
+    /// `train` does not have, [`Error::Diverged`]; errors of [`features`](super::features)
+    /// and of the device.
+    pub fn run(
+        &self,
+        model: &Model,
+        train: &ClassifySet,
+        test: Option<&ClassifySet>,
+        subsets: &[ClassifySet],
+        mut report: impl FnMut(ProbeEvent),
+    ) -> Result<ClassificationOutcome> {
+        self.check()?;
+        let size = model.config().img_size;
+        let classes = train.images().classes().to_vec();
+        let train = self.labelled(train, &classes, size)?;
+        let test = test.map(|set| (ProbedSet::Test, set));
+        let subsets = (0..).map(ProbedSet::Subset).zip(subsets);
+        let others = test
+            .into_iter()
+            .chain(subsets)
+            .map(|(which, set)| Ok((which, self.labelled(set, &classes, size)?)))
+            .collect::<Result<Vec<_>>>()?;
+
+        let mut watch = Stopwatch::start();
+        let extractor = Extractor::new(model, &self.extraction)?;
+        let mut features = |which, set: &Labelled| {
+            extractor.features(which, &set.images, (size, View::Crop), false, &mut report)
+        };
+        let train_store = features(ProbedSet::Train, &train)?;
+        let stores = others
+            .iter()
+            .map(|(which, set)| features(*which, set))
+            .collect::<Result<Vec<FeatureStore>>>()?;
+        let mut times = ProbeTimes { features_seconds: watch.lap(), ..ProbeTimes::default() };
+
+        let rows = TokenRows { store: &train_store, token: self.token };
+        let task = ClassTask { classes: classes.len(), labels: train.labels.clone() };
+        let (device, mut fit) = (extractor.device(), self.fit.clone());
+        let mut scores = ClassificationScores::default();
+        let mut progress = |progress| report(ProbeEvent::Fit(progress));
+        if let [rate] = self.rates[..] {
+            fit.optimizer.set_lr(rate);
+        } else if !self.rates.is_empty() {
+            let (best, tried) = sweep(&rows, &task, &fit, &self.rates, device, &mut progress)?;
+            fit.optimizer.set_lr(best);
+            scores.sweep = tried;
+            times.sweep_seconds = Some(watch.lap());
+        }
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let head = fit_head(&rows, &all, &task, &fit, device, &mut progress)?;
+        times.fit_seconds = watch.lap();
+
+        for ((which, set), store) in others.iter().zip(&stores) {
+            let others = TokenRows { store, token: self.token };
+            let is_test = *which == ProbedSet::Test;
+            let among = (!is_test).then_some(set.among.as_slice());
+            let all: Vec<usize> = (0..set.labels.len()).collect();
+            let found = score_classes(&head, &others, &set.labels, &all, among)?;
+            // Neighbours vote among all classes, so only the whole set is asked.
+            let knn_top1 = (is_test && self.neighbours)
+                .then(|| {
+                    let bank = LabelledFeatures::from_rows(&rows, &train.labels);
+                    let queries = LabelledFeatures::from_rows(&others, &set.labels);
+                    knn_accuracy(&bank, &queries, device)
+                })
+                .transpose()?;
+            let ClassScores { top1, top5, images } = found;
+            let classes = among.map_or(head.outputs(), <[usize]>::len);
+            let set = SetScores { top1, top5, knn_top1, images, classes };
+            match is_test {
+                true => scores.test = Some(set),
+                false => scores.subsets.push(set),
+            }
+        }
+        times.score_seconds = watch.lap();
+        Ok(ClassificationOutcome {
+            head,
+            fit,
+            scores,
+            classes,
+            train_images: train.labels.len(),
+            times,
+        })
+    }
+
+    /// The images that are taken of a set, with their classes among `head`'s.
+    fn labelled(&self, set: &ClassifySet, head: &[String], size: [usize; 2]) -> Result<Labelled> {
+        let images = set.images().with_scene_side(size[0].max(size[1]));
+        if !images.has_labels() {
+            return Err(Error::NoLabels);
+        }
+        let map = class_map(head, images.classes())?;
+        let images = self.limit.map_or(images.clone(), |limit| images.sample(limit));
+        let labels =
+            (0..images.len()).filter_map(|index| Some(map[images.label(index)?])).collect();
+        let mut among = match set.subset() {
+            Some(subset) => subset.iter().map(|&class| map[class]).collect(),
+            None => map,
+        };
+        among.sort_unstable();
+        among.dedup();
+        Ok(Labelled { images, labels, among })
+    }
 }

@@ -1,13 +1,18 @@
+use image::RgbImage;
 use rayon::prelude::*;
 use serde::Serialize;
 
 use super::cross_entropy::exponentials;
+use super::dense::{DenseFeatures, batch_mean, spread};
 use super::metrics::{DepthErrors, DepthScores};
 use super::pixels::fine;
-use super::segment::batch_mean;
-use super::{FeatureRows, Gradients, HeadTask, LinearHead, LossAt, Resample, pixel_loss};
+use super::{
+    DenseSettings, FeatureRows, Gradients, HeadTask, LinearHead, LossAt, PatchRows, ProbeEvent,
+    ProbeTimes, Resample, fit_head, pixel_loss,
+};
 use crate::data::{DenseSet, DepthMap};
 use crate::error::{Error, Result};
+use crate::model::Model;
 
 /// Images scored at a time.
 const BATCH: usize = 16;
@@ -34,19 +39,17 @@ impl DepthBins {
     /// Refuses what cannot work.
     ///
     /// # Errors
-    /// [`Error::Config`].
+    /// [`Error::Setting`].
     pub fn check(&self) -> Result<()> {
-        let positive = |value: f32| value.is_finite() && value > 0.0;
         if !(2..=usize::from(u16::MAX)).contains(&self.count) {
-            return Err(Error::config(format!("{} bins; use 2 to {}", self.count, u16::MAX)));
+            let expected = format!("it must lie between 2 and {}", u16::MAX);
+            return Err(Error::setting("bins.count", self.count, expected));
         }
-        if !positive(self.max_depth) || !positive(self.temperature) {
-            return Err(Error::config(format!(
-                "the largest depth is {} and the temperature {}; both must be above 0",
-                self.max_depth, self.temperature
-            )));
+        let positive = [("bins.max_depth", self.max_depth), ("bins.temperature", self.temperature)];
+        match positive.into_iter().find(|(_, value)| !(value.is_finite() && *value > 0.0)) {
+            Some((setting, value)) => Err(Error::setting(setting, value, "it must be above 0")),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// The bin of a depth; none for one that does not count.
@@ -115,9 +118,9 @@ pub fn predict_depth(
     Resample::through(&[fine, size]).apply(&depths, 1)
 }
 
-/// The errors of a whole set.
+/// The errors of depths over a whole set.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct DepthReport {
+pub struct DepthSetScores {
     /// Over all pixels of known depth.
     pub pixels: DepthScores,
     /// Means over images of each image's own errors.
@@ -127,14 +130,14 @@ pub struct DepthReport {
 /// Scores a head on all images of a task.
 ///
 /// # Errors
-/// Those of reading the depths, [`Error::Config`] where no depth is known, and
+/// Those of reading the depths, [`Error::NoTruth`] where no depth is known, and
 /// [`Error::Gpu`].
 pub fn score_depth(
     head: &LinearHead,
     rows: &dyn FeatureRows,
     task: &DepthTask<'_>,
     report: &mut dyn FnMut(usize),
-) -> Result<DepthReport> {
+) -> Result<DepthSetScores> {
     let mut all_pixels = DepthErrors::default();
     let mut by_image: Vec<DepthScores> = Vec::new();
     let all: Vec<usize> = (0..rows.len()).collect();
@@ -157,11 +160,12 @@ pub fn score_depth(
         }
         report(batch.last().map_or(0, |last| last + 1));
     }
-    let pixels = all_pixels.scores().ok_or_else(|| {
-        Error::config(format!(
-            "no pixel of the test set has a depth between 0 and {} m; is the unit right?",
+    let pixels = all_pixels.scores().ok_or_else(|| Error::NoTruth {
+        images: "test",
+        reason: format!(
+            "no depth lies between 0 and {} m; is the unit right?",
             task.bins.max_depth
-        ))
+        ),
     })?;
     let mean = |value: &dyn Fn(&DepthScores) -> f64| {
         by_image.iter().map(value).sum::<f64>() / by_image.len() as f64
@@ -173,5 +177,140 @@ pub fn score_depth(
         delta: [0, 1, 2].map(|power| mean(&|scores| scores.delta[power])),
         pixels: pixels.pixels,
     };
-    Ok(DepthReport { pixels, images })
+    Ok(DepthSetScores { pixels, images })
+}
+
+/// A probe of depth: a 1x1 convolution on patch and class token of a frozen model, upsampled
+/// four times, whose outputs are bins of depth.
+///
+/// ```
+/// use singer::data::{DepthSet, Split};
+/// use singer::probe::DepthEstimation;
+/// use singer::{Device, Model};
+///
+/// let model = Model::open("assets/demo-teacher.safetensors", &Device::cpu())?;
+/// let train = DepthSet::open("scenes:8", Split::Train)?.with_scene_side(32);
+/// let test = DepthSet::open("scenes:8-12", Split::Test)?.with_scene_side(32);
+/// let mut probe = DepthEstimation::default();
+/// probe.dense.fit.epochs = 2;
+/// let found = probe.run(&model, &train, &test, |_progress| {})?;
+/// println!("RMSE {:.2} m", found.scores.pixels.rmse);
+/// assert_eq!((found.train_images, found.test_images), (8, 4));
+/// # Ok::<(), singer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DepthEstimation {
+    /// The settings of a probe of pixels.
+    pub dense: DenseSettings,
+    /// Depth as classes.
+    pub bins: DepthBins,
+}
+
+impl Default for DepthEstimation {
+    /// The loss at four times the patch grid; 256 bins to 10 m.
+    fn default() -> Self {
+        Self { dense: DenseSettings::new(LossAt::Grid), bins: DepthBins::default() }
+    }
+}
+
+/// A finished probe of depth.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct DepthOutcome {
+    /// The fitted head.
+    pub head: LinearHead,
+    /// Its errors on the test images.
+    pub scores: DepthSetScores,
+    /// Test images with truth and prediction.
+    pub samples: Vec<DepthImage>,
+    /// Height and width of what the model saw, in pixels.
+    pub size: [usize; 2],
+    /// Images that the head learnt from.
+    pub train_images: usize,
+    /// Images that it was measured on.
+    pub test_images: usize,
+    /// How long it took.
+    pub times: ProbeTimes,
+}
+
+/// An image with depths; NaN where the truth is not known.
+#[derive(Debug, Clone)]
+pub struct DepthImage {
+    /// What to call it: its file, where it has one.
+    pub name: String,
+    /// The image.
+    pub input: RgbImage,
+    /// Height and width of the depths.
+    pub size: [usize; 2],
+    /// Row-major, in metres.
+    pub truth: Vec<f32>,
+    /// Row-major, in metres.
+    pub prediction: Vec<f32>,
+    /// Over the pixels of known depth, in metres; none where there are none.
+    pub rmse: Option<f64>,
+}
+
+impl DepthEstimation {
+    /// Fits a head to `train` and measures its errors on `test`.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::NoTruth`], [`Error::Diverged`]; errors of
+    /// [`features`](super::features::features), of the depths and of the device.
+    pub fn run(
+        &self,
+        model: &Model,
+        train: &dyn DenseSet<Truth = DepthMap>,
+        test: &dyn DenseSet<Truth = DepthMap>,
+        mut report: impl FnMut(ProbeEvent),
+    ) -> Result<DepthOutcome> {
+        let Self { dense: DenseSettings { fit, loss_at: at, samples, .. }, bins } = self;
+        bins.check()?;
+        let features = self.dense.features(model, [train, test], &mut report)?;
+        let DenseFeatures { ref train_places, ref test_places, grid, size, .. } = features;
+        let (mut times, mut watch, at, bins) = (features.times, features.watch, *at, *bins);
+
+        let task = DepthTask { set: train, places: train_places, grid, at, bins };
+        let rows = PatchRows { store: &features.train, with_class: true };
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let mut progress = |progress| report(ProbeEvent::Fit(progress));
+        let head = fit_head(&rows, &all, &task, fit, &model.vit().device(), &mut progress)?;
+        times.fit_seconds = watch.lap();
+
+        let task = DepthTask { set: test, places: test_places, grid, at, bins };
+        let rows = PatchRows { store: &features.test, with_class: true };
+        let total = rows.len();
+        let mut progress = |done| report(ProbeEvent::Score { done, total });
+        let scores = score_depth(&head, &rows, &task, &mut progress)?;
+        times.score_seconds = watch.lap();
+        let samples = spread(*samples, total)
+            .into_iter()
+            .map(|index| sample(&head, &rows, &task, index))
+            .collect::<Result<_>>()?;
+        let (train_images, test_images) = (train_places.len(), test_places.len());
+        Ok(DepthOutcome { head, scores, samples, size, train_images, test_images, times })
+    }
+}
+
+fn sample(
+    head: &LinearHead,
+    rows: &PatchRows<'_>,
+    task: &DepthTask<'_>,
+    index: usize,
+) -> Result<DepthImage> {
+    let (images, place) = (task.set.images(), task.places[index]);
+    let truth = task.set.truth(place)?;
+    let logits = head.outputs_of(rows.gather(&[index]))?;
+    let prediction = predict_depth(&logits, task.grid, truth.size, &task.bins);
+    let mut errors = DepthErrors::default();
+    errors.add(&truth.metres, &prediction, task.bins.max_depth);
+    let known = |depth: f32| if task.bins.bin(depth).is_some() { depth } else { f32::NAN };
+    Ok(DepthImage {
+        name: images.name(place),
+        input: images.read(place)?,
+        size: truth.size,
+        rmse: errors.scores().map(|scores| scores.rmse),
+        truth: truth.metres.into_iter().map(known).collect(),
+        prediction,
+    })
 }

@@ -10,7 +10,8 @@ use crate::train::{OptimizerSettings, Schedule};
 
 /// How a head is fitted.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct FitSettings {
+#[non_exhaustive]
+pub struct HeadFitSettings {
     /// Passes over the images.
     pub epochs: usize,
     /// Images in a batch; the last of an epoch may be smaller.
@@ -23,7 +24,22 @@ pub struct FitSettings {
     pub seed: u64,
 }
 
-impl FitSettings {
+impl Default for HeadFitSettings {
+    /// For one row of features an image: 100 epochs of batches of 256 by SGD, whose rate falls
+    /// from 0.5 to 1e-8.
+    fn default() -> Self {
+        let optimizer = OptimizerSettings::Sgd { lr: 0.5, momentum: 0.0, weight_decay: 0.0 };
+        Self { epochs: 100, batch: 256, optimizer, min_lr: 1e-8, seed: 0 }
+    }
+}
+
+impl HeadFitSettings {
+    /// For a row of features each patch: 20 epochs of batches of 16 by AdamW, whose rate falls
+    /// from 1e-3 to 1e-8.
+    pub fn for_pixels() -> Self {
+        Self { epochs: 20, batch: 16, optimizer: OptimizerSettings::default(), ..Self::default() }
+    }
+
     /// Steps in an epoch of `images`.
     pub fn steps_per_epoch(&self, images: usize) -> usize {
         images.div_ceil(self.batch.max(1))
@@ -38,17 +54,20 @@ impl FitSettings {
     /// Refuses what cannot work.
     ///
     /// # Errors
-    /// [`Error::Config`].
+    /// [`Error::Setting`].
     pub fn check(&self) -> Result<()> {
-        let lr = self.optimizer.lr();
-        if self.epochs == 0 || self.batch == 0 {
-            return Err(Error::config(format!(
-                "there is nothing to do in {} epochs of batches of {}",
-                self.epochs, self.batch
-            )));
+        for (setting, value) in [("fit.epochs", self.epochs), ("fit.batch", self.batch)] {
+            if value == 0 {
+                return Err(Error::setting(setting, value, "it must be at least 1"));
+            }
         }
+        let lr = self.optimizer.lr();
         if !(lr.is_finite() && lr > 0.0) {
-            return Err(Error::config(format!("the learning rate is {lr}; use one above 0")));
+            return Err(Error::setting(
+                "fit.optimizer.lr",
+                lr,
+                "the learning rate must be above 0",
+            ));
         }
         Ok(())
     }
@@ -76,9 +95,10 @@ pub trait HeadTask: Sync {
     fn gradients(&self, indices: &[usize], outputs: Vec<f32>) -> Result<Option<Gradients>>;
 }
 
-/// Where the fit is.
+/// How far the fit of a head is.
 #[derive(Debug, Clone, Copy)]
-pub struct FitProgress {
+#[non_exhaustive]
+pub struct HeadFitProgress {
     /// Steps done.
     pub step: usize,
     /// Steps in all.
@@ -95,19 +115,20 @@ pub struct FitProgress {
 /// a new order; the learning rate falls by a cosine.
 ///
 /// # Errors
-/// [`Error::Config`] for settings that cannot work or where the loss stops being
-/// a number, and those of the task and the device.
-pub fn fit(
+/// [`Error::Setting`] for settings that cannot work, [`Error::NoImages`],
+/// [`Error::NoTruth`] where nothing in the images counts, [`Error::Diverged`] where the
+/// loss stops being a number; errors of the task and of the device.
+pub fn fit_head(
     rows: &dyn FeatureRows,
     indices: &[usize],
     task: &dyn HeadTask,
-    settings: &FitSettings,
+    settings: &HeadFitSettings,
     device: &Device,
-    report: &mut dyn FnMut(FitProgress),
+    report: &mut dyn FnMut(HeadFitProgress),
 ) -> Result<LinearHead> {
     settings.check()?;
     if indices.is_empty() {
-        return Err(Error::config("there is no image to learn from"));
+        return Err(Error::NoImages);
     }
     let outputs = task.outputs();
     let start = LinearHead::new(rows.dim(), outputs, settings.seed, device);
@@ -126,7 +147,7 @@ pub fn fit(
             if let Some(gradients) = task.gradients(batch, answers)? {
                 loss = gradients.loss;
                 if !loss.is_finite() {
-                    return Err(not_finite(step + 1, loss));
+                    return Err(Error::Diverged { step: step + 1, loss });
                 }
                 let shape = [gradients.outputs.len() / outputs, outputs];
                 let data = TensorData::new(gradients.outputs, shape);
@@ -134,21 +155,16 @@ pub fn fit(
                 trainer.step(inputs, Tensor::from_data(data, device), rate);
             }
             let epoch_ended = position + 1 == per_epoch;
-            report(FitProgress { step: step + 1, steps, epoch_ended, loss, rate });
+            report(HeadFitProgress { step: step + 1, steps, epoch_ended, loss, rate });
         }
         if !learnt {
-            return Err(Error::config(
-                "nothing in the training images counts: every pixel is ignored or of unknown depth",
-            ));
+            return Err(Error::NoTruth {
+                images: "training",
+                reason: "every pixel is ignored or of unknown depth".into(),
+            });
         }
     }
     Ok(trainer.head)
-}
-
-fn not_finite(step: usize, loss: f64) -> Error {
-    Error::config(format!(
-        "the head's loss is {loss} in step {step}; lower the learning rate, or add the final norm to the features"
-    ))
 }
 
 fn shuffled(indices: &[usize], seed: u64, epoch: usize) -> Vec<usize> {

@@ -1,6 +1,5 @@
 use std::collections::BTreeMap;
 
-use burn::optim::{AdamW, Optimizer, Sgd};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
@@ -8,7 +7,7 @@ use rand_distr::{Distribution, Normal};
 
 use crate::error::Result;
 use crate::readback::read;
-use crate::train::{OptimizerSettings, Rule};
+use crate::train::{OptimizerSettings, ParamOptimizer};
 
 /// Deviation of a new head's weights.
 const INITIAL: f32 = 0.01;
@@ -74,61 +73,24 @@ impl LinearHead {
 pub struct HeadTrainer {
     /// The head as it is now.
     pub head: LinearHead,
-    state: State,
-}
-
-enum State {
-    Sgd(Sgd, Box<Moments<Sgd>>),
-    AdamW(AdamW, Box<Moments<AdamW>>),
-}
-
-/// What an optimiser remembers of weight and bias.
-struct Moments<O: Optimizer> {
-    weight: Option<O::State<2>>,
-    bias: Option<O::State<1>>,
-}
-
-impl<O: Optimizer> Default for Moments<O> {
-    fn default() -> Self {
-        Self { weight: None, bias: None }
-    }
-}
-
-impl<O: Optimizer> Moments<O> {
-    fn step(
-        &mut self,
-        rule: &O,
-        rate: f64,
-        head: &LinearHead,
-        weight: Tensor<2>,
-        bias: Tensor<1>,
-    ) -> LinearHead {
-        let (weight, weight_state) =
-            rule.step(rate, head.weight.clone(), weight, self.weight.take());
-        let (bias, bias_state) = rule.step(rate, head.bias.clone(), bias, self.bias.take());
-        *self = Self { weight: weight_state, bias: bias_state };
-        LinearHead { weight, bias }
-    }
+    optimizer: ParamOptimizer,
 }
 
 impl HeadTrainer {
     /// Starts to train a head; decay applies to weight and bias, as in PyTorch.
     pub fn new(head: LinearHead, settings: &OptimizerSettings) -> Self {
-        let state = match Rule::new(settings) {
-            Rule::Sgd(rule) => State::Sgd(rule, Box::default()),
-            Rule::Adamw(rule) => State::AdamW(rule, Box::default()),
-        };
-        Self { head, state }
+        Self { head, optimizer: ParamOptimizer::new(settings) }
     }
 
-    /// One step: `rows` `[N, D]` were the inputs, `gradient` `[N, C]` is the loss'
-    /// gradient with respect to the outputs.
+    /// One step at the learning rate `rate`: `rows` `[N, D]` were the inputs, `gradient`
+    /// `[N, C]` is the loss' gradient with respect to the outputs.
     pub fn step(&mut self, rows: Tensor<2>, gradient: Tensor<2>, rate: f64) {
         let bias = gradient.clone().sum_dim(0).squeeze_dim(0);
         let weight = gradient.transpose().matmul(rows);
-        self.head = match &mut self.state {
-            State::Sgd(rule, moments) => moments.step(rule, rate, &self.head, weight, bias),
-            State::AdamW(rule, moments) => moments.step(rule, rate, &self.head, weight, bias),
+        let LinearHead { weight: old_weight, bias: old_bias } = self.head.clone();
+        self.head = LinearHead {
+            weight: self.optimizer.step_tensor("weight", rate, old_weight, weight),
+            bias: self.optimizer.step_tensor("bias", rate, old_bias, bias),
         };
     }
 }

@@ -1,10 +1,16 @@
+use image::RgbImage;
 use rayon::prelude::*;
 
+use super::dense::{DenseFeatures, batch_mean, spread};
 use super::metrics::{Confusion, SegmentationScores};
 use super::pixels::fine;
-use super::{FeatureRows, Gradients, HeadTask, LinearHead, LossAt, Resample, pixel_loss};
+use super::{
+    DenseSettings, FeatureRows, Gradients, HeadTask, LinearHead, LossAt, PatchRows, ProbeEvent,
+    ProbeTimes, Resample, fit_head, pixel_loss,
+};
 use crate::data::{LabelMap, SegmentationSet, VOID};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::model::Model;
 
 /// Images scored at a time.
 const BATCH: usize = 16;
@@ -35,29 +41,6 @@ impl HeadTask for SegmentTask<'_> {
         };
         batch_mean(indices, &outputs, image_loss)
     }
-}
-
-/// The mean over all pixels of a batch that count, from each image's sum, count
-/// and gradient.
-pub(super) fn batch_mean(
-    indices: &[usize],
-    outputs: &[f32],
-    image_loss: impl Fn((&usize, &[f32])) -> Result<(f64, usize, Vec<f32>)> + Send + Sync,
-) -> Result<Option<Gradients>> {
-    let each = outputs.len() / indices.len();
-    let images: Vec<Result<_>> =
-        indices.par_iter().zip(outputs.par_chunks_exact(each)).map(image_loss).collect();
-    let (mut loss, mut count) = (0.0, 0);
-    let mut gradient = Vec::with_capacity(outputs.len());
-    for image in images {
-        let (sum, pixels, part) = image?;
-        loss += sum;
-        count += pixels;
-        gradient.extend(part);
-    }
-    let share = 1.0 / count.max(1) as f32;
-    gradient.iter_mut().for_each(|value| *value *= share);
-    Ok((count > 0).then_some(Gradients { loss: loss / count as f64, outputs: gradient }))
 }
 
 /// The best class of each pixel at `size` (the first of equals): `logits`
@@ -112,4 +95,141 @@ pub fn score_segments(
         report(batch.last().map_or(0, |last| last + 1));
     }
     Ok(confusion.scores())
+}
+
+/// A probe of segments: a 1x1 convolution on the patch tokens of a frozen model, upsampled to
+/// the labels.
+///
+/// ```
+/// use singer::data::{SegmentSet, Split};
+/// use singer::probe::Segmentation;
+/// use singer::{Device, Model};
+///
+/// let model = Model::open("assets/demo-teacher.safetensors", &Device::cpu())?;
+/// let train = SegmentSet::open("scenes:8", Split::Train)?.with_scene_side(32);
+/// let test = SegmentSet::open("scenes:8-12", Split::Test)?.with_scene_side(32);
+/// let mut probe = Segmentation::default();
+/// probe.dense.fit.epochs = 2;
+/// let found = probe.run(&model, &train, &test, |_progress| {})?;
+/// println!("mIoU {:.3}", found.scores.miou);
+/// assert_eq!(found.scores.pixels, 4 * 32 * 32);
+/// # Ok::<(), singer::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Segmentation {
+    /// Its settings.
+    pub dense: DenseSettings,
+}
+
+impl Default for Segmentation {
+    /// The loss at the labels' own size.
+    fn default() -> Self {
+        Self { dense: DenseSettings::new(LossAt::Label) }
+    }
+}
+
+/// A finished probe of segments.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SegmentationOutcome {
+    /// The fitted head.
+    pub head: LinearHead,
+    /// Its scores on the test images.
+    pub scores: SegmentationScores,
+    /// Test images with truth and prediction.
+    pub samples: Vec<SegmentedImage>,
+    /// Height and width of what the model saw, in pixels.
+    pub size: [usize; 2],
+    /// Images that the head learnt from.
+    pub train_images: usize,
+    /// Images that it was measured on.
+    pub test_images: usize,
+    /// How long it took.
+    pub times: ProbeTimes,
+}
+
+/// A segmented image.
+#[derive(Debug, Clone)]
+pub struct SegmentedImage {
+    /// What to call it: its file, where it has one.
+    pub name: String,
+    /// The image.
+    pub input: RgbImage,
+    /// Height and width of the labels.
+    pub size: [usize; 2],
+    /// Row-major labels; [`VOID`] does not count.
+    pub truth: Vec<u16>,
+    /// Row-major labels.
+    pub prediction: Vec<u16>,
+    /// Share of the pixels that count whose label is right, 0 to 1.
+    pub accuracy: f64,
+}
+
+impl Segmentation {
+    /// Fits a head to `train` and scores it on `test`, which must have the same classes.
+    ///
+    /// # Errors
+    /// [`Error::Setting`], [`Error::Incompatible`] for sets of other classes,
+    /// [`Error::NoTruth`], [`Error::Diverged`]; errors of
+    /// [`features`](super::features::features), of the labels and of the device.
+    pub fn run(
+        &self,
+        model: &Model,
+        train: &dyn SegmentationSet,
+        test: &dyn SegmentationSet,
+        mut report: impl FnMut(ProbeEvent),
+    ) -> Result<SegmentationOutcome> {
+        if train.classes() != test.classes() {
+            return Err(Error::incompatible(
+                "the two sets have other classes; measure on the set that the head learnt from",
+            ));
+        }
+        let DenseSettings { fit, loss_at: at, samples, .. } = &self.dense;
+        let features = self.dense.features(model, [train, test], &mut report)?;
+        let DenseFeatures { ref train_places, ref test_places, grid, size, .. } = features;
+        let (mut times, mut watch, at) = (features.times, features.watch, *at);
+
+        let task = SegmentTask { set: train, places: train_places, grid, at };
+        let rows = PatchRows { store: &features.train, with_class: false };
+        let all: Vec<usize> = (0..rows.len()).collect();
+        let mut progress = |progress| report(ProbeEvent::Fit(progress));
+        let head = fit_head(&rows, &all, &task, fit, &model.vit().device(), &mut progress)?;
+        times.fit_seconds = watch.lap();
+
+        let task = SegmentTask { set: test, places: test_places, grid, at };
+        let rows = PatchRows { store: &features.test, with_class: false };
+        let total = rows.len();
+        let mut progress = |done| report(ProbeEvent::Score { done, total });
+        let scores = score_segments(&head, &rows, &task, &mut progress)?;
+        times.score_seconds = watch.lap();
+        let samples = spread(*samples, total)
+            .into_iter()
+            .map(|index| sample(&head, &rows, &task, index))
+            .collect::<Result<_>>()?;
+        let (train_images, test_images) = (train_places.len(), test_places.len());
+        Ok(SegmentationOutcome { head, scores, samples, size, train_images, test_images, times })
+    }
+}
+
+fn sample(
+    head: &LinearHead,
+    rows: &PatchRows<'_>,
+    task: &SegmentTask<'_>,
+    index: usize,
+) -> Result<SegmentedImage> {
+    let (images, place) = (task.set.images(), task.places[index]);
+    let truth = task.set.truth(place)?;
+    let logits = head.outputs_of(rows.gather(&[index]))?;
+    let prediction = predict_labels(&logits, task.grid, truth.size);
+    let mut confusion = Confusion::new(task.outputs());
+    confusion.add(&truth.labels, &prediction);
+    Ok(SegmentedImage {
+        name: images.name(place),
+        input: images.read(place)?,
+        size: truth.size,
+        accuracy: confusion.scores().pixel_accuracy,
+        truth: truth.labels,
+        prediction,
+    })
 }

@@ -12,7 +12,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage, png};
 use crate::maps::FeatureMaps;
-use crate::probe::LinearHead;
+use crate::probe::{DepthImage, LinearHead, SegmentedImage};
 use crate::weights::NamedTensors;
 
 /// Config, scores and times of a probe.
@@ -52,40 +52,6 @@ pub fn write(
     // Last, as it tells a finished probe.
     folder.write(REPORT, format!("{report:#}\n").as_bytes())?;
     Ok(folder.written)
-}
-
-/// A segmented image.
-#[derive(Debug, Clone)]
-pub struct SegmentedImage {
-    /// Its path or name; the last part is its title.
-    pub name: String,
-    /// As the model saw it.
-    pub input: RgbImage,
-    /// Height and width of the labels.
-    pub size: [usize; 2],
-    /// Row-major labels; [`VOID`] does not count.
-    pub truth: Vec<u16>,
-    /// Row-major labels.
-    pub prediction: Vec<u16>,
-    /// Share of the pixels that count whose label is right, 0 to 1.
-    pub accuracy: f64,
-}
-
-/// An image with depths; NaN where the truth is not known.
-#[derive(Debug, Clone)]
-pub struct DepthImage {
-    /// Its path or name; the last part is its title.
-    pub name: String,
-    /// As the model saw it.
-    pub input: RgbImage,
-    /// Height and width of the depths.
-    pub size: [usize; 2],
-    /// Row-major, in metres.
-    pub truth: Vec<f32>,
-    /// Row-major, in metres.
-    pub prediction: Vec<f32>,
-    /// Over the pixels of known depth, in metres; none where there are none.
-    pub rmse: Option<f64>,
 }
 
 /// Draws input, labels and predicted labels of each image; `arch` names the model.

@@ -32,8 +32,6 @@ pub use checkpoint::Checkpoint;
 pub use loss::{Loss, Observation, Ratio, Term, Value};
 #[cfg(not(target_family = "wasm"))]
 pub use metrics::{MetricsFile, Record};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use optimizer::Rule;
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 pub use reduce::BatchLoss;
 #[cfg(not(target_family = "wasm"))]

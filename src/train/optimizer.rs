@@ -89,13 +89,13 @@ impl OptimizerSettings {
 
 /// burn's optimiser for one tensor.
 #[derive(Clone)]
-pub(crate) enum Rule {
+enum Rule {
     Adamw(AdamW),
     Sgd(Sgd),
 }
 
 impl Rule {
-    pub(crate) fn new(settings: &OptimizerSettings) -> Self {
+    fn new(settings: &OptimizerSettings) -> Self {
         match *settings {
             OptimizerSettings::Adamw { betas, eps, weight_decay, .. } => Self::Adamw(
                 AdamWConfig::new()
@@ -153,6 +153,25 @@ impl ParamOptimizer {
             scale: scale.flatten(),
             path: Vec::new(),
         })
+    }
+
+    /// One step of a single tensor without a graph, whose state is kept under `name`.
+    pub fn step_tensor<const D: usize>(
+        &mut self,
+        name: &str,
+        lr: f64,
+        tensor: Tensor<D>,
+        grad: Tensor<D>,
+    ) -> Tensor<D> {
+        let mut slot = self.states.remove(name);
+        let updated = match &self.rule {
+            Rule::Adamw(rule) => advance(rule, &mut slot, lr, tensor, grad),
+            Rule::Sgd(rule) => advance(rule, &mut slot, lr, tensor, grad),
+        };
+        if let Some(state) = slot {
+            self.states.insert(name.to_owned(), state);
+        }
+        updated
     }
 
     /// The state as named tensors.
@@ -241,19 +260,10 @@ impl ModuleMapper for Update<'_> {
             grad = grad * scale.clone().reshape([1; D]);
         }
         let name = self.path.join(".");
-        let mut slot = self.optimizer.states.remove(&name);
-        let param = param.map(|tensor| {
-            let inner = tensor.inner();
-            let updated = match &self.optimizer.rule {
-                Rule::Adamw(rule) => advance(rule, &mut slot, self.lr, inner, grad),
-                Rule::Sgd(rule) => advance(rule, &mut slot, self.lr, inner, grad),
-            };
+        param.map(|tensor| {
+            let updated = self.optimizer.step_tensor(&name, self.lr, tensor.inner(), grad);
             Tensor::from_inner(updated).require_grad()
-        });
-        if let Some(state) = slot {
-            self.optimizer.states.insert(name, state);
-        }
-        param
+        })
     }
 }
 

@@ -10,12 +10,12 @@ use singer::data::{
     CropMode, DenseSet, EvalTransform, Framing, ImageSet, ImageSource, Interpolation, LabelMap,
     Normalise, Preprocess, Scenes, SegmentationSet, Truth, VOID, eval_crop,
 };
-use singer::probe::features::{FeatureSettings, ModelKey, Precision, View, features};
+use singer::probe::features::{FeaturePrecision, FeatureSettings, ModelKey, View, features};
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
 use singer::probe::{
-    ClassTask, DepthBins, FeatureRows, FeatureStore, FitSettings, LabelledFeatures, LinearHead,
-    LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows, class_map, cross_entropy, fit,
-    knn_accuracy, score_classes, score_segments, sweep,
+    ClassTask, DepthBins, FeatureRows, FeatureStore, HeadFitSettings, LabelledFeatures, LinearHead,
+    LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows, class_map, cross_entropy,
+    fit_head, knn_accuracy, score_classes, score_segments, sweep,
 };
 use singer::train::OptimizerSettings;
 use singer::vit::{Pooling, Vit, VitConfig, init_weights};
@@ -25,9 +25,13 @@ fn random(count: usize, seed: u64) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
 
-fn sgd(epochs: usize, lr: f64) -> FitSettings {
-    let optimizer = OptimizerSettings::Sgd { lr, momentum: 0.0, weight_decay: 0.0 };
-    FitSettings { epochs, batch: 16, optimizer, min_lr: 1e-8, seed: 3 }
+fn sgd(epochs: usize, lr: f64) -> HeadFitSettings {
+    let mut settings = HeadFitSettings::default();
+    settings.epochs = epochs;
+    settings.batch = 16;
+    settings.optimizer = OptimizerSettings::Sgd { lr, momentum: 0.0, weight_decay: 0.0 };
+    settings.seed = 3;
+    settings
 }
 
 /// Rows around four corners, which a linear head can tell apart.
@@ -50,9 +54,9 @@ fn a_separable_set_is_learnt_without_an_error_and_a_seed_repeats() {
     let (other, other_labels) = corners(60, 2);
     let task = ClassTask { classes: 4, labels: labels.clone() };
     let all: Vec<usize> = (0..rows.len()).collect();
-    let train = |settings: &FitSettings| {
+    let train = |settings: &HeadFitSettings| {
         let mut steps = 0;
-        let head = fit(&rows, &all, &task, settings, &device, &mut |progress| {
+        let head = fit_head(&rows, &all, &task, settings, &device, &mut |progress| {
             steps += 1;
             assert_eq!((progress.step, progress.steps), (steps, 7 * 20));
         });
@@ -69,7 +73,9 @@ fn a_separable_set_is_learnt_without_an_error_and_a_seed_repeats() {
 
     let bytes = |head: &LinearHead| head.weight.clone().into_data().as_bytes().to_vec();
     assert_eq!(bytes(&head), bytes(&train(&sgd(20, 0.5))));
-    assert_ne!(bytes(&head), bytes(&train(&FitSettings { seed: 4, ..sgd(20, 0.5) })));
+    let mut other = sgd(20, 0.5);
+    other.seed = 4;
+    assert_ne!(bytes(&head), bytes(&train(&other)));
 }
 
 #[test]
@@ -90,15 +96,15 @@ fn settings_that_cannot_work_and_a_loss_that_explodes_are_errors() {
     let (rows, labels) = corners(20, 1);
     let task = ClassTask { classes: 4, labels };
     let all: Vec<usize> = (0..20).collect();
-    let run = |settings: &FitSettings, indices: &[usize], rows: &MemoryRows| {
-        let head = fit(rows, indices, &task, settings, &Device::flex(), &mut |_| {});
+    let run = |settings: &HeadFitSettings, indices: &[usize], rows: &MemoryRows| {
+        let head = fit_head(rows, indices, &task, settings, &Device::flex(), &mut |_| {});
         head.map(|_| ()).unwrap_err().to_string()
     };
-    assert!(run(&sgd(0, 0.5), &all, &rows).contains("nothing to do"));
-    assert!(run(&sgd(2, -1.0), &all, &rows).contains("learning rate is -1"));
-    assert!(run(&sgd(2, 0.5), &[], &rows).contains("no image"));
+    assert!(run(&sgd(0, 0.5), &all, &rows).contains("fit.epochs is 0"));
+    assert!(run(&sgd(2, -1.0), &all, &rows).contains("fit.optimizer.lr is -1"));
+    assert!(run(&sgd(2, 0.5), &[], &rows).contains("no images"));
     let infinite = MemoryRows { values: vec![f32::INFINITY; 40], rows: 1, dim: 2 };
-    assert!(run(&sgd(2, 0.5), &all, &infinite).contains("lower the learning rate"));
+    assert!(run(&sgd(2, 0.5), &all, &infinite).contains("loss is NaN in step 1"));
 }
 
 #[test]
@@ -307,7 +313,8 @@ fn segments_that_features_tell_apart_are_learnt_at_both_sizes_of_the_loss() {
     let places: Vec<usize> = (0..12).collect();
     for at in [LossAt::Label, LossAt::Grid] {
         let task = SegmentTask { set: &Halves, places: &places, grid: [2, 4], at };
-        let head = fit(&rows, &places, &task, &sgd(30, 1.0), &Device::flex(), &mut |_| {}).unwrap();
+        let head =
+            fit_head(&rows, &places, &task, &sgd(30, 1.0), &Device::flex(), &mut |_| {}).unwrap();
         let scores = score_segments(&head, &rows, &task, &mut |_| {}).unwrap();
         assert_eq!((scores.miou, scores.pixels), (1.0, 12 * 128), "{at:?}");
     }
@@ -365,7 +372,7 @@ fn settings() -> FeatureSettings {
         },
         final_norm: false,
         patches: true,
-        precision: Precision::F32,
+        precision: FeaturePrecision::F32,
         batch: 4,
         workers: 2,
     }
@@ -446,7 +453,7 @@ fn features_are_computed_anew_for_another_model_setting_or_file() {
         FeatureSettings { size: [8, 12], ..settings() },
         FeatureSettings { view: View::Stretch, ..settings() },
         FeatureSettings { patches: false, ..settings() },
-        FeatureSettings { precision: Precision::F16, ..settings() },
+        FeatureSettings { precision: FeaturePrecision::F16, ..settings() },
         FeatureSettings {
             preprocess: Preprocess {
                 normalise: Normalise { mean: [0.4; 3], ..NORMALISE },
@@ -505,7 +512,7 @@ fn half_precision_takes_half_the_space_and_features_that_are_not_kept_leave_noth
     let folder = tempfile::tempdir().unwrap();
     let model = tiny();
     let (full, _) = compute(&model, &counted(1), &settings(), None);
-    let half = FeatureSettings { precision: Precision::F16, ..settings() };
+    let half = FeatureSettings { precision: FeaturePrecision::F16, ..settings() };
     let (half, _) = compute(&model, &counted(1), &half, Some(folder.path()));
     let pairs = all(&full, "patches").into_iter().zip(all(&half, "patches"));
     let worst = pairs.map(|(a, b)| (a - b).abs() / a.abs().max(1e-2)).fold(0.0, f32::max);
@@ -536,5 +543,5 @@ fn other_grids_and_models_without_class_token_have_features_too() {
     let images: ImageSet = counted(1).into();
     let subject = (&model.0, &model.1, &key);
     let error = features(subject, &images, &odd, None, &Device::flex(), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("10x16 pixels are not whole patches of 4; 8x16 are"));
+    assert!(error.to_string().contains("size is 10x16; the model's patches are 4x4: 12x16"));
 }

@@ -1,6 +1,6 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use singer::probe::{
-    DepthBins, FeatureRows, FitSettings, HeadTrainer, LinearHead, LossAt, MemoryRows, Resample,
+    DepthBins, FeatureRows, HeadFitSettings, HeadTrainer, LinearHead, LossAt, MemoryRows, Resample,
     cross_entropy, nearest, pixel_loss, predict_depth, predict_labels,
 };
 use singer::train::OptimizerSettings;
@@ -103,7 +103,8 @@ fn twenty_steps_of_a_head_equal_pytorch(device: &Device) {
         ),
     ];
     for (name, optimizer) in optimizers {
-        let settings = FitSettings { epochs: 1, batch, optimizer, min_lr: 1e-8, seed: 0 };
+        let mut settings = HeadFitSettings::default();
+        settings.optimizer = optimizer;
         let start = LinearHead {
             weight: golden.tensor("head.start.weight", device),
             bias: golden.tensor("head.start.bias", device),

@@ -214,7 +214,7 @@ fn depth_scores_metres_and_draws_a_sheet() {
     assert!(outcome.stdout.contains("RMSE over all pixels"), "{}", outcome.stdout);
     assert!(!folder.path().join("b/sheet.png").exists());
     fail_with(&mut depth("c", &["--unit", "1"]), &["nothing in the training images counts"]);
-    fail_with(&mut depth("d", &["--bins", "1"]), &["1 bins"]);
+    fail_with(&mut depth("d", &["--bins", "1"]), &["bins.count is 1", "--bins"]);
 }
 
 #[test]
@@ -229,16 +229,16 @@ fn faults_of_a_probe_are_named_before_anything_is_computed() {
         command
     };
     fail_with(&mut segment(&["--classes", "2"]), &["0.png", "the label 9", "2 classes"]);
-    fail_with(&mut segment(&["--size", "15x16"]), &["--size 15x16", "4x4", "16x16"]);
+    fail_with(&mut segment(&["--size", "15x16"]), &["size is 15x16", "4x4", "16x16", "--size"]);
     fail_with(&mut segment(&["--names", "absent.txt"]), &["absent.txt", "No such file"]);
-    fail_with(&mut segment(&["--limit", "0"]), &["--limit"]);
+    fail_with(&mut segment(&["--limit", "0"]), &["limit is 0", "--limit"]);
     fs::remove_file(folder.path().join("set/annotations/train/2.png")).unwrap();
     fail_with(&mut segment(&[]), &["annotations/train/2.png", "is missing", "images/train/2.png"]);
     let mut command = probe("classify", &model);
     fail_with(command.args(["--train", "scenes:20"]), &["--test or --subset"]);
     let mut command = probe("classify", &model);
     command.args(["--train", "scenes:20", "--test", "scenes:20", "--lr", "0.1,0"]);
-    fail_with(&mut command, &["the learning rate is 0"]);
+    fail_with(&mut command, &["the learning rate must be above 0", "--lr"]);
     assert!(!out.exists() && !folder.path().join("features").exists());
 
     let broken = folder.path().join("broken");

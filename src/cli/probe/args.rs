@@ -2,9 +2,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
 
 use crate::cli::preprocessing::PreprocessArgs;
-use crate::probe::features::Precision;
+use crate::probe::features::FeaturePrecision;
 use crate::probe::{LossAt, Token};
 
 /// Fit linear heads to a frozen model's features and measure them.
@@ -59,8 +60,8 @@ pub(super) struct ModelArgs {
     #[arg(long)]
     pub(super) no_cache: bool,
     /// f32, or f16 to keep features in half the space
-    #[arg(long, value_name = "KIND", default_value = "f32")]
-    pub(super) cache_precision: PrecisionArg,
+    #[arg(long, value_name = "KIND", default_value = "f32", value_parser = named::<FeaturePrecision>)]
+    pub(super) cache_precision: FeaturePrecision,
     #[command(flatten)]
     pub(super) preprocess: PreprocessArgs,
 }
@@ -117,8 +118,8 @@ pub(super) struct ClassifyArgs {
     #[arg(long, value_name = "PATH")]
     pub(super) subset: Vec<String>,
     /// class, mean (of the patches) or both
-    #[arg(long, default_value = "class")]
-    pub(super) token: TokenArg,
+    #[arg(long, default_value = "class", value_parser = named::<Token>)]
+    pub(super) token: Token,
     /// Learning rate of the first step, by default 0.5, and 1e-3 for adamw; of
     /// several, the one that does best on a held-out tenth of the training images
     #[arg(long, value_name = "LR,LR,...", value_delimiter = ',')]
@@ -180,8 +181,8 @@ pub(super) struct SegmentArgs {
     pub(super) names: Option<PathBuf>,
     /// Resolution of the loss in training: label (the label's size) or grid
     /// (four times the patch grid, faster)
-    #[arg(long, default_value = "label")]
-    pub(super) loss_at: LossAtArg,
+    #[arg(long, default_value = "label", value_parser = named::<LossAt>)]
+    pub(super) loss_at: LossAt,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -215,23 +216,8 @@ pub(super) struct DepthArgs {
     pub(super) temperature: f32,
     /// Resolution of the loss in training: label (the label's size) or grid
     /// (four times the patch grid, faster)
-    #[arg(long, default_value = "grid")]
-    pub(super) loss_at: LossAtArg,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum PrecisionArg {
-    F32,
-    F16,
-}
-
-impl From<PrecisionArg> for Precision {
-    fn from(arg: PrecisionArg) -> Self {
-        match arg {
-            PrecisionArg::F32 => Self::F32,
-            PrecisionArg::F16 => Self::F16,
-        }
-    }
+    #[arg(long, default_value = "grid", value_parser = named::<LossAt>)]
+    pub(super) loss_at: LossAt,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -240,36 +226,9 @@ pub(super) enum OptimizerArg {
     Adamw,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum TokenArg {
-    Class,
-    Mean,
-    Both,
-}
-
-impl From<TokenArg> for Token {
-    fn from(arg: TokenArg) -> Self {
-        match arg {
-            TokenArg::Class => Self::Class,
-            TokenArg::Mean => Self::Mean,
-            TokenArg::Both => Self::Both,
-        }
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum LossAtArg {
-    Label,
-    Grid,
-}
-
-impl From<LossAtArg> for LossAt {
-    fn from(arg: LossAtArg) -> Self {
-        match arg {
-            LossAtArg::Label => Self::Label,
-            LossAtArg::Grid => Self::Grid,
-        }
-    }
+/// A value by its name in settings.
+fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// A height and a width in pixels.

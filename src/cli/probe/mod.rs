@@ -2,9 +2,8 @@
 
 mod args;
 mod classify;
-mod dense;
 mod depth;
-mod outcome;
+mod report;
 mod segment;
 mod subject;
 
@@ -17,8 +16,9 @@ use crate::error::Result;
 
 pub(super) fn run(args: &ProbeArgs) -> Result<ExitCode> {
     match &args.task {
-        Task::Classify(args) => classify::run(args),
-        Task::Segment(args) => segment::run(args),
-        Task::Depth(args) => depth::run(args),
+        Task::Classify(args) => classify::run(args)?,
+        Task::Segment(args) => segment::run(args)?,
+        Task::Depth(args) => depth::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

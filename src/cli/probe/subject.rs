@@ -2,43 +2,35 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::args::{FitArgs, ModelArgs, OptimizerArg};
+use super::args::{DenseArgs, FitArgs, ModelArgs, OptimizerArg};
 use crate::cli::models;
-use crate::cli::progress::Shown;
-use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::probe::features::{FeatureSettings, ModelKey, Precision, View, default_cache, features};
-use crate::probe::{FeatureStore, FitSettings};
+use crate::probe::features::default_cache;
+use crate::probe::{DenseSettings, ExtractionSettings, HeadFitSettings, LossAt, ProbedSet};
 use crate::run::DataConfig;
 use crate::train::OptimizerSettings;
 
 /// The model that is probed, ready on its device.
 pub(super) struct Subject {
     pub(super) model: Model,
-    pub(super) opened: Device,
+    pub(super) extraction: ExtractionSettings,
+    device: Device,
     /// None for new ones.
     weights: Option<PathBuf>,
-    key: ModelKey,
-    cache: Option<PathBuf>,
-    final_norm: bool,
-    precision: Precision,
-    batch: usize,
-    workers: usize,
 }
 
 impl Subject {
     pub(super) fn open(args: &ModelArgs) -> Result<Self> {
-        let mut resolved = models::open(&args.weights, args.arch.as_deref())?;
-        let opened = Device::open(&args.device)?;
+        let mut shape = models::open(&args.weights, args.arch.as_deref())?;
+        let device = Device::open(&args.device)?;
         if args.untrained {
-            resolved = resolved.without_weights();
+            shape = shape.without_weights();
         }
-        let weights = resolved.weights().map(Path::to_owned);
+        let weights = shape.weights().map(Path::to_owned);
         let data = args.preprocess.over(DataConfig::default())?;
-        let model = models::load(resolved, &data, &opened)?;
-        let key = ModelKey::new(model.vit(), model.config())?;
+        let model = models::load(shape, &data, &device)?;
         let cache = match (&args.cache, args.no_cache) {
             (_, true) => None,
             (Some(folder), _) => Some(folder.clone()),
@@ -46,49 +38,21 @@ impl Subject {
                 Error::config("the system has no folder for caches; use --cache DIR or --no-cache")
             })?),
         };
-        Ok(Self {
-            model,
-            opened,
-            weights,
-            key,
-            cache,
+        let extraction = ExtractionSettings {
             final_norm: args.final_norm,
-            precision: args.cache_precision.into(),
+            precision: args.cache_precision,
             batch: args.feature_batch,
             workers: args.workers.unwrap_or(data.workers).max(1),
-        })
-    }
-
-    /// Whether the model has a class token.
-    pub(super) fn has_class_token(&self) -> bool {
-        self.model.vit().cls_token.is_some()
-    }
-
-    /// The features of a set; `what` names it.
-    pub(super) fn features(
-        &self,
-        what: &str,
-        images: &ImageSet,
-        (size, view): ([usize; 2], View),
-        patches: bool,
-        shown: &Shown,
-    ) -> Result<FeatureStore> {
-        let settings = FeatureSettings {
-            size,
-            view,
-            preprocess: *self.model.preprocess(),
-            final_norm: self.final_norm,
-            patches,
-            precision: self.precision,
-            batch: self.batch,
-            workers: self.workers,
+            cache,
         };
-        let model = (self.model.vit(), self.model.config(), &self.key);
-        let mut report = |progress| shown.features(what, progress);
-        let cache = self.cache.as_deref();
-        let (store, _) =
-            features(model, images, &settings, cache, self.opened.burn(), &mut report)?;
-        Ok(store)
+        Ok(Self { model, extraction, device, weights })
+    }
+
+    /// Says that another token stands for the class token, where there is none.
+    pub(super) fn announce_token(&self, quiet: bool) {
+        if self.model.vit().cls_token.is_none() && !quiet {
+            say!("the model has no class token; its mean patch is taken");
+        }
     }
 
     /// What is written about the model.
@@ -96,38 +60,59 @@ impl Subject {
         json!({
             "arch": self.model.arch(),
             "weights": self.weights,
-            "final_norm": self.final_norm,
-            "precision": self.precision,
+            "final_norm": self.extraction.final_norm,
+            "precision": self.extraction.precision,
             "preprocess": self.model.preprocess(),
-            "device": self.opened.name(),
+            "device": self.device.name(),
         })
     }
 
     /// Where the work was done and what it left behind.
     pub(super) fn note(&self) -> String {
-        match &self.cache {
+        match &self.extraction.cache {
             Some(folder) => {
-                format!("{}; features kept in {}", self.opened.name(), folder.display())
+                format!("{}; features kept in {}", self.device.name(), folder.display())
             }
-            None => self.opened.name().to_owned(),
+            None => self.device.name().to_owned(),
         }
+    }
+
+    /// The settings of a probe of pixels.
+    pub(super) fn dense(
+        &self,
+        fit: &FitArgs,
+        args: &DenseArgs,
+        loss_at: LossAt,
+    ) -> Result<DenseSettings> {
+        let settings = DenseSettings {
+            extraction: self.extraction.clone(),
+            fit: fit_settings(fit, args.lr, HeadFitSettings::for_pixels()),
+            size: args.size.map(|size| size.0),
+            loss_at,
+            limit: args.limit,
+            samples: if fit.out.is_some() { args.show } else { 0 },
+        };
+        settings.check(&self.model)?;
+        Ok(settings)
     }
 }
 
-/// What a probe takes where nothing is said.
-pub(super) struct Defaults {
-    pub(super) batch: usize,
-    pub(super) epochs: usize,
-    pub(super) optimizer: OptimizerArg,
+/// What the sets of a probe of pixels are called.
+pub(super) fn set_name(set: ProbedSet) -> &'static str {
+    if set == ProbedSet::Train { "training images" } else { "test images" }
 }
 
-/// The settings of a head's fit.
+/// The settings of a head's fit: flags over `defaults`.
 pub(super) fn fit_settings(
     args: &FitArgs,
     lr: Option<f64>,
-    defaults: &Defaults,
-) -> Result<FitSettings> {
-    let optimizer = match args.optimizer.unwrap_or(defaults.optimizer) {
+    defaults: HeadFitSettings,
+) -> HeadFitSettings {
+    let own = match defaults.optimizer {
+        OptimizerSettings::Sgd { .. } => OptimizerArg::Sgd,
+        OptimizerSettings::Adamw { .. } => OptimizerArg::Adamw,
+    };
+    let optimizer = match args.optimizer.unwrap_or(own) {
         OptimizerArg::Sgd => OptimizerSettings::Sgd {
             lr: lr.unwrap_or(0.5),
             momentum: args.momentum,
@@ -140,13 +125,11 @@ pub(super) fn fit_settings(
             weight_decay: args.weight_decay.unwrap_or(1e-4),
         },
     };
-    let settings = FitSettings {
+    HeadFitSettings {
         epochs: args.epochs.unwrap_or(defaults.epochs),
         batch: args.batch.unwrap_or(defaults.batch),
         optimizer,
         min_lr: args.min_lr,
         seed: args.seed,
-    };
-    settings.check()?;
-    Ok(settings)
+    }
 }

@@ -16,7 +16,7 @@ use crate::weights::NamedTensors;
 /// A chunk file has at most about this many bytes.
 const CHUNK_BYTES: usize = 64 << 20;
 
-/// What of an image is seen.
+/// Which part of an image the model sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum View {
@@ -26,10 +26,10 @@ pub enum View {
     Stretch,
 }
 
-/// How features are kept.
+/// The type in which features are kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum FeaturePrecision {
     /// Single precision.
     #[default]
     F32,
@@ -37,12 +37,12 @@ pub enum Precision {
     F16,
 }
 
-/// What features are wanted.
+/// Which features are computed, and how they are kept.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureSettings {
     /// Height and width of the images, in whole patches.
     pub size: [usize; 2],
-    /// What of the images is seen.
+    /// Which part of the images the model sees.
     pub view: View,
     /// How images are prepared.
     pub preprocess: Preprocess,
@@ -51,14 +51,14 @@ pub struct FeatureSettings {
     /// Whether each patch is kept, not only their mean.
     pub patches: bool,
     /// How features are kept.
-    pub precision: Precision,
+    pub precision: FeaturePrecision,
     /// Images in a batch.
     pub batch: usize,
     /// Decoding threads.
     pub workers: usize,
 }
 
-/// Where the computation is.
+/// How far the computation is.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureProgress {
     /// Images done.
@@ -74,8 +74,9 @@ pub struct FeatureProgress {
 /// images' files. The flag says whether they were computed.
 ///
 /// # Errors
-/// [`Error::Config`] for a size that is not whole patches, or features that are
-/// not finite or beyond half precision; [`Error::Data`] for an unreadable image;
+/// [`Error::Setting`] for a size that is not whole patches, [`Error::Features`] for
+/// features that are not finite or beyond half precision, [`Error::FeatureCache`] where
+/// nothing can be written to `cache`, [`Error::Data`] for an unreadable image;
 /// [`Error::Io`] and [`Error::Gpu`].
 pub fn features(
     (model, config, model_key): (&Vit, &VitConfig, &ModelKey),
@@ -85,16 +86,7 @@ pub fn features(
     device: &Device,
     report: &mut dyn FnMut(FeatureProgress),
 ) -> Result<(FeatureStore, bool)> {
-    let grid = settings.size.map(|side| side / config.patch_size);
-    if grid.contains(&0) || grid.map(|side| side * config.patch_size) != settings.size {
-        let [height, width] = settings.size;
-        let patch = config.patch_size;
-        return Err(Error::config(format!(
-            "{height}x{width} pixels are not whole patches of {patch}; {}x{} are",
-            grid[0].max(1) * patch,
-            grid[1].max(1) * patch
-        )));
-    }
+    let grid = patch_grid(settings.size, config.patch_size)?;
     let key = Key::new(model_key, images, settings)?;
     let temporary = match cache {
         Some(_) => None,
@@ -109,7 +101,7 @@ pub fn features(
     }
     let model = model.with_grid(config.grid(), grid)?;
     let tokens = if settings.patches { 2 + grid[0] * grid[1] } else { 2 };
-    let element = if settings.precision == Precision::F16 { 2 } else { 4 };
+    let element = if settings.precision == FeaturePrecision::F16 { 2 } else { 4 };
     let bytes = tokens * model.embed_dim() * element;
     let per_chunk = (CHUNK_BYTES / bytes.max(1)).clamp(1, images.len().max(1));
     let mut writer = Writer::begin(&folder, &key, per_chunk)?;
@@ -136,7 +128,8 @@ pub fn features(
         let found = Found::new(&model, settings, Tensor::from_data(pixels, device))?;
         for image in 0..count {
             if !found.add_to(&mut chunk, image) {
-                return Err(unusable(&images.name(done + image), settings.precision));
+                let half = settings.precision == FeaturePrecision::F16;
+                return Err(Error::Features { image: images.name(done + image), half });
             }
             if chunk.images == per_chunk {
                 writer.chunk(&chunk.take())?;
@@ -152,18 +145,24 @@ pub fn features(
     Ok((FeatureStore::open(&paths, per_chunk, images.len(), temporary)?, true))
 }
 
-fn unusable(image: &str, precision: Precision) -> Error {
-    Error::config(match precision {
-        Precision::F16 => format!(
-            "the features of {image} are not finite or beyond half precision; keep them in f32"
-        ),
-        Precision::F32 => format!(
-            "the features of {image} are not finite: are the model's weights those of its architecture?"
-        ),
-    })
+/// The patches along height and width of an image of `size` pixels.
+///
+/// # Errors
+/// [`Error::Setting`] where they do not fill it.
+pub fn patch_grid(size: [usize; 2], patch: usize) -> Result<[usize; 2]> {
+    let grid = size.map(|side| side / patch);
+    if grid.contains(&0) || grid.map(|side| side * patch) != size {
+        let [height, width] = size.map(|side| side.div_ceil(patch).max(1) * patch);
+        return Err(Error::setting(
+            "size",
+            format!("{}x{}", size[0], size[1]),
+            format!("the model's patches are {patch}x{patch}: {height}x{width} has whole ones"),
+        ));
+    }
+    Ok(grid)
 }
 
-/// What the model says of a batch, on the host.
+/// The features of a batch on the host.
 struct Found {
     dim: usize,
     class: Option<Vec<f32>>,
@@ -199,8 +198,8 @@ impl Found {
         let patches = self.patches.as_deref().map(row).unwrap_or_default();
         let mean = row(&self.mean);
         let most = match chunk.precision {
-            Precision::F16 => f16::MAX.to_f32(),
-            Precision::F32 => f32::MAX,
+            FeaturePrecision::F16 => f16::MAX.to_f32(),
+            FeaturePrecision::F32 => f32::MAX,
         };
         // NaN is not below anything.
         let fits = [&class, &mean, &patches].into_iter().flatten().all(|value| value.abs() <= most);
@@ -215,7 +214,7 @@ impl Found {
 /// The features that the next file will hold.
 struct Chunk {
     dim: usize,
-    precision: Precision,
+    precision: FeaturePrecision,
     images: usize,
     class: Vec<f32>,
     mean: Vec<f32>,
@@ -237,8 +236,8 @@ impl Chunk {
                 return;
             }
             let data = match self.precision {
-                Precision::F32 => TensorData::new(values, shape),
-                Precision::F16 => {
+                FeaturePrecision::F32 => TensorData::new(values, shape),
+                FeaturePrecision::F16 => {
                     let halves: Vec<f16> = values.into_iter().map(f16::from_f32).collect();
                     TensorData::new(halves, shape)
                 }

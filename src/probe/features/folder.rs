@@ -63,12 +63,8 @@ impl<'a> Writer<'a> {
     /// Begins anew. Two programs that write the same folder at once write the same
     /// files, each of them whole at any moment, so neither harms the other.
     pub(super) fn begin(folder: &'a Path, key: &'a Key, per_chunk: usize) -> Result<Self> {
-        let unusable = |error: std::io::Error| {
-            Error::data(
-                folder,
-                format!("features cannot be kept there ({error}); choose another --cache"),
-            )
-        };
+        let unusable =
+            |source: std::io::Error| Error::FeatureCache { path: folder.to_owned(), source };
         fs::create_dir_all(folder).map_err(unusable)?;
         match fs::remove_file(folder.join(INDEX)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

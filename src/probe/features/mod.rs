@@ -5,7 +5,7 @@ mod folder;
 mod key;
 mod store;
 
-pub use compute::{FeatureProgress, FeatureSettings, Precision, View, features};
+pub use compute::{FeaturePrecision, FeatureProgress, FeatureSettings, View, features, patch_grid};
 pub use key::ModelKey;
 pub use store::FeatureStore;
 
