@@ -421,6 +421,38 @@ pub enum Error {
         /// Why not.
         reason: String,
     },
+    /// Settings in a file, or given beside one, cannot be read or do not go together.
+    #[error("{place}: {reason}")]
+    SettingsFile {
+        /// The file, or what else holds them.
+        place: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A student of a study was trained with other settings than those asked for.
+    #[error("{folder} was made with other settings", folder = folder.display())]
+    OtherSettings {
+        /// The run's folder.
+        folder: PathBuf,
+    },
+    /// A job of a study failed.
+    #[error("{job}: {reason}")]
+    Job {
+        /// Name and seed.
+        job: String,
+        /// Why.
+        reason: String,
+    },
+    /// The results of a probe lack a metric that a study asks for.
+    #[error("the probe {probe:?} has no number at {at:?}; there are {}", found.join(", "))]
+    NoMetric {
+        /// The probe's name.
+        probe: String,
+        /// The place of the number, as an RFC 6901 pointer.
+        at: String,
+        /// Where there are numbers.
+        found: Vec<String>,
+    },
     /// The loss of a linear head became NaN or infinite.
     #[error("the head's loss is {loss} in step {step}")]
     Diverged {

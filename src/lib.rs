@@ -43,6 +43,7 @@
 //! | the transformer, block by block | [`vit`] |
 //! | files of weights in any published naming | [`weights`] |
 //! | measuring students: nearest neighbours, linear heads | [`probe`] |
+//! | methods compared over seeds | [`study`] |
 //! | maps and drift of a teacher and its student | [`inspect`], [`maps`] |
 //! | artifacts of known place, and what comes back of the clean features | [`plant`], [`recover`] |
 //! | figures and pages (feature `figures`) | `figure`, `report` |
@@ -85,6 +86,8 @@ pub mod report;
 #[cfg(not(target_family = "wasm"))]
 pub mod run;
 pub mod statistics;
+#[cfg(not(target_family = "wasm"))]
+pub mod study;
 pub mod tokens;
 pub mod train;
 pub mod vit;

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
 use crate::error::{Error, Result};
+use crate::run::settings_file::{from_table, read_table};
 
 /// One setting given on the command line.
 pub(super) struct Override {
@@ -39,25 +40,11 @@ pub(super) fn read<C: DeserializeOwned>(
     overrides: impl IntoIterator<Item = Override>,
 ) -> Result<C> {
     let place = file.map_or("settings".to_owned(), |path| path.display().to_string());
-    let mut table = match file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| Error::io(path, error))?;
-            toml::from_str::<Table>(&text)
-                .map_err(|error| Error::config(one_line(&place, &error.to_string())))?
-        }
-        None => Table::new(),
-    };
+    let mut table = file.map(read_table).transpose()?.unwrap_or_default();
     for Override { key, value } in overrides {
         insert(&mut table, &key, value)?;
     }
-    // A section that names no kind means the default one.
-    for (section, kind) in [("optimizer", "adamw"), ("schedule", "cosine")] {
-        if let Some(Value::Table(section)) = table.get_mut(section) {
-            section.entry("name").or_insert_with(|| kind.into());
-        }
-    }
-    C::deserialize(Value::Table(table))
-        .map_err(|error| Error::config(one_line(&place, &error.to_string())))
+    from_table(table, &place)
 }
 
 fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
@@ -79,26 +66,4 @@ fn insert(table: &mut Table, key: &str, value: Value) -> Result<()> {
     }
     place.insert(last.into(), value);
     Ok(())
-}
-
-/// serde's message in one line, with the nearest known key for a mistyped one.
-fn one_line(place: &str, message: &str) -> String {
-    let flat = message
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
-    let mut quoted = flat.split('`').skip(1).step_by(2);
-    if flat.contains("unknown field") || flat.contains("unknown variant") {
-        let wrong = quoted.next().unwrap_or_default().to_owned();
-        let nearest = quoted.filter(|known| !known.is_empty()).max_by(|a, b| {
-            strsim::jaro_winkler(a, &wrong).total_cmp(&strsim::jaro_winkler(b, &wrong))
-        });
-        if let Some(nearest) = nearest {
-            let kind = if flat.contains("unknown field") { "key" } else { "value" };
-            return format!("{place}: unknown {kind} `{wrong}`; did you mean `{nearest}`?");
-        }
-    }
-    format!("{place}: {flat}")
 }

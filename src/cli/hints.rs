@@ -78,6 +78,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("lower the learning rate (--lr), or apply the final norm (--final-norm)".into())
         }
         Error::Features { half: true, .. } => Some("keep them in --cache-precision f32".into()),
+        Error::OtherSettings { .. } => {
+            Some("remove the folder to train it again, or choose another `out`".into())
+        }
         Error::FeatureCache { .. } => Some("choose another --cache".into()),
         Error::Adapters(_) => {
             Some("choose other `adapters`, leave them out, or set method = \"singer\"".into())

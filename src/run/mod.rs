@@ -7,6 +7,7 @@ mod fit;
 pub(crate) mod folder;
 mod methods;
 mod pretrain;
+pub(crate) mod settings_file;
 mod shapes;
 
 pub use config::{

@@ -1,5 +1,5 @@
-use super::Results;
 use crate::figure::{Dash, Hue, Radar, RadarAxis, RadarSeries, number};
+use crate::study::Results;
 
 /// Colour and dash of each line, in the order of the rows.
 const LOOKS: [(Hue, Dash); 8] = [

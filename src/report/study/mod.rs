@@ -1,7 +1,8 @@
 //! The comparison of a study: methods by metrics, over seeds.
 //!
 //! ```
-//! use singer::report::study::{Metric, Results, Row, markdown};
+//! use singer::report::study::markdown;
+//! use singer::study::{Metric, Results, Row};
 //!
 //! let accuracy = |values: [f64; 3]| vec![values.map(Some).to_vec()];
 //! let rows = vec![
@@ -16,14 +17,10 @@
 
 mod chart;
 mod page;
-mod results;
-mod statistics;
 mod text;
 
 pub use chart::radar;
 pub use page::page;
-pub use results::{Cell, Column, Metric, Results, Row};
-pub use statistics::{PairedTest, Summary, paired_test};
 pub use text::markdown;
 
 use std::path::{Path, PathBuf};
@@ -31,6 +28,7 @@ use std::path::{Path, PathBuf};
 use super::Folder;
 use crate::error::Result;
 use crate::figure::{Radar, png};
+use crate::study::Results;
 
 /// Writes `results.json`, `results.md`, `results.html` and, where there are enough
 /// metrics, `radar.png`. Returns what was written.

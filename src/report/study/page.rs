@@ -1,6 +1,7 @@
 use maud::{DOCTYPE, PreEscaped, html};
 
-use super::{Results, text};
+use super::text;
+use crate::study::Results;
 
 /// The table and the radar chart, an SVG element, as one HTML page that needs no
 /// other file.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Cell, Results};
+use crate::study::{Cell, Results};
 
 /// Mean and spread, such as `71.32 ± 0.41`.
 pub(super) fn value(cell: &Cell) -> String {

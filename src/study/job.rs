@@ -1,13 +1,16 @@
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use toml::Table;
 
-use super::plan::{Metric, Plan, Probe, file_name};
+use super::plan::{Plan, StudyMetric, StudyProbe, file_name};
+use super::{ProbeJob, TrainJob, Worker};
 use crate::error::{Error, Result};
+use crate::export::STUDENT;
 use crate::weights::write_atomically;
 
 /// The variant's settings with which a run was started.
@@ -17,16 +20,15 @@ const TRAINED: &str = "trained";
 
 /// A student to train and measure, or a model to measure.
 #[derive(Debug, Clone)]
-pub(super) struct Job {
-    pub(super) name: String,
-    /// None for a model that is not trained here.
-    pub(super) seed: Option<u64>,
+pub struct Job {
+    name: String,
+    seed: Option<u64>,
     settings: Option<Table>,
     weights: PathBuf,
     folder: PathBuf,
 }
 
-/// A probe's arguments and what it printed.
+/// A probe's description and what it gave.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     run: Vec<String>,
@@ -52,7 +54,7 @@ impl Job {
                     name: variant.name.clone(),
                     seed: Some(seed),
                     settings: Some(plan.settings(variant, seed)),
-                    weights: folder.join("student.safetensors"),
+                    weights: folder.join(STUDENT),
                     folder,
                 }
             })
@@ -60,7 +62,18 @@ impl Job {
         models.chain(runs).collect()
     }
 
-    pub(super) fn title(&self) -> String {
+    /// Name of the variant or model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The seed of the run; none for a model that is not trained by the study.
+    pub fn seed(&self) -> Option<u64> {
+        self.seed
+    }
+
+    /// Name and seed, for people.
+    pub fn title(&self) -> String {
         match self.seed {
             Some(seed) => format!("{}, seed {seed}", self.name),
             None => self.name.clone(),
@@ -68,7 +81,7 @@ impl Job {
     }
 
     /// Whether nothing is left to do.
-    pub(super) fn is_done(&self, probes: &[Probe]) -> bool {
+    pub(super) fn is_done(&self, probes: &[StudyProbe]) -> bool {
         let trained = self.settings.is_none() || self.folder.join(TRAINED).is_file();
         trained && probes.iter().all(|probe| self.measured(probe).is_some())
     }
@@ -81,55 +94,55 @@ impl Job {
         if stored.parse::<Table>().ok().as_ref() == Some(settings) {
             return Ok(());
         }
-        Err(Error::config(format!(
-            "{} was made with other settings; remove the folder to train it again, or choose another `out`",
-            self.folder.display()
-        )))
+        Err(Error::OtherSettings { folder: self.folder.clone() })
     }
 
     /// Does what is left to do on a device.
-    pub(super) fn work(&self, probes: &[Probe], device: &str) -> Result<()> {
+    pub(super) fn work(
+        &self,
+        probes: &[StudyProbe],
+        device: &str,
+        worker: &dyn Worker,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(|error| Error::io(&self.folder, error))?;
         if let Some(settings) = &self.settings {
-            self.train(settings, device)?;
+            self.train(settings, device, worker, stop)?;
         }
         for probe in probes.iter().filter(|probe| self.measured(probe).is_none()) {
-            self.measure(probe, device)?;
+            self.measure(probe, device, worker)?;
         }
         Ok(())
     }
 
-    fn train(&self, settings: &Table, device: &str) -> Result<()> {
+    fn train(
+        &self,
+        settings: &Table,
+        device: &str,
+        worker: &dyn Worker,
+        stop: &Arc<AtomicBool>,
+    ) -> Result<()> {
         let trained = self.folder.join(TRAINED);
         if trained.is_file() {
             return Ok(());
         }
         let path = self.folder.join(SETTINGS);
-        let text = toml::to_string(settings).map_err(|error| Error::config(error.to_string()))?;
+        let text = toml::to_string(settings).map_err(|error| Error::Job {
+            job: self.title(),
+            reason: format!("its settings cannot be written ({error})"),
+        })?;
         write_atomically(&path, text.as_bytes())?;
-        let mut command = singer()?;
-        command.arg("distill").arg("--config").arg(&path).args(["--device", device]);
-        command.arg("--out").arg(&self.folder);
-        if self.folder.join("run.json").is_file() {
-            command.arg("--resume");
-        }
-        self.run(command, "train")?;
+        worker.train(&TrainJob { job: self, settings: &path, table: settings, device, stop })?;
         write_atomically(&trained, b"")
     }
 
-    fn measure(&self, probe: &Probe, device: &str) -> Result<()> {
-        let mut command = singer()?;
-        command.arg("probe").args(&probe.run).arg(&self.weights);
-        command.args(["--device", device, "--json"]);
-        let log = self.run(command, &file_name(&probe.name))?;
-        let text = fs::read(&log).map_err(|error| Error::io(&log, error))?;
-        let result: Value = serde_json::from_slice(&text)
-            .map_err(|error| Error::data(&log, format!("is not the JSON of a probe ({error})")))?;
+    fn measure(&self, probe: &StudyProbe, device: &str, worker: &dyn Worker) -> Result<()> {
+        let result = worker.probe(&ProbeJob { job: self, probe, device })?;
         for metric in &probe.metrics {
-            value(&result, metric).ok_or_else(|| {
-                let there = numbers(&result["result"], "/result").join(", ");
-                let reason = format!("has no number at {:?}; there are {there}", metric.at);
-                Error::data(&log, reason)
+            value(&result, metric).ok_or_else(|| Error::NoMetric {
+                probe: probe.name.clone(),
+                at: metric.at.clone(),
+                found: numbers(&result, ""),
             })?;
         }
         let measured = Measured { run: probe.run.clone(), result };
@@ -137,49 +150,33 @@ impl Job {
         write_atomically(&self.probe_file(probe), &bytes)
     }
 
-    /// Runs a command with its output in files of the job's folder; the path of
-    /// what it printed.
-    fn run(&self, mut command: Command, name: &str) -> Result<PathBuf> {
-        let file = |ending: &str| -> Result<(PathBuf, File)> {
-            let path = self.folder.join(format!("{name}.{ending}"));
-            let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
-            Ok((path, file))
-        };
-        let (printed, out) = file("out")?;
-        let (errors, err) = file("err")?;
-        let program = PathBuf::from(command.get_program());
-        let status = command
-            .stdin(Stdio::null())
-            .stdout(out)
-            .stderr(err)
-            .status()
-            .map_err(|error| Error::io(program, error))?;
-        if status.success() {
-            return Ok(printed);
-        }
-        let text = fs::read_to_string(&errors).unwrap_or_default();
-        let line = text.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message");
-        let line = line.strip_prefix("singer: ").unwrap_or(line);
-        Err(Error::config(format!("{}: {line} (see {})", self.title(), errors.display())))
+    /// Where everything of the job is kept.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    fn probe_file(&self, probe: &Probe) -> PathBuf {
-        self.folder.join(format!("{}.json", file_name(&probe.name)))
+    /// The weights that are measured.
+    pub fn weights(&self) -> &Path {
+        &self.weights
     }
 
-    fn measured(&self, probe: &Probe) -> Option<Value> {
+    fn probe_file(&self, probe: &StudyProbe) -> PathBuf {
+        self.folder.join(format!("{}.json", probe.file_name()))
+    }
+
+    fn measured(&self, probe: &StudyProbe) -> Option<Value> {
         let bytes = fs::read(self.probe_file(probe)).ok()?;
         let measured: Measured = serde_json::from_slice(&bytes).ok()?;
         (measured.run == probe.run).then_some(measured.result)
     }
 
     /// A metric's number, once measured.
-    pub(super) fn value(&self, probe: &Probe, metric: &Metric) -> Option<f64> {
+    pub(super) fn value(&self, probe: &StudyProbe, metric: &StudyMetric) -> Option<f64> {
         value(&self.measured(probe)?, metric)
     }
 }
 
-fn value(result: &Value, metric: &Metric) -> Option<f64> {
+fn value(result: &Value, metric: &StudyMetric) -> Option<f64> {
     Some(result.pointer(&metric.at)?.as_f64()? * metric.times)
 }
 
@@ -192,9 +189,4 @@ fn numbers(value: &Value, at: &str) -> Vec<String> {
         }
         _ => Vec::new(),
     }
-}
-
-/// This very program.
-fn singer() -> Result<Command> {
-    std::env::current_exe().map(Command::new).map_err(|error| Error::io(Path::new("singer"), error))
 }

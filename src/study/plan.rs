@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
-use crate::cli::config;
 use crate::error::{Error, Result};
+use crate::run::settings_file::{from_table, read_table};
 
 /// A study's file: what is trained, what is measured, and where.
 #[derive(Debug, Deserialize)]
@@ -15,10 +15,10 @@ pub(super) struct Plan {
     pub(super) out: PathBuf,
     pub(super) title: Option<String>,
     pub(super) seeds: Vec<u64>,
-    /// As `--device` takes them; each does one job at a time.
+    /// As [`Device::open`](crate::Device::open) takes them; each does one job at a time.
     #[serde(default = "automatic")]
     pub(super) devices: Vec<String>,
-    /// Settings of `singer distill` that all variants share.
+    /// Settings of a distillation that all variants share.
     #[serde(default)]
     pub(super) base: Table,
     #[serde(default, rename = "variant")]
@@ -27,7 +27,7 @@ pub(super) struct Plan {
     #[serde(default, rename = "model")]
     pub(super) models: Vec<Model>,
     #[serde(rename = "probe")]
-    pub(super) probes: Vec<Probe>,
+    pub(super) probes: Vec<StudyProbe>,
 }
 
 /// Settings under a name, trained once for each seed.
@@ -55,29 +55,36 @@ pub(super) struct Model {
     pub(super) chart: bool,
 }
 
-/// A `singer probe` command, and which of its numbers are wanted.
+/// A measurement, and which of its numbers a study compares.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Probe {
-    pub(super) name: String,
-    /// Its arguments as on the command line, without weights and device.
-    pub(super) run: Vec<String>,
+#[non_exhaustive]
+pub struct StudyProbe {
+    /// Its name.
+    pub name: String,
+    /// What is measured, in the words of the [`Worker`](super::Worker) that does it: for
+    /// `singer study` the arguments of `singer probe` without weights and device.
+    pub run: Vec<String>,
+    /// The numbers that are compared.
     #[serde(rename = "metric")]
-    pub(super) metrics: Vec<Metric>,
+    pub metrics: Vec<StudyMetric>,
 }
 
-/// A number of a probe's JSON.
+/// A number in the JSON that a probe gives.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Metric {
-    pub(super) name: String,
-    /// Its place, such as `/top1` (RFC 6901).
-    pub(super) at: String,
+#[non_exhaustive]
+pub struct StudyMetric {
+    /// Its name.
+    pub name: String,
+    /// Its place, such as `/result/test/top1` (RFC 6901).
+    pub at: String,
+    /// Whether less is better.
     #[serde(default)]
-    pub(super) lower_is_better: bool,
+    pub lower_is_better: bool,
     /// What the number is multiplied by, 100 for per cent.
     #[serde(default = "one")]
-    pub(super) times: f64,
+    pub times: f64,
 }
 
 fn automatic() -> Vec<String> {
@@ -92,15 +99,23 @@ fn one() -> f64 {
     1.0
 }
 
+impl StudyProbe {
+    /// Its name as a file's: letters, digits and dashes.
+    pub fn file_name(&self) -> String {
+        file_name(&self.name)
+    }
+}
+
 impl Plan {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let plan: Self = config::read(Some(path), [])?;
-        let fault = |text: String| Err(Error::config(format!("{}: {text}", path.display())));
+        let place = path.display().to_string();
+        let plan: Self = from_table(read_table(path)?, &place)?;
+        let fault = |reason: String| Err(Error::SettingsFile { place: place.clone(), reason });
         if plan.seeds.is_empty() || plan.devices.is_empty() || plan.probes.is_empty() {
-            return fault("seeds, devices and [[probe]] must not be empty".into());
+            return fault("seeds, devices and probes must not be empty".into());
         }
         if plan.variants.is_empty() && plan.models.is_empty() {
-            return fault("add at least one [[variant]] or [[model]]".into());
+            return fault("there is neither a variant nor a model".into());
         }
         let mut seeds = HashSet::new();
         if let Some(twice) = plan.seeds.iter().find(|seed| !seeds.insert(**seed)) {
@@ -121,7 +136,7 @@ impl Plan {
         }
         for probe in &plan.probes {
             if probe.run.is_empty() || probe.metrics.is_empty() {
-                return fault(format!("probe {:?} lacks `run` or a [[probe.metric]]", probe.name));
+                return fault(format!("the probe {:?} lacks `run` or a metric", probe.name));
             }
         }
         Ok(plan)

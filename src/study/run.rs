@@ -1,0 +1,204 @@
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use toml::Table;
+
+use super::plan::{Plan, StudyProbe};
+use super::{Job, Study};
+use crate::error::{Error, Result};
+use crate::run::settings_file::from_table;
+use crate::run::{DeviceName, Distill, DistillConfig};
+
+/// Does the jobs of a study. A closure that measures is one; it trains in this process.
+pub trait Worker: Sync {
+    /// Trains a student to its end, from where a stopped run left off. By default in this
+    /// process, by [`TrainJob::distill`].
+    ///
+    /// # Errors
+    /// Any; the job then counts as failed.
+    fn train(&self, job: &TrainJob<'_>) -> Result<()> {
+        job.distill()
+    }
+
+    /// Measures a model and gives its numbers as JSON.
+    ///
+    /// # Errors
+    /// Any; the job then counts as failed.
+    fn probe(&self, job: &ProbeJob<'_>) -> Result<Value>;
+}
+
+impl<F: Fn(&ProbeJob<'_>) -> Result<Value> + Sync> Worker for F {
+    fn probe(&self, job: &ProbeJob<'_>) -> Result<Value> {
+        self(job)
+    }
+}
+
+/// A student to be trained.
+pub struct TrainJob<'a> {
+    pub(super) job: &'a Job,
+    pub(super) settings: &'a Path,
+    pub(super) table: &'a Table,
+    pub(super) device: &'a str,
+    pub(super) stop: &'a Arc<AtomicBool>,
+}
+
+impl TrainJob<'_> {
+    /// Whose student it is; its folder is the run's.
+    pub fn job(&self) -> &Job {
+        self.job
+    }
+
+    /// The file of the run's settings.
+    pub fn settings(&self) -> &Path {
+        self.settings
+    }
+
+    /// The device to train on, as [`Device::open`](crate::Device::open) takes it.
+    pub fn device(&self) -> &str {
+        self.device
+    }
+
+    /// Whether a run was begun in the folder.
+    pub fn is_begun(&self) -> bool {
+        self.job.folder().join("run.json").is_file()
+    }
+
+    /// Trains in this process, by [`Distill`].
+    ///
+    /// # Errors
+    /// As [`Distill::run`]; [`Error::SettingsFile`].
+    pub fn distill(&self) -> Result<()> {
+        let place = self.settings.display().to_string();
+        let mut config: DistillConfig = from_table(self.table.clone(), &place)?;
+        config.device = DeviceName(self.device.to_owned());
+        config.out = Some(self.job.folder().to_owned());
+        let distill = Distill::from_config(config).resume(self.is_begun());
+        distill.stop(self.stop.clone()).run(|_| {}).map(drop)
+    }
+}
+
+/// A model to be measured.
+pub struct ProbeJob<'a> {
+    pub(super) job: &'a Job,
+    pub(super) probe: &'a StudyProbe,
+    pub(super) device: &'a str,
+}
+
+impl ProbeJob<'_> {
+    /// Whose model it is: its weights and the folder for what the probe leaves behind.
+    pub fn job(&self) -> &Job {
+        self.job
+    }
+
+    /// What to measure.
+    pub fn probe(&self) -> &StudyProbe {
+        self.probe
+    }
+
+    /// The device to measure on, as [`Device::open`](crate::Device::open) takes it.
+    pub fn device(&self) -> &str {
+        self.device
+    }
+}
+
+/// What happens in a study.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StudyEvent<'a> {
+    /// It begins, with some jobs done already.
+    Start {
+        /// Jobs done.
+        done: usize,
+        /// Jobs in all.
+        jobs: usize,
+    },
+    /// Something happens to one job.
+    Job {
+        /// The job.
+        job: &'a Job,
+        /// Its index among all.
+        index: usize,
+        /// Jobs in all.
+        jobs: usize,
+        /// What happens.
+        state: JobState<'a>,
+    },
+}
+
+/// What happens to a job.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum JobState<'a> {
+    /// It begins on a device.
+    Begun(&'a str),
+    /// It is done after this time.
+    Done(Duration),
+    /// It failed.
+    Failed(&'a Error),
+}
+
+/// How a study went.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct StudyOutcome {
+    /// Why jobs failed.
+    pub failures: Vec<Error>,
+    /// Jobs that were not begun or not finished, as the study was stopped.
+    pub left: usize,
+}
+
+impl Study {
+    /// Does the jobs that are left, one at a time on each device. A failed one does not keep
+    /// the others from being done; after [`stop`](Self::stop) no new one is begun. `report`
+    /// is called from several threads.
+    pub fn run(
+        &self,
+        worker: &dyn Worker,
+        report: &(dyn Fn(StudyEvent<'_>) + Sync),
+    ) -> StudyOutcome {
+        let Plan { probes, devices, .. } = &self.plan;
+        let jobs = self.jobs.len();
+        let open: VecDeque<(usize, &Job)> =
+            self.jobs.iter().enumerate().filter(|(_, job)| !self.is_done(job)).collect();
+        report(StudyEvent::Start { done: jobs - open.len(), jobs });
+        let queue = Mutex::new(open);
+        let failures = Mutex::new(Vec::new());
+        thread::scope(|scope| {
+            for device in devices {
+                let (queue, failures) = (&queue, &failures);
+                scope.spawn(move || {
+                    while !self.stop.load(Ordering::Relaxed) {
+                        let next = locked(queue).pop_front();
+                        let Some((index, job)) = next else { break };
+                        let tell = |state| report(StudyEvent::Job { job, index, jobs, state });
+                        tell(JobState::Begun(device));
+                        let start = Instant::now();
+                        match job.work(probes, device, worker, &self.stop) {
+                            Ok(()) => tell(JobState::Done(start.elapsed())),
+                            Err(_) if self.stop.load(Ordering::Relaxed) => {
+                                locked(queue).push_front((index, job));
+                            }
+                            Err(error) => {
+                                tell(JobState::Failed(&error));
+                                locked(failures).push(error);
+                            }
+                        }
+                    }
+                });
+            }
+        });
+        let left = locked(&queue).len();
+        let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
+        StudyOutcome { failures, left }
+    }
+}
+
+/// A panicking thread leaves the list as it was, so it can still be used.
+fn locked<T>(list: &Mutex<T>) -> MutexGuard<'_, T> {
+    list.lock().unwrap_or_else(PoisonError::into_inner)
+}
