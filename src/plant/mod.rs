@@ -1,8 +1,8 @@
 //! Planting artifacts of known place and strength into a clean teacher.
 //!
-//! It imitates the natural mechanism, in which a few hidden units of an MLP
-//! write a large constant vector into the residual stream of low-information
-//! patches: one hidden unit is re-purposed so.
+//! This imitates the natural mechanism, in which a few hidden units of an MLP write a
+//! large constant vector into the residual stream of low-information patches: one hidden
+//! unit is given weights that do the same.
 
 mod fit;
 mod silence;
@@ -19,15 +19,15 @@ use fit::{Samples, ridge_direction};
 
 pub use silence::silence;
 
-/// Where the planted vector points, seen from the next block's left nullspace.
+/// Direction of the planted vector relative to the next block's left nullspace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Placement {
-    /// Inside the basis: the linearised next block hardly reads it.
+    /// In the span of the basis: the linearised next block hardly reads it.
     Inside,
-    /// Half in, half out.
+    /// Half in the span, half orthogonal to it.
     Mixed,
-    /// Orthogonal to the basis.
+    /// Orthogonal to the span.
     Outside,
 }
 
@@ -36,11 +36,11 @@ pub enum Placement {
 pub struct PlantSettings {
     /// The block whose MLP writes the vector.
     pub block: usize,
-    /// Its norm over the median patch norm there.
+    /// Norm of the vector, in multiples of the median patch norm after that block.
     pub strength: f64,
-    /// Share of all patches that get it.
+    /// Share of all patches that receive the vector, between 0 and 0.5.
     pub share: f64,
-    /// Its direction.
+    /// Direction of the vector.
     pub placement: Placement,
     /// Rank of the basis that `placement` refers to.
     pub rank: usize,
@@ -53,7 +53,7 @@ pub struct PlantSettings {
 pub struct Planted {
     /// The hidden unit that now writes the vector.
     pub hidden_unit: usize,
-    /// Norm of the vector where the unit fires as meant.
+    /// Norm of the vector at the unit's mean activation where it fires.
     pub norm: f64,
     /// Share of the fitted patches on which it fires.
     pub fires_on: f64,
@@ -65,8 +65,8 @@ pub struct Planted {
 /// to 1e-3).
 const FIRING: f64 = 4.0;
 
-/// Plants artifacts, fitting the trigger on `images`, `[B, 3, H, W]` each, on
-/// the model's plain device.
+/// Plants artifacts. On which patches the unit fires is fitted to `images`, batches
+/// `[B, 3, H, W]` on the model's device (without autodiff).
 ///
 /// # Errors
 /// [`Error::Setting`]; [`Error::Incompatible`] for a gated MLP and for a LayerScale that is
@@ -185,7 +185,7 @@ fn unit(vector: Vec<f64>) -> Vec<f64> {
     vector.into_iter().map(|x| x / norm).collect()
 }
 
-/// Gives one hidden unit new weights.
+/// Replaces the weights of one hidden unit.
 fn rewrite(
     mut model: Vit,
     index: usize,

@@ -4,11 +4,11 @@ use super::no_such_block;
 use crate::error::Result;
 use crate::vit::Vit;
 
-/// A model whose block `index` has no vector planted: the hidden unit of its MLP
-/// that writes the longest vector writes none any more. The unit comes back too.
+/// Removes the planted vector from block `index`: zeroes the output weights of the hidden
+/// unit whose output vector is the longest. Returns the model and that unit.
 ///
-/// What the unit wrote before planting is not restored; [`plant`](super::plant)
-/// takes the one that mattered least.
+/// The unit's original weights are not restored; [`plant`](super::plant) takes the unit
+/// with the least effect.
 ///
 /// # Errors
 /// [`Error::Setting`](crate::Error::Setting) for a block that the model does not have.

@@ -18,14 +18,14 @@ pub struct HeadFitSettings {
     pub batch: usize,
     /// The optimiser, with the highest learning rate.
     pub optimizer: OptimizerSettings,
-    /// The rate that the cosine, step by step, ends at.
+    /// The learning rate at the end of the cosine schedule, which is stepped per batch.
     pub min_lr: f64,
     /// Seed of the head's start and of the order of images.
     pub seed: u64,
 }
 
 impl Default for HeadFitSettings {
-    /// For one row of features an image: 100 epochs of batches of 256 by SGD, whose rate falls
+    /// For one row of features per image: 100 epochs of batches of 256 by SGD, whose rate falls
     /// from 0.5 to 1e-8.
     fn default() -> Self {
         let optimizer = OptimizerSettings::Sgd { lr: 0.5, momentum: 0.0, weight_decay: 0.0 };
@@ -34,7 +34,7 @@ impl Default for HeadFitSettings {
 }
 
 impl HeadFitSettings {
-    /// For a row of features each patch: 20 epochs of batches of 16 by AdamW, whose rate falls
+    /// For one row of features per patch: 20 epochs of batches of 16 by AdamW, whose rate falls
     /// from 1e-3 to 1e-8.
     pub fn for_pixels() -> Self {
         Self { epochs: 20, batch: 16, optimizer: OptimizerSettings::default(), ..Self::default() }
@@ -82,20 +82,20 @@ pub struct Gradients {
     pub outputs: Vec<f32>,
 }
 
-/// What a head's outputs are compared with.
+/// The loss that a head is trained with.
 pub trait HeadTask: Sync {
-    /// Outputs C that a head needs.
+    /// Number of outputs C of the head.
     fn outputs(&self) -> usize;
 
     /// Loss and gradient for the images `indices`, whose `outputs` are
-    /// `[N, R, C]` row-major; none where nothing in them counts.
+    /// `[N, R, C]` row-major; none if all targets are ignored.
     ///
     /// # Errors
-    /// Those of reading the truth.
+    /// Errors of reading the ground truth.
     fn gradients(&self, indices: &[usize], outputs: Vec<f32>) -> Result<Option<Gradients>>;
 }
 
-/// How far the fit of a head is.
+/// Progress of fitting a head.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct HeadFitProgress {
@@ -111,8 +111,8 @@ pub struct HeadFitProgress {
     pub rate: f64,
 }
 
-/// Fits a new head to the images `indices` of `rows`. Each epoch takes them in
-/// a new order; the learning rate falls by a cosine.
+/// Fits a new head to the images `indices` of `rows`, shuffled in every epoch, with a
+/// cosine schedule of the learning rate.
 ///
 /// # Errors
 /// [`Error::Setting`] for settings that cannot work, [`Error::NoImages`],

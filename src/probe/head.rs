@@ -9,10 +9,10 @@ use crate::error::Result;
 use crate::readback::read;
 use crate::train::{OptimizerSettings, ParamOptimizer};
 
-/// Deviation of a new head's weights.
+/// Standard deviation of a new head's weights.
 const INITIAL: f32 = 0.01;
 
-/// A linear map of feature rows: `y = x Wᵀ + b`.
+/// A linear head: `y = x Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct LinearHead {
     /// `[C, D]`, as PyTorch keeps it.
@@ -22,8 +22,8 @@ pub struct LinearHead {
 }
 
 impl LinearHead {
-    /// A new head from D inputs to C outputs: normal weights of deviation 0.01, the
-    /// same for a seed on every device, and no bias.
+    /// A new head from D inputs to C outputs: normal weights of standard deviation 0.01,
+    /// the same for a seed on every device, and zero bias.
     pub fn new(inputs: usize, outputs: usize, seed: u64, device: &Device) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
         let weights: Vec<f32> = match Normal::new(0.0, INITIAL) {
@@ -77,7 +77,7 @@ pub struct HeadTrainer {
 }
 
 impl HeadTrainer {
-    /// Starts to train a head; decay applies to weight and bias, as in PyTorch.
+    /// A trainer of `head`; weight decay applies to weight and bias, as in PyTorch.
     pub fn new(head: LinearHead, settings: &OptimizerSettings) -> Self {
         Self { head, optimizer: ParamOptimizer::new(settings) }
     }

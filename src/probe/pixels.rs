@@ -2,16 +2,16 @@ use serde::{Deserialize, Serialize};
 
 use super::{Resample, cross_entropy, nearest};
 
-/// How many times finer the logits are made than the patch grid, per side.
+/// Factor by which logits are upsampled from the patch grid, per side.
 pub const UPSAMPLING: usize = 4;
 
-/// Where a head's outputs meet the truth in training.
+/// The resolution at which the training loss compares logits and ground truth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LossAt {
-    /// At the label's own size; the logits are resampled once more.
+    /// The label's own size; the logits are resampled once more.
     Label,
-    /// At four times the patch grid; the label is resampled to the nearest.
+    /// Four times the patch grid; the label is resampled to the nearest.
     Grid,
 }
 
@@ -22,8 +22,8 @@ pub(super) fn fine(grid: [usize; 2]) -> [usize; 2] {
 
 /// Cross-entropy of the pixels of one image. `logits` are `[h, w, C]` on the patch
 /// grid, upsampled bilinearly to four times that and, with
-/// [`LossAt::Label`], to the target's size. `targets` `[H, W]` holds a class or
-/// none. Gives the sum over pixels that have a target, their count, and the sum's
+/// [`LossAt::Label`], to the target's size. `targets` `[H, W]` are classes, or
+/// none for ignored pixels. Gives the sum over pixels that have a target, their count, and the sum's
 /// gradient with respect to `logits`.
 ///
 /// # Panics

@@ -2,7 +2,7 @@ use serde::{Deserialize, Serialize};
 
 use super::FeatureStore;
 
-/// What a head sees of each image: one row of features, or one for each patch.
+/// Inputs of a head: for each image one row of features, or one row per patch.
 pub trait FeatureRows: Sync {
     /// Number of images.
     fn len(&self) -> usize;
@@ -21,7 +21,7 @@ pub trait FeatureRows: Sync {
     /// Where there is no such image.
     fn append(&self, index: usize, out: &mut Vec<f32>);
 
-    /// The rows of several images after one another.
+    /// The rows of several images, concatenated.
     fn gather(&self, indices: &[usize]) -> Vec<f32> {
         let mut out = Vec::new();
         for &index in indices {
@@ -31,7 +31,7 @@ pub trait FeatureRows: Sync {
     }
 }
 
-/// What stands for a whole image.
+/// The feature that represents a whole image.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Token {
@@ -40,17 +40,17 @@ pub enum Token {
     Class,
     /// The mean of the patch tokens.
     Mean,
-    /// Class token and mean patch after one another; in a model without class
-    /// token, the mean patch alone.
+    /// Class token and mean patch, concatenated; in a model without class token, the
+    /// mean patch alone.
     Both,
 }
 
-/// One row for each image.
+/// One row per image.
 #[derive(Debug, Clone, Copy)]
 pub struct TokenRows<'a> {
     /// The features.
     pub store: &'a FeatureStore,
-    /// Which of them.
+    /// Which feature represents an image.
     pub token: Token,
 }
 
@@ -80,13 +80,13 @@ impl FeatureRows for TokenRows<'_> {
     }
 }
 
-/// One row for each patch, in row-major order of the grid.
+/// One row per patch, in row-major order of the grid.
 #[derive(Debug, Clone, Copy)]
 pub struct PatchRows<'a> {
     /// The features; they must hold patches.
     pub store: &'a FeatureStore,
-    /// Whether the class token (in a model without one, the mean patch) follows
-    /// each patch's features.
+    /// Whether the class token (in a model without one, the mean patch) is appended to
+    /// each patch token.
     pub with_class: bool,
 }
 

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::export::STUDENT;
 use crate::weights::write_atomically;
 
-/// The variant's settings with which a run was started.
+/// Settings with which the run was started.
 const SETTINGS: &str = "study.toml";
 /// Written when the student is finished.
 const TRAINED: &str = "trained";
@@ -28,7 +28,7 @@ pub struct Job {
     folder: PathBuf,
 }
 
-/// A probe's description and what it gave.
+/// A probe's `run` and its result.
 #[derive(Debug, Serialize, Deserialize)]
 struct Measured {
     run: Vec<String>,
@@ -150,7 +150,7 @@ impl Job {
         write_atomically(&self.probe_file(probe), &bytes)
     }
 
-    /// Where everything of the job is kept.
+    /// The job's folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -180,7 +180,7 @@ fn value(result: &Value, metric: &StudyMetric) -> Option<f64> {
     Some(result.pointer(&metric.at)?.as_f64()? * metric.times)
 }
 
-/// The places of all numbers below `at`, but for those in lists.
+/// Pointers to all numbers below `at`, except those in arrays.
 fn numbers(value: &Value, at: &str) -> Vec<String> {
     match value {
         Value::Number(_) => vec![at.to_owned()],

@@ -34,7 +34,7 @@
 //! # std::fs::write(&file, text).unwrap();
 //! let study = Study::open(file)?;
 //! // Students are trained in this process; how they are measured is yours to say.
-//! let measure = |job: &ProbeJob<'_>| {
+//! let measure = |job: &ProbeJob<'_>| -> singer::Result<_> {
 //!     let model = Model::open(job.job().weights(), &Device::open(job.device())?)?;
 //!     let train = ClassifySet::open("scenes:16", Split::Train)?;
 //!     let test = ClassifySet::open("scenes:16-32", Split::Test)?;
@@ -68,7 +68,7 @@ use std::sync::atomic::AtomicBool;
 use crate::error::Result;
 use plan::Plan;
 
-/// A study: what is trained and measured, and what of it is done.
+/// A study and its jobs.
 #[derive(Debug)]
 pub struct Study {
     plan: Plan,
@@ -77,7 +77,7 @@ pub struct Study {
 }
 
 impl Study {
-    /// Reads a study's file. Results that are in its folder already count.
+    /// Reads a study's file. Results that its folder already holds are kept.
     ///
     /// # Errors
     /// [`Error::Io`](crate::Error::Io); [`Error::SettingsFile`](crate::Error::SettingsFile)
@@ -104,7 +104,7 @@ impl Study {
         Self { stop, ..self }
     }
 
-    /// Where everything of the study is kept.
+    /// The study's folder.
     pub fn out(&self) -> &Path {
         &self.plan.out
     }
@@ -120,7 +120,7 @@ impl Study {
         job.is_done(&self.plan.probes)
     }
 
-    /// The numbers that the jobs have left so far.
+    /// The results of the jobs done so far.
     pub fn results(&self) -> Results {
         let Plan { title, seeds, models, variants, probes, .. } = &self.plan;
         let metrics =

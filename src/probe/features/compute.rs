@@ -48,9 +48,9 @@ pub struct FeatureSettings {
     pub preprocess: Preprocess,
     /// Whether the model's final norm is applied to the last block's tokens.
     pub final_norm: bool,
-    /// Whether each patch is kept, not only their mean.
+    /// Whether the tokens of all patches are kept, not only their mean.
     pub patches: bool,
-    /// How features are kept.
+    /// The type in which features are kept.
     pub precision: FeaturePrecision,
     /// Images in a batch.
     pub batch: usize,
@@ -58,7 +58,7 @@ pub struct FeatureSettings {
     pub workers: usize,
 }
 
-/// How far the computation is.
+/// Progress of computing features.
 #[derive(Debug, Clone, Copy)]
 pub struct FeatureProgress {
     /// Images done.
@@ -67,11 +67,11 @@ pub struct FeatureProgress {
     pub total: usize,
 }
 
-/// The features of `images`: those kept below `cache` where they are whole and
-/// undamaged, else computed and kept there. Without `cache` they go into a
-/// temporary folder that is deleted with the store. They are told apart by
-/// the model's weights and shape, the settings, and the names and sizes of the
-/// images' files. The flag says whether they were computed.
+/// The features of `images`: read from `cache` if it holds them complete and intact, else
+/// computed and written there. Without `cache` they go into a temporary folder that is
+/// deleted with the store. The cache's key is made of the model's weights and shape, the
+/// settings, and the names and sizes of the images' files. The flag says whether the
+/// features were computed.
 ///
 /// # Errors
 /// [`Error::Setting`] for a size that is not whole patches, [`Error::Features`] for
@@ -145,10 +145,10 @@ pub fn features(
     Ok((FeatureStore::open(&paths, per_chunk, images.len(), temporary)?, true))
 }
 
-/// The patches along height and width of an image of `size` pixels.
+/// The number of patches along height and width of an image of `size` pixels.
 ///
 /// # Errors
-/// [`Error::Setting`] where they do not fill it.
+/// [`Error::Setting`] where a side is not a multiple of `patch`.
 pub fn patch_grid(size: [usize; 2], patch: usize) -> Result<[usize; 2]> {
     let grid = size.map(|side| side / patch);
     if grid.contains(&0) || grid.map(|side| side * patch) != size {
@@ -188,7 +188,7 @@ impl Found {
         })
     }
 
-    /// Adds one image; false where a number cannot be kept.
+    /// Adds one image; false if a value is not finite or too large for the type.
     fn add_to(&self, chunk: &mut Chunk, image: usize) -> bool {
         let row = |values: &[f32]| {
             let width = values.len() / (self.mean.len() / self.dim);
@@ -211,7 +211,7 @@ impl Found {
     }
 }
 
-/// The features that the next file will hold.
+/// Features for the next chunk file.
 struct Chunk {
     dim: usize,
     precision: FeaturePrecision,

@@ -10,13 +10,13 @@ use super::key::{Key, hex};
 use crate::error::{Error, Result};
 use crate::weights::{NamedTensors, write_atomically};
 
-/// Written last: a folder without it is not whole.
+/// Written last: a folder without it is incomplete.
 const INDEX: &str = "index.json";
 
-/// What a folder of features holds.
+/// Index of a folder of features.
 #[derive(Serialize, Deserialize)]
 struct Index {
-    /// What the features are a function of.
+    /// Everything that determines the features.
     key: Value,
     /// Images in each chunk but the last.
     per_chunk: usize,
@@ -28,8 +28,8 @@ fn chunk_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("{index:05}.safetensors"))
 }
 
-/// The chunks of a whole and undamaged folder of these features, and how many
-/// images each holds; none where there is no such folder.
+/// The chunk files of a complete and intact folder of these features, and the number of
+/// images in each; none where there is no such folder.
 pub(super) fn whole(folder: &Path, key: &Key) -> Option<(Vec<PathBuf>, usize)> {
     let text = fs::read(folder.join(INDEX)).ok()?;
     let index: Index = serde_json::from_slice(&text).ok()?;
@@ -51,7 +51,7 @@ fn file_hash(path: &Path) -> std::io::Result<String> {
     Ok(hex(hash))
 }
 
-/// A folder of features that is being written.
+/// Writes a folder of features.
 pub(super) struct Writer<'a> {
     folder: &'a Path,
     key: &'a Key,
@@ -60,8 +60,8 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Begins anew. Two programs that write the same folder at once write the same
-    /// files, each of them whole at any moment, so neither harms the other.
+    /// Starts from scratch. Two programs may write the same folder at once: they write the
+    /// same files, each replaced atomically.
     pub(super) fn begin(folder: &'a Path, key: &'a Key, per_chunk: usize) -> Result<Self> {
         let unusable =
             |source: std::io::Error| Error::FeatureCache { path: folder.to_owned(), source };
@@ -82,7 +82,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// Makes the folder whole.
+    /// Writes the index, which completes the folder.
     pub(super) fn finish(self) -> Result<Vec<PathBuf>> {
         let hash = |path: &PathBuf| file_hash(path).map_err(|error| Error::io(path, error));
         let chunks = self.paths.iter().map(hash).collect::<Result<_>>()?;

@@ -8,20 +8,19 @@ use crate::data::ImageSet;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
-/// Counts up whenever features would come out otherwise.
+/// Incremented whenever the same settings would give other features.
 const VERSION: u32 = 1;
 
-/// What tells one model's features from another's: its shape and a hash of all
-/// its weights as they were loaded, so that a file of another kind with the same
-/// weights is the same model.
+/// Identifies a model in the feature cache: a hash of its shape and of all weights as
+/// loaded, so that the same weights in another file format give the same key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelKey(String);
 
 impl ModelKey {
-    /// Reads every weight once.
+    /// Hashes every weight.
     ///
     /// # Errors
-    /// [`Error::Gpu`] where the device does not give them back.
+    /// [`Error::Gpu`].
     pub fn new(model: &Vit, config: &VitConfig) -> Result<Self> {
         let mut weights = Weights { hash: Sha256::new(), failed: None };
         model.visit(&mut weights);
@@ -51,7 +50,7 @@ impl ModuleVisitor for Weights {
     }
 }
 
-/// What features are a function of, and a short name made of it.
+/// Everything that determines the features, and a short name derived from it.
 pub(super) struct Key {
     pub(super) description: Value,
     pub(super) name: String,

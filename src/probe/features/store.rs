@@ -5,9 +5,9 @@ use tempfile::TempDir;
 use crate::error::{Error, Result};
 use crate::weights::WeightsFile;
 
-/// Features of a set of images, in mapped files: for each image the class token
-/// `class` `[D]` (where the model has one), the mean patch `mean` `[D]` and, where
-/// wanted, `patches` `[P, D]`. Only what is asked for is read.
+/// Features of a set of images in memory-mapped files: for each image the class token
+/// `class` `[D]` (if the model has one), the mean patch token `mean` `[D]` and, if
+/// requested, `patches` `[P, D]`. Rows are read on demand.
 #[derive(Debug)]
 pub struct FeatureStore {
     chunks: Vec<WeightsFile>,

@@ -1,7 +1,6 @@
-/// Counts of answers whose right class is the first, or among the first five.
+/// Top-1 and top-5 accuracy.
 ///
-/// Classes of equal score rank by their index, lowest first, as the first
-/// maximum is PyTorch's `argmax`.
+/// Classes of equal score rank by index, lowest first, as in PyTorch's `argmax`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TopK {
     first: usize,
@@ -10,7 +9,7 @@ pub struct TopK {
 }
 
 impl TopK {
-    /// Adds one answer: a score for each class, and the right class.
+    /// Adds one prediction: the scores of all classes, and the true class.
     ///
     /// # Panics
     /// Where `label` is not an index of `scores`.
@@ -27,17 +26,17 @@ impl TopK {
         self.total += 1;
     }
 
-    /// Share of answers whose best class is the right one; 0 for no answer.
+    /// Top-1 accuracy, 0 to 1; 0 without predictions.
     pub fn top1(&self) -> f64 {
         self.share(self.first)
     }
 
-    /// Share of answers with the right class among the best five; 0 for no answer.
+    /// Top-5 accuracy, 0 to 1; 0 without predictions.
     pub fn top5(&self) -> f64 {
         self.share(self.five)
     }
 
-    /// Answers counted.
+    /// Number of predictions.
     pub fn total(&self) -> usize {
         self.total
     }

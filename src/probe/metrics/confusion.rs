@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// Pixels by true and predicted class, over a whole set.
+/// Confusion matrix of a set: pixels by true and predicted class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confusion {
     classes: usize,
@@ -9,7 +9,7 @@ pub struct Confusion {
 }
 
 impl Confusion {
-    /// No pixel yet.
+    /// An empty matrix.
     pub fn new(classes: usize) -> Self {
         Self { classes, counts: vec![0; classes * classes] }
     }
@@ -64,27 +64,26 @@ impl Confusion {
     }
 }
 
-/// Mean of what there is; 0 where there is nothing.
+/// Mean of the values that exist; 0 if there are none.
 fn mean(values: &[Option<f64>]) -> f64 {
     let present: Vec<f64> = values.iter().copied().flatten().collect();
     present.iter().sum::<f64>() / present.len().max(1) as f64
 }
 
-/// How well a segmentation agrees with the truth, all as shares from 0 to 1.
+/// Scores of a segmentation, all from 0 to 1.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SegmentationScores {
     /// Mean of `class_iou` over the classes that have one.
     pub miou: f64,
-    /// Share of pixels of the right class.
+    /// Pixel accuracy.
     pub pixel_accuracy: f64,
     /// Mean of `class_accuracy` over the classes that have one.
     pub mean_accuracy: f64,
     /// Intersection over union; none for a class that is neither in the truth
     /// nor in the prediction.
     pub class_iou: Vec<Option<f64>>,
-    /// Share of a class' true pixels that were found; none for a class that is
-    /// not in the truth.
+    /// Recall of each class; none for a class that is not in the truth.
     pub class_accuracy: Vec<Option<f64>>,
-    /// Pixels that counted.
+    /// Number of pixels that count.
     pub pixels: u64,
 }

@@ -67,11 +67,10 @@ pub struct DepthScores {
     pub rmse: f64,
     /// Mean absolute error, in metres.
     pub mae: f64,
-    /// Mean of error over true depth.
+    /// Mean relative error: absolute error over true depth.
     pub rel: f64,
-    /// Shares of pixels whose larger over smaller depth is below 1.25, 1.25² and
-    /// 1.25³.
+    /// Shares of pixels with `max(ŷ/y, y/ŷ)` below 1.25, 1.25² and 1.25³.
     pub delta: [f64; 3],
-    /// Pixels that counted.
+    /// Number of pixels that count.
     pub pixels: u64,
 }

@@ -1,4 +1,4 @@
-//! What a probe is judged by, from plain numbers.
+//! Metrics of probes, computed from values on the host.
 
 mod accuracy;
 mod confusion;
