@@ -140,7 +140,7 @@ impl VitConfig {
             return Err(Error::setting(
                 "embed_dim",
                 self.embed_dim,
-                format!("it must be a multiple of num_heads, {}", self.num_heads),
+                format!("it must be a multiple of num_heads {}", self.num_heads),
             ));
         }
         if self.depth == 0 {
