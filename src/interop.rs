@@ -107,9 +107,9 @@ mod tests {
     fn tidy_up(device: &Device, elements: usize) {
         let large = primitive(Tensor::<1>::ones([elements], device)).unwrap();
         device.sync().unwrap();
+        drop(large);
         device.memory_cleanup();
         device.sync().unwrap();
-        drop(large);
     }
 
     #[test]
