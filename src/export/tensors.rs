@@ -30,7 +30,7 @@ impl ModelTensors {
         self.0.contains_key(name)
     }
 
-    /// A tensor's shape; that of a name which the model lacks is empty.
+    /// A tensor's shape; empty for a tensor that the model lacks.
     pub(super) fn shape(&self, name: &str) -> Vec<usize> {
         self.0.get(name).map(|tensor| tensor.shape.to_vec()).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl<'a> LazyTensor<'a> {
         Self::new(shape, move || Ok(vec![0.0; count]))
     }
 
-    /// Parts one below the other, which agree in all axes but the first.
+    /// Tensors one below the other; they agree in all axes but the first.
     pub(super) fn stacked(parts: Vec<Self>) -> Self {
         let mut shape = parts.first().map(|part| part.shape.clone()).unwrap_or_default();
         if let Some(first) = shape.first_mut() {

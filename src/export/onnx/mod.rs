@@ -21,13 +21,13 @@ const OPSET: i64 = 17;
 const IR_VERSION: i64 = 8;
 /// A file beyond this cannot be read: protocol buffers end at 2 GiB.
 const LARGEST_FILE: u64 = (1 << 31) - 1;
-/// ModelTensors smaller than this stay in the model where others have a file of their
-/// own; runtimes look into shapes and scalars before they run.
+/// Weights of fewer bytes stay in the model where others have a file of their own: runtimes
+/// read shapes and scalars before they run.
 const SMALLEST_EXTERNAL: usize = 1024;
-/// Of a tensor in a file of its own, so that it can be mapped.
+/// Alignment of a tensor in the file of weights, so that it can be mapped into memory.
 const ALIGNMENT: u64 = 4096;
 
-/// Where a model's parts go.
+/// The files of a model.
 #[derive(Debug, Clone)]
 pub(super) struct OnnxLayout {
     /// The model's file name; weights outside it are in `<file>.data`.

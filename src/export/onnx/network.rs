@@ -116,7 +116,7 @@ impl<'a> Network<'_, 'a> {
         }
     }
 
-    /// Cosines and sines `[T, head_dim]`; prefix tokens are turned by nothing.
+    /// Cosines and sines `[T, head_dim]`; prefix tokens are not rotated.
     fn rotary(&mut self) -> Option<(Value, Value)> {
         let Positions::Rotary { temperature } = self.config.positions else { return None };
         let config = self.config;
