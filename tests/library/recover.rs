@@ -110,14 +110,17 @@ fn a_teacher_without_artifacts_and_adapters_that_do_not_fit_are_refused() {
         &images(),
         settings,
     ) {
-        Err(Error::Config(reason)) => reason,
+        Err(error) => error,
         other => panic!("{other:?}"),
     };
-    assert!(refused(&clean(), &adapters, &settings()).contains("changed no patch"));
+    let error = refused(&clean(), &adapters, &settings());
+    assert!(matches!(error, Error::NoArtifacts), "{error}");
     let early = [(0, adapters.get(BLOCK).unwrap().clone())].into_iter().collect();
-    assert!(refused(&clean(), &early, &settings()).contains("layer 0"));
+    let error = refused(&clean(), &early, &settings());
+    assert!(error.to_string().contains("layer 0"), "{error}");
     let beyond = Settings { block: 9, ..settings() };
-    assert!(refused(&clean(), &adapters, &beyond).contains("block 9"));
+    let error = refused(&clean(), &adapters, &beyond);
+    assert!(matches!(error, Error::Setting { setting: "block", .. }), "{error}");
 }
 
 #[test]
