@@ -38,7 +38,7 @@ pub(super) fn load(model: ResolvedModel, data: &DataConfig, device: &Device) -> 
 }
 
 /// Says on stderr what was assumed of a model's weights.
-fn say_assumed(model: &ResolvedModel) {
+pub(super) fn say_assumed(model: &ResolvedModel) {
     for line in model.assumed() {
         let file = model.weights().unwrap_or(Path::new(&model.arch));
         note!("singer: {}: {line}", file.display());

@@ -30,6 +30,7 @@ mod feature_source;
 mod findings;
 mod injection;
 mod inspection;
+mod models;
 mod norms;
 mod pass;
 mod pictures;
@@ -45,6 +46,7 @@ pub use findings::{
 };
 pub use injection::{Drift, inject};
 pub use inspection::Inspection;
+pub use models::ModelsToCompare;
 pub use pictures::{Framing, Picture, PictureSize, open_pictures};
 pub use replacements::{clipped, replaced_by_mean, zeroed};
 

@@ -237,8 +237,12 @@ fn faults_are_named_with_the_fix_and_leave_nothing_behind() {
         ),
         ("scenes:2".into(), with(of(&teacher_file), &["--rank", "17"]), vec!["rank is 17", "16"]),
         ("scenes:2".into(), with(of(&teacher_file), &["--limit", "0"]), vec!["--limit"]),
-        ("scenes:2".into(), run_of("empty"), vec!["run.json", "singer distill"]),
-        ("scenes:2".into(), run_of("other-run"), vec!["not a distillation's", "singer distill"]),
+        ("scenes:2".into(), run_of("empty"), vec!["run.json", "finished distillation"]),
+        (
+            "scenes:2".into(),
+            run_of("other-run"),
+            vec!["not a distillation's", "finished distillation"],
+        ),
         ("scenes:2".into(), run_of("half-run"), vec!["no student yet"]),
         (
             "scenes:2".into(),

@@ -6,32 +6,28 @@ mod models;
 
 use std::process::ExitCode;
 
+use super::models::say_assumed;
 use super::{hints, session};
-use crate::data::{ImageSet, Interpolation};
+use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::inspect::{Findings, Framing, Inspection, PictureSize, STUDENT, open_pictures};
+use crate::inspect::{
+    Findings, Framing, Inspection, ModelsToCompare, PictureSize, STUDENT, open_pictures,
+};
 use crate::report::{self, make_folder};
-use crate::run::RunRecord;
-use crate::vit::VitConfig;
 pub(super) use args::InspectArgs;
-use models::Shapes;
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
-    let run = args.run.as_deref().map(RunRecord::open).transpose()?;
-    let shapes = Shapes::resolve(args, run.as_ref())?;
-    let shape = shapes.teacher.config.clone();
-    let data = run.as_ref().map(|run| run.config.data.clone()).unwrap_or_default();
-    let data = args.pixels.over(data)?;
-    let interpolation = shapes.preprocess(&data)?.interpolation;
-    let (framing, scene_side) = framing(args, &shape, interpolation);
+    let models = models::resolve(args)?;
+    let (framing, scene_side) = framing(args, &models)?;
+    let inspection = inspection(args, &models);
     let sets = args.images.iter().map(|place| session::pictures(place, scene_side));
     let sets = sets.collect::<Result<Vec<ImageSet>>>()?;
     let (pictures, left_out) = open_pictures(&sets, framing, args.limit)?;
 
     let opened = Device::open(&args.device)?;
-    let compared = shapes.load(args, &data, run.as_ref(), &opened)?;
-    let inspection = inspection(args, run.as_ref(), shape.embed_dim);
+    std::iter::once(&models.teacher).chain(&models.student).for_each(say_assumed);
+    let compared = models.load(&opened)?;
     compared.check(&inspection, &pictures)?;
     make_folder(&args.out)?;
     say!("looking at {} images, {}", pictures.len(), opened.name());
@@ -46,30 +42,25 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
 
 /// The shorter side is the teacher's unless asked otherwise; also the side at which
 /// scenes are drawn.
-fn framing(
-    args: &InspectArgs,
-    teacher: &VitConfig,
-    interpolation: Interpolation,
-) -> (Framing, usize) {
-    let own = Framing::new(teacher, interpolation);
+fn framing(args: &InspectArgs, models: &ModelsToCompare) -> Result<(Framing, usize)> {
+    let own = models.framing()?;
     let framing = Framing { size: args.size.map_or(own.size, |size| size.0), ..own };
     let scene_side = match framing.size {
         PictureSize::Shorter(side) => side,
-        PictureSize::Original => session::scene_side(teacher),
+        PictureSize::Original => session::scene_side(&models.teacher.config),
     };
-    (framing, scene_side)
+    Ok((framing, scene_side))
 }
 
 /// The arguments, with the run's settings where they say nothing.
-fn inspection(args: &InspectArgs, run: Option<&RunRecord>, width: usize) -> Inspection {
-    let method = run.map(|run| &run.config.singer);
-    let usual = Inspection::default();
+fn inspection(args: &InspectArgs, models: &ModelsToCompare) -> Inspection {
+    let own = models.inspection();
     Inspection {
         layers: args.layers.clone().unwrap_or_default(),
-        quantile: args.quantile.or(method.map(|m| m.quantile)).unwrap_or(usual.quantile),
+        quantile: args.quantile.unwrap_or(own.quantile),
         mark: args.mark.map(|mark| mark.0),
         training_free: args.training_free,
-        rank: args.rank.or(method.map(|m| m.rank.min(width))),
+        rank: args.rank.or(own.rank),
         inject: args.inject,
         batch: args.batch,
     }
