@@ -25,7 +25,7 @@ pub struct DistillConfig {
     pub device: DeviceName,
     /// Precision of the teacher; all that is trained is f32.
     pub precision: Precision,
-    /// Folder for everything that the run writes.
+    /// Output folder.
     pub out: Option<PathBuf>,
     /// The teacher: weights that exist.
     pub teacher: ModelSpec,
@@ -39,7 +39,7 @@ pub struct DistillConfig {
     pub label_weight: f64,
     /// Adapters to start from: of `singer fit`, or `singer.safetensors` of a run.
     pub adapters: Option<PathBuf>,
-    /// SiNGER's settings; its layers and their mapping are every feature method's.
+    /// SiNGER's settings; its layers and mapping hold for every feature method.
     pub singer: SingerSettings,
     /// FitNet's settings.
     pub fitnet: FitnetSettings,
@@ -64,7 +64,7 @@ pub struct PretrainConfig {
     pub seed: u64,
     /// The device that computes.
     pub device: DeviceName,
-    /// Folder for everything that the run writes.
+    /// Output folder.
     pub out: Option<PathBuf>,
     /// The model: a name, or weights to start from.
     pub model: ModelSpec,
@@ -135,7 +135,7 @@ pub struct DataConfig {
     pub workers: usize,
     /// Channel mean of values in 0..1; by default the model's.
     pub mean: Option<[f32; 3]>,
-    /// Channel deviation of values in 0..1; by default the model's.
+    /// Channel standard deviation of values in 0..1; by default the model's.
     pub std: Option<[f32; 3]>,
     /// Smallest and largest share of an image's area that a crop keeps.
     pub scale: [f64; 2],
@@ -149,7 +149,7 @@ pub struct DataConfig {
     pub crop_mode: Option<CropMode>,
     /// The resampling filter; by default the model's.
     pub interpolation: Option<Interpolation>,
-    /// Largest share of unreadable images that is passed over.
+    /// Largest share of unreadable images that is skipped.
     pub max_unreadable: f64,
 }
 
@@ -185,7 +185,7 @@ impl DataConfig {
     /// The random transform of training, to `size` pixels.
     ///
     /// # Errors
-    /// [`Error::Setting`] for ranges that cannot be.
+    /// [`Error::Setting`] for impossible ranges.
     pub fn train_transform(&self, size: [usize; 2]) -> Result<Transform> {
         let range = |name: &'static str, [low, high]: [f64; 2], most: f64| match low > 0.0
             && low <= high
@@ -243,9 +243,9 @@ pub struct TrainConfig {
     pub epochs: f64,
     /// Steps in all, instead of epochs.
     pub steps: Option<usize>,
-    /// Largest norm of all gradients together; none for no clipping.
+    /// Largest global norm of the gradients; none for no clipping.
     pub clip: Option<f64>,
-    /// Steps between two looks at the losses.
+    /// Steps between two readings of the losses, which report them and stop at NaN.
     pub log_every: usize,
     /// Steps between two checkpoints.
     pub checkpoint_every: usize,

@@ -19,7 +19,7 @@ use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::probe::{accuracy, last_block_norms};
 use crate::train::{Progress, TrainSettings};
 
-/// A distillation to be run: what `singer distill` does, without flags and printing.
+/// A distillation to run: what `singer distill` does, without flags and printing.
 ///
 /// ```no_run
 /// use singer::{Device, Distill, ImageSet, Model};
@@ -46,17 +46,17 @@ pub struct Distill {
     stop: Arc<AtomicBool>,
 }
 
-/// What happens in a run.
+/// Progress of a run.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// Models and images are there; training begins.
+    /// Models and images are open; training begins.
     Start(&'a Start),
     /// Some steps are done.
     Step(&'a Progress<'a>),
 }
 
-/// What a run begins with.
+/// The state in which a run starts.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Start {
@@ -76,32 +76,32 @@ pub struct Start {
     pub classes: usize,
     /// Steps in all.
     pub steps: usize,
-    /// How the adapters' bases came out; empty where adapters were given and for other
-    /// methods than SiNGER.
+    /// The bases from which the adapters start; empty where adapters were given and for
+    /// methods other than SiNGER.
     pub bases: Vec<BasisReport>,
     /// The student's layers that learn from the teacher's, in their order.
     pub student_layers: Vec<usize>,
     /// The student's blocks that get no gradient.
     pub untrained: Range<usize>,
-    /// What no file says of the models and was assumed, with the weights that it is about.
+    /// What no file states about the models and was assumed, each with the weights concerned.
     pub assumed: Vec<(PathBuf, String)>,
 }
 
 impl Distill {
-    /// From a teacher's features, refined by SiNGER, into a student: a timm name, or a
-    /// [`ModelSpec`]. Where they are not said, the student's image and patch size are the
-    /// teacher's.
+    /// Distils a teacher's features, refined by SiNGER, into a student: a timm name or a
+    /// [`ModelSpec`]. By default the student's image and patch size are the teacher's.
     pub fn singer(teacher: &Model, student: impl Into<ModelSpec>) -> Self {
         Self::by(MethodKind::Singer, teacher, student)
     }
 
-    /// By another method in the same loop.
+    /// Distils by another method in the same loop.
     pub fn by(method: MethodKind, teacher: &Model, student: impl Into<ModelSpec>) -> Self {
         let config = DistillConfig { method, student: student.into(), ..DistillConfig::default() };
         Self { teacher: Some(teacher.clone()), ..Self::from_config(config) }
     }
 
-    /// By a configuration, which names all that is not given here.
+    /// From a configuration, which states everything that no other method of the builder
+    /// gives.
     pub fn from_config(config: DistillConfig) -> Self {
         Self {
             config,
@@ -114,8 +114,8 @@ impl Distill {
         }
     }
 
-    /// The images to train on. Labels are not used unless they are weighted or there is no
-    /// method.
+    /// The images to train on. Labels are used only with a
+    /// [`label_weight`](Self::label_weight) above 0 or [`MethodKind::None`].
     #[must_use]
     pub fn images(self, images: ImageSet) -> Self {
         Self { images: Some(images), ..self }
@@ -163,7 +163,7 @@ impl Distill {
         self.configure(|config| config.seed = seed)
     }
 
-    /// Folder for everything that the run writes.
+    /// Output folder.
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Self {
         self.configure(|config| config.out = Some(folder.into()))
@@ -176,7 +176,7 @@ impl Distill {
         self
     }
 
-    /// Goes on from the folder's checkpoint, if there is one.
+    /// Resumes from the folder's checkpoint, if there is one.
     #[must_use]
     pub fn resume(self, resume: bool) -> Self {
         Self { resume, ..self }

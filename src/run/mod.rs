@@ -44,17 +44,17 @@ pub struct Measurements {
     pub norms: Vec<LayerNorms>,
     /// Patch norms of the student's last block.
     pub student_norms: Option<NormSummary>,
-    /// Share of the validation images that a trained head puts into their class.
+    /// Top-1 accuracy of a trained head on the validation images.
     pub val_accuracy: Option<f64>,
-    /// The first step's losses, where the process that ended the run did it.
+    /// The losses of the first step, if the process that finished the run computed it.
     pub first: Option<Record>,
-    /// The last step's losses.
+    /// The losses of the last step.
     pub last: Option<Record>,
-    /// The student's layers that learn from the teacher's.
+    /// The student's layers that learn from the teacher's, in the order of the teacher's.
     pub student_layers: Vec<usize>,
 }
 
-/// A distillation that is done.
+/// A finished distillation.
 #[derive(Debug)]
 pub struct Run {
     record: RunRecord,
@@ -63,7 +63,7 @@ pub struct Run {
     measurements: Measurements,
 }
 
-/// What the folder of a finished distillation says of it; no weights are read.
+/// The record of a finished distillation, read from its folder without any weights.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RunRecord {
@@ -82,7 +82,7 @@ impl RunRecord {
         read_record(folder.as_ref()).map(|(record, _)| record)
     }
 
-    /// What was trained besides the student; none where the method trained no such parts.
+    /// What was trained besides the student; none where the method trains nothing else.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] for a damaged file.
@@ -146,12 +146,12 @@ impl Run {
         Self::new(record.folder, record.config, student, measurements)
     }
 
-    /// The student; its exports say how it was made.
+    /// The student; its exports carry a model card of the run.
     pub fn student(&self) -> &Model {
         &self.student
     }
 
-    /// The teacher's adapters as they were trained with the student; SiNGER's alone.
+    /// The teacher's adapters as trained with the student; none for methods other than SiNGER.
     pub fn adapters(&self) -> Option<&Adapters> {
         self.adapters.as_ref()
     }

@@ -15,7 +15,7 @@ use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::probe::accuracy;
 use crate::train::{Pretraining, TrainSettings};
 
-/// A supervised training to be run: what `singer pretrain` does, without flags and
+/// A supervised training to run: what `singer pretrain` does, without flags and
 /// printing. It makes teachers and baselines.
 pub struct Pretrain {
     config: PretrainConfig,
@@ -26,7 +26,7 @@ pub struct Pretrain {
     stop: Arc<AtomicBool>,
 }
 
-/// A supervised training that is done.
+/// A finished supervised training.
 #[derive(Debug)]
 pub struct Pretrained {
     folder: PathBuf,
@@ -41,7 +41,8 @@ impl Pretrain {
         Self { device: Some(device.clone()), ..Self::from_config(config) }
     }
 
-    /// By a configuration, which names all that is not given here.
+    /// From a configuration, which states everything that no other method of the builder
+    /// gives.
     pub fn from_config(config: PretrainConfig) -> Self {
         Self {
             config,
@@ -77,7 +78,7 @@ impl Pretrain {
         self.configure(|config| config.train.batch = batch)
     }
 
-    /// Folder for everything that the run writes.
+    /// Output folder.
     #[must_use]
     pub fn out(self, folder: impl Into<PathBuf>) -> Self {
         self.configure(|config| config.out = Some(folder.into()))
@@ -90,7 +91,7 @@ impl Pretrain {
         self
     }
 
-    /// Goes on from the folder's checkpoint, if there is one.
+    /// Resumes from the folder's checkpoint, if there is one.
     #[must_use]
     pub fn resume(self, resume: bool) -> Self {
         Self { resume, ..self }
@@ -220,7 +221,7 @@ impl Pretrained {
         &self.model
     }
 
-    /// Share of the validation images that the head puts into their class; none without them.
+    /// Top-1 accuracy of the head on the validation images; none without them.
     pub fn val_accuracy(&self) -> Option<f64> {
         self.val_accuracy
     }
