@@ -163,7 +163,7 @@ impl Preprocess {
     /// `[B, 3, H, W]`.
     ///
     /// # Errors
-    /// [`Error::Setting`] where there is none, [`Error::Resize`].
+    /// [`Error::Setting`](crate::Error::Setting) where there is none, [`Error::Resize`](crate::Error::Resize).
     pub fn batch<'a>(
         &self,
         images: impl IntoIterator<Item = &'a RgbImage>,
