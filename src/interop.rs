@@ -10,6 +10,8 @@
 use burn::backend::Wgpu;
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{Device, FloatDType, Tensor};
+#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
+use cubecl::client::Client;
 use cubecl::server::BufferBinding;
 use cubecl::wgpu::{AutoCompiler, WgpuServer};
 
@@ -85,6 +87,12 @@ fn buffer_of(tensor: CubeTensor) -> Result<BorrowedBuffer> {
         size: resource.size.next_multiple_of(4),
     };
     Ok(BorrowedBuffer { slice, _tensor: tensor, _binding: binding })
+}
+
+/// What sends burn's work to a GPU.
+#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
+pub(crate) fn client(device: &Device) -> Result<Client> {
+    Ok(primitive(Tensor::<1>::empty([1], device))?.client)
 }
 
 fn primitive<const D: usize>(tensor: Tensor<D>) -> Result<CubeTensor> {

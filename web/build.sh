@@ -1,18 +1,22 @@
 #!/usr/bin/env bash
 # Makes web/dist, the static page with its engine, from a clean checkout.
 #
+#     web/build.sh [FOLDER]
+#
 # WebAssembly's standard library comes from rustup's target where that is
 # installed, else from the source that Debian's rust-web-src holds.
+# SINGER_WEB_PROFILE=web-test builds what the tests load: sooner, but larger and slower.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 target=wasm32-unknown-unknown
 export CARGO_TARGET_DIR="${SINGER_WEB_TARGET:-${CARGO_TARGET_DIR:-$PWD/target}/web}"
 export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS="-C target-feature=+simd128"
-tools="$CARGO_TARGET_DIR/tools"
+profile="${SINGER_WEB_PROFILE:-web}"
 dist="${1:-web/dist}"
 
-build=(cargo build)
+cargo=cargo
+std=()
 if ! rustc --print target-libdir --target "$target" 2>/dev/null | xargs -r test -d; then
     source=/usr/lib/rustlib/src/rust/library
     linker=$(command -v wasm-ld || ls /usr/bin/wasm-ld-* 2>/dev/null | sort -V | tail -n 1)
@@ -23,23 +27,17 @@ if ! rustc --print target-libdir --target "$target" 2>/dev/null | xargs -r test 
     fi
     export RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1
     export CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER="$linker"
-    build=(/usr/bin/cargo build -Zbuild-std=std,panic_abort)
+    cargo=/usr/bin/cargo
+    std=(-Zbuild-std=std,panic_abort)
 fi
-"${build[@]}" --locked --profile web --package singer-web --target "$target"
-
-# The command that writes the JavaScript must be of the library's own version.
-version=$(sed -n '/^name = "wasm-bindgen"$/{n;s/version = "\(.*\)"/\1/p}' Cargo.lock)
-bindgen="$tools/wasm-bindgen-$version/bin/wasm-bindgen"
-if [ ! -x "$bindgen" ]; then
-    env -u RUSTC -u RUSTC_BOOTSTRAP CARGO_TARGET_DIR="$tools/target" cargo install --quiet \
-        wasm-bindgen-cli --version "=$version" --root "$tools/wasm-bindgen-$version"
-fi
+"$cargo" build "${std[@]}" --locked --profile "$profile" --package singer-web --target "$target"
+"$cargo" build --locked --profile web-test --package singer-bindgen
 
 rm -rf "$dist"
 mkdir -p "$dist"
 cp -r web/page/. "$dist"
 cp -r web/models "$dist/models"
-"$bindgen" --target web --remove-name-section --remove-producers-section --out-dir "$dist/pkg" "$CARGO_TARGET_DIR/$target/web/singer_web.wasm"
+"$CARGO_TARGET_DIR/web-test/singer-bindgen" "$CARGO_TARGET_DIR/$target/$profile/singer_web.wasm" "$dist/pkg"
 cp web/package/package.json web/package/README.md "$dist/pkg"
 # What the service worker keeps for use without a network.
 (

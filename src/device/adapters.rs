@@ -134,6 +134,10 @@ fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device
         .init_with_setup()
         .map_err(|error| failed(error.to_string()))?;
     let gpu = Gpu::within(setup.device, setup.queue, &setup.adapter.limits())?;
+    #[cfg(feature = "autotune")]
+    if report.kind == "software" {
+        super::software::take_first_kernels(&burn)?;
+    }
     let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu);
     started.insert(report.choice.clone(), device.clone());
     Ok(device)

@@ -4,6 +4,8 @@
 mod adapters;
 #[cfg(target_family = "wasm")]
 mod browser;
+#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
+mod software;
 
 #[cfg(not(target_family = "wasm"))]
 pub use adapters::{AdapterReport, adapters};

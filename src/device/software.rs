@@ -1,0 +1,43 @@
+//! Autotune on software rasterisers: none.
+//!
+//! Autotune compiles and times every kernel that could compute a shape, until one comes close to what
+//! the device can do. A software rasteriser takes seconds to compile each, and its kernels hardly differ.
+//! Told that the device can do next to nothing, autotune takes the first kernel that works.
+
+use burn::tensor::Device;
+use cubecl::ir::{ElemType, FloatKind, IntKind, UIntKind};
+use cubecl::throughput::{
+    MemoryAccess, MemorySpec, ThroughputKey, ThroughputMode, ThroughputValue, working_set_sweep,
+};
+use std::time::Duration;
+
+use crate::error::Result;
+use crate::interop;
+
+/// The largest working set, in bytes, whose bandwidth is stated.
+const LARGEST: u64 = 1 << 40;
+
+/// Has autotune take the first kernel that works on `device`, from the next operation on.
+pub(super) fn take_first_kernels(device: &Device) -> Result<()> {
+    let client = interop::client(device)?;
+    let elements = [
+        ElemType::Float(FloatKind::F16),
+        ElemType::Float(FloatKind::F32),
+        ElemType::Float(FloatKind::F64),
+        ElemType::Int(IntKind::I32),
+        ElemType::Int(IntKind::I64),
+        ElemType::UInt(UIntKind::U32),
+        ElemType::UInt(UIntKind::U64),
+    ];
+    let compute = elements.into_iter().map(|dtype| ThroughputMode::ComputeDirect { dtype });
+    let memory = working_set_sweep(LARGEST)
+        .into_iter()
+        .map(|bytes| ThroughputMode::Memory(MemorySpec::new(MemoryAccess::Copy, bytes)));
+    // One operation a second: every kernel is faster.
+    let slow = ThroughputValue { ops_count: 1, duration: Duration::from_secs(1) };
+    for mode in compute.chain(memory).chain([ThroughputMode::Launch]) {
+        // The value enters the device's table unless something measured it before.
+        let _ = client.measure_throughput(ThroughputKey { mode }, || Ok(slow));
+    }
+    Ok(())
+}
