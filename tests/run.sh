@@ -1,9 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and runs them all; with arguments, those of the
-# library and the program that `cargo test` finds by them.
-#
-# Fusion and autotune stay off: autotune takes 15-30 s for each new matrix shape
-# on a software rasteriser.
+# library and the program that `cargo test` finds by them. The build is that of
+# `cargo run --release`: same features, same profile.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,7 +13,7 @@ if ! find "${icd_folders[@]}" -name 'lvp_icd*' 2>/dev/null | grep -q .; then
     $sudo apt-get install -y -q mesa-vulkan-drivers
 fi
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
-cargo test --release --no-default-features --features cli "$@"
+cargo test --release "$@"
 if [ $# = 0 ]; then
     SINGER_BIN="${CARGO_TARGET_DIR:-$PWD/target}/release/singer" bash tests/browser/run.sh
 fi

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -96,8 +97,6 @@ pub(super) fn resample(
 }
 
 fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -> Result<RgbImage> {
-    let source = ImageRef::new(image.width(), image.height(), image.as_raw(), PixelType::U8x3);
-    let mut target = Image::new(width, height, PixelType::U8x3);
     let options = ResizeOptions::new().resize_alg(match filter {
         Interpolation::Nearest => ResizeAlg::Nearest,
         Interpolation::Box => ResizeAlg::Convolution(FilterType::Box),
@@ -106,19 +105,27 @@ fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     });
-    source
-        .map_err(|error| error.to_string())
-        .and_then(|source| {
-            let resized = Resizer::new().resize(&source, &mut target, &options);
-            resized.map_err(|error| error.to_string())
-        })
-        .and_then(|()| {
-            RgbImage::from_raw(width, height, target.into_vec())
-                .ok_or_else(|| "its pixels are too few".into())
-        })
-        .map_err(|reason| Error::Resize {
-            from: [image.height() as usize, image.width() as usize],
-            to: [height as usize, width as usize],
-            reason,
-        })
+    convolve(image, width, height, &options).map_err(|reason| Error::Resize {
+        from: [image.height() as usize, image.width() as usize],
+        to: [height as usize, width as usize],
+        reason,
+    })
+}
+
+/// The library's call for one type of pixel: the one for any type builds its kernels for all of them.
+fn convolve(
+    image: &RgbImage,
+    width: u32,
+    height: u32,
+    options: &ResizeOptions,
+) -> Result<RgbImage, String> {
+    let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
+        .map_err(|error| error.to_string())?;
+    let mut resized = RgbImage::new(width, height);
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut resized)
+        .map_err(|error| error.to_string())?;
+    Resizer::new()
+        .resize_typed(&source, &mut target, options)
+        .map_err(|error| error.to_string())?;
+    Ok(resized)
 }

@@ -1,15 +1,16 @@
 //! Autotune on software rasterisers: none.
 //!
-//! Autotune compiles and times every kernel that could compute a shape, until one comes close to what
-//! the device can do. A software rasteriser takes seconds to compile each, and its kernels hardly differ.
-//! Told that the device can do next to nothing, autotune takes the first kernel that works.
+//! Autotune compiles and times the kernels that could compute a shape until one comes close to what the
+//! device can do. A software rasteriser takes seconds to compile each. Told that the device can do next
+//! to nothing, autotune takes the first kernel that works.
+
+use std::time::Duration;
 
 use burn::tensor::Device;
 use cubecl::ir::{ElemType, FloatKind, IntKind, UIntKind};
 use cubecl::throughput::{
     MemoryAccess, MemorySpec, ThroughputKey, ThroughputMode, ThroughputValue, working_set_sweep,
 };
-use std::time::Duration;
 
 use crate::error::Result;
 use crate::interop;
