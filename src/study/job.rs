@@ -142,7 +142,7 @@ impl Job {
             value(&result, metric).ok_or_else(|| Error::NoMetric {
                 probe: probe.name.clone(),
                 at: metric.at.clone(),
-                found: numbers(&result, ""),
+                found: numbers_beside(&metric.at, &result),
             })?;
         }
         let measured = Measured { run: probe.run.clone(), result };
@@ -178,6 +178,16 @@ impl Job {
 
 fn value(result: &Value, metric: &StudyMetric) -> Option<f64> {
     Some(result.pointer(&metric.at)?.as_f64()? * metric.times)
+}
+
+/// Pointers to all numbers in the section of the result that `at` points into, or in all of
+/// it where there is no such section.
+fn numbers_beside(at: &str, result: &Value) -> Vec<String> {
+    let section = at.split('/').nth(1).unwrap_or_default();
+    match result.get(section) {
+        Some(value) => numbers(value, &format!("/{section}")),
+        None => numbers(result, ""),
+    }
 }
 
 /// Pointers to all numbers below `at`, except those in arrays.

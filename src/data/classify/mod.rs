@@ -19,6 +19,13 @@ pub struct ClassifySet {
     subset: Option<Vec<usize>>,
 }
 
+impl From<ImageSet> for ClassifySet {
+    /// Images with labels of all their classes.
+    fn from(images: ImageSet) -> Self {
+        Self { images, subset: None }
+    }
+}
+
 type Reader = fn(Tree, Split) -> Result<FileSet>;
 
 /// Readers of the published layouts by prefix.
