@@ -139,7 +139,7 @@ fn shapes_that_cannot_work_are_errors() {
     let heads = VitConfig { num_heads: 8, ..dinov3() };
     let cold = VitConfig { positions: Positions::Rotary { temperature: 0.0 }, ..tiny() };
     for config in [token, odd, heads, cold] {
-        assert!(matches!(config.validate(), Err(Error::Config(_))), "{config:?}");
+        assert!(matches!(config.validate(), Err(Error::Setting { .. })), "{config:?}");
     }
 }
 
