@@ -56,7 +56,7 @@ fn head(config: &DistillConfig, teacher: Option<&ResolvedModel>, classes: usize)
         }
         Some(known) => known,
         None if alone && weight > 0.0 => {
-            let expected = "without a method, training is on labels alone, and they need no weight";
+            let expected = "training is on labels alone without a method: leave it out";
             return Err(Error::setting("label_weight", weight, expected));
         }
         None if labels => classes,

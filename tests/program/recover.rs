@@ -88,7 +88,7 @@ fn recover_says_what_it_cannot_work_with() {
     fail_with(&mut command(&["--placements", "within"]), &["--placements within", "inside"]);
     fail_with(&mut command(&["--block", "7"]), &["block is 7", "0 to 2"]);
     fail_with(&mut command(&["--quantile", "2"]), &["quantile is 2"]);
-    fail_with(&mut command(&["--silence", "9"]), &["block 9", "0 to 2"]);
+    fail_with(&mut command(&["--silence", "9"]), &["block is 9", "0 to 2"]);
     assert!(!out.exists(), "a refused recovery leaves nothing behind");
     let other = command(&["--run", "x"]).output().unwrap();
     assert_eq!(other.status.code(), Some(2), "--run needs --planted");

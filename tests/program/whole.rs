@@ -1,4 +1,5 @@
 use std::fs;
+use std::path::Path;
 
 use singer::data::render;
 use singer::weights::NamedTensors;
@@ -54,7 +55,7 @@ fn images_come_from_folders_and_from_zips_alike() {
         std::io::Write::write_all(&mut zip, &fs::read(&path).unwrap()).unwrap();
     }
     zip.finish().unwrap();
-    let train = |data: &std::path::Path, out: &str| {
+    let train = |data: &Path, out: &str| {
         let out = folder.path().join(out);
         succeed(
             singer()
@@ -85,12 +86,17 @@ fn a_plain_folder_of_images_is_enough_where_no_labels_are_used() {
     fit.arg("fit").arg(&teacher).arg("--data").arg(&photos).arg("--out").arg(&fitted);
     succeed(fit.args(["--layers", "1", "--rank", "4", "--steps", "2", "--device", "cpu"]));
     let out = folder.path().join("run");
-    let mut run = distill(&teacher, &out, 1);
-    succeed(run.arg("--set").arg(format!("data.path={}", photos.display())));
+    let run = |out: &Path| {
+        let mut run = singer();
+        run.args(["distill", "--student", "vit_tiny_patch16_224", "--layers", "1", "--rank", "4"]);
+        run.args(["--batch", "4", "--steps", "1", "--device", "cpu"]).args(tiny("student"));
+        run.arg("--teacher").arg(&teacher).arg("--data").arg(&photos).arg("--out").arg(out);
+        run
+    };
+    succeed(&mut run(&out));
     let labels = folder.path().join("labels");
-    let mut run = distill(&teacher, &labels, 1);
-    run.args(["--label-weight", "1"]).arg("--set").arg(format!("data.path={}", photos.display()));
-    fail_with(&mut run, &["photos", "0 class folder", "at least two"]);
+    let refused = &["photos", "0 class folder", "at least two"];
+    fail_with(run(&labels).args(["--label-weight", "1"]), refused);
 }
 
 #[test]
