@@ -24,6 +24,12 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// The disk is full.
+    #[error("{path}: the disk is full; free some space", path = path.display())]
+    DiskFull {
+        /// The file that was to be written.
+        path: PathBuf,
+    },
     /// A setting has a value that cannot work.
     #[error("{0}")]
     Config(String),

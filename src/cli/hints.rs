@@ -22,6 +22,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Unreadable { .. } => {
             Some("repair or remove them, or raise data.max_unreadable".into())
         }
+        Error::DiskFull { .. } => Some("a training run goes on with --resume".into()),
         Error::Unwritable { .. } => Some("choose another --out".into()),
         Error::TooFewPixels { patch, .. } => Some(format!("give --size {patch} or more")),
         Error::TooManyPatches { .. } => Some("give a smaller --size".into()),

@@ -61,13 +61,7 @@ pub fn stream_atomically(
         Ok(())
     };
     persist().map_err(|error: std::io::Error| match error.kind() {
-        ErrorKind::StorageFull => Error::io(
-            path,
-            std::io::Error::new(
-                ErrorKind::StorageFull,
-                "the disk is full; free some space (a run goes on with --resume)",
-            ),
-        ),
+        ErrorKind::StorageFull => Error::DiskFull { path: path.to_owned() },
         _ => Error::io(path, error),
     })
 }
