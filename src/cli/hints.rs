@@ -84,7 +84,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         }
         Error::FeatureCache { .. } => Some("choose another --cache".into()),
         Error::Adapters(_) => {
-            Some("choose other `adapters`, leave them out, or set method = \"singer\"".into())
+            Some("choose other layers or `adapters`, leave them out, or set method = \"singer\"".into())
         }
         _ => None,
     }

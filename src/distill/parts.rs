@@ -65,7 +65,7 @@ impl Adapters {
         let adapter = |layer: &usize| {
             let Some(adapter) = self.get(*layer) else {
                 let reason = format!(
-                    "there are adapters for blocks {:?} and none for block {layer}: choose the layers that they have",
+                    "there are adapters for blocks {:?} and none for block {layer}",
                     self.layers()
                 );
                 return Err(Error::Adapters(reason));

@@ -284,7 +284,13 @@ impl Distill {
             grid: student_shape.config.grid(),
             training: &training,
         };
-        let Prepared { method, model, bases, norms } = prepare(models)?;
+        let named = |error| match (error, &config.adapters) {
+            (Error::Adapters(reason), Some(path)) => {
+                Error::Adapters(format!("{}: {reason}", path.display()))
+            }
+            (other, _) => other,
+        };
+        let Prepared { method, model, bases, norms } = prepare(models).map_err(named)?;
         let task = Distillation { method, label_weight: config.label_weight };
         if config.precision == Precision::F16 && !device.supports_f16() {
             return Err(Error::Device {

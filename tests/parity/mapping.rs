@@ -39,7 +39,7 @@ fn layers_map_as_in_the_reference() {
 fn the_last_layer_maps_to_the_last_block_and_the_others_by_the_costs() {
     let mapped =
         |layers: &[usize], teacher, student| map_layers(layers, teacher, student, Mapping::Last);
-    // By the costs alone, the last layers would go to blocks 4, 10 and 10.
+    // By the costs alone, an equally deep teacher's last layer would go to blocks 4 and 10.
     assert_eq!(mapped(&[3, 5], 6, 6).unwrap(), [2, 5]);
     assert_eq!(mapped(&[11], 12, 12).unwrap(), [11]);
     assert_eq!(mapped(&[17, 23], 24, 12).unwrap(), [8, 11]);
