@@ -3,7 +3,6 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use image::RgbImage;
 use singer::Device;
-use singer::device::OpenDevice;
 use singer::distill::{Adapters, Mapping, map_layers};
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
