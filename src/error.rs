@@ -554,6 +554,7 @@ impl Error {
     }
 
     /// An error about models that do not fit each other.
+    #[cfg(not(target_family = "wasm"))]
     pub(crate) fn incompatible(reason: impl Into<String>) -> Self {
         Self::Incompatible { reason: reason.into() }
     }

@@ -34,6 +34,7 @@ impl Transform {
     }
 
     /// Applies the transform; only the random one draws from `rng`.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "the loader is native"))]
     pub(super) fn apply(&self, image: &RgbImage, rng: &mut ChaCha8Rng) -> Result<RgbImage> {
         match self {
             Self::Train(transform) => transform.apply(image, rng),

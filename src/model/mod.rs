@@ -59,6 +59,7 @@ pub struct Model {
     #[cfg(not(target_family = "wasm"))]
     card: Card,
     /// The file or folder of its weights.
+    #[cfg_attr(target_family = "wasm", expect(dead_code, reason = "browsers have no paths"))]
     weights: Option<PathBuf>,
 }
 

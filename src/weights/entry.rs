@@ -7,7 +7,9 @@ use std::sync::Arc;
 #[cfg(not(target_family = "wasm"))]
 use std::{fs, fs::File, io, path::Path};
 
-use burn::tensor::{DType, TensorData, bf16, f16};
+#[cfg(not(target_family = "wasm"))]
+use burn::tensor::DType;
+use burn::tensor::{TensorData, bf16, f16};
 #[cfg(not(target_family = "wasm"))]
 use memmap2::Mmap;
 
@@ -87,6 +89,7 @@ pub(super) enum Element {
 }
 
 impl Element {
+    #[cfg(not(target_family = "wasm"))]
     fn name(self) -> &'static str {
         match self {
             Self::F16 => "F16",

@@ -24,6 +24,7 @@ mod torch;
 pub(crate) use atomic::UNFINISHED;
 #[cfg(not(target_family = "wasm"))]
 pub use atomic::{remove_unfinished, stream_atomically, write_atomically};
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use file::CONFIG_KEY;
 pub use file::{PREPROCESS_KEY, WeightsFile};
 #[cfg(feature = "hub")]
@@ -33,6 +34,7 @@ pub use load::{load, stored_config, stored_note};
 pub use recognise::Recognised;
 #[cfg(not(target_family = "wasm"))]
 pub use recognise::recognise;
+#[cfg(not(target_family = "wasm"))]
 pub(crate) use safetensors::header as safetensors_header;
 #[cfg(not(target_family = "wasm"))]
 pub use save::{save, save_with_notes};

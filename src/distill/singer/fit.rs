@@ -5,9 +5,9 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::{Adapter, Refinement, SingerSettings, TeacherFeatures, adapters_async};
 #[cfg(not(target_family = "wasm"))]
-use super::adapters;
-use super::{Adapter, LayerNorms, Refinement, SingerSettings, TeacherFeatures, adapters_async};
+use super::{LayerNorms, adapters};
 use crate::distill::Adapters;
 use crate::error::{Error, Result};
 use crate::readback::read_async;

@@ -7,7 +7,9 @@ use super::nullspace::next_block;
 use super::settings::{LossForm, SingerSettings};
 use crate::distill::{Teacher, as_constant, mse};
 use crate::error::Result;
-use crate::tokens::{NormStats, NormSummary, patch_norms};
+use crate::tokens::NormSummary;
+#[cfg(not(target_family = "wasm"))]
+use crate::tokens::{NormStats, patch_norms};
 use crate::train::Term;
 use crate::vit::{Block, Vit};
 

@@ -1,8 +1,8 @@
 use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use ::singer::distill::Adapters;
-use ::singer::distill::singer::{self, AdapterFit, SingerSettings};
+use singer::distill::Adapters;
+use singer::distill::singer::{AdapterFit, SingerSettings};
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -66,7 +66,7 @@ impl Fit {
         let batches = images
             .chunks(BATCH)
             .map(|images| teacher.preprocess.batch(images, [side; 2], device))
-            .collect::<::singer::Result<Vec<_>>>()?;
+            .collect::<singer::Result<Vec<_>>>()?;
         let fit = singer::FitSettings::default().with(|fit| {
             fit.singer = SingerSettings::default().with(|s| {
                 s.layers = settings.layers;
@@ -85,7 +85,8 @@ impl Fit {
     /// One step on the next images.
     pub async fn step(&mut self) -> Result<FitStep> {
         let losses = self.0.step().ok_or_else(|| Fault::new("all steps are done"))?;
-        let singer::FitStep { step, steps, outlier, information } = losses.read_async().await?;
+        let singer::distill::singer::FitStep { step, steps, outlier, information } =
+            losses.read_async().await?;
         Ok(FitStep { step, steps, outlier, info: information, done: step == steps })
     }
 
