@@ -309,9 +309,19 @@ pub enum Error {
         /// The share that may be unreadable.
         allowed: f64,
     },
+    /// The last step left a weight that is NaN or infinite.
+    #[error("step {step}: {name} holds {value}; nothing was written but the run's checkpoint")]
+    NotFiniteWeights {
+        /// The last step, counted from 1.
+        step: usize,
+        /// The parameter.
+        name: String,
+        /// NaN or an infinity.
+        value: f32,
+    },
     /// A loss became NaN or infinite.
     #[error(
-        "step {step}: the {term} loss is {value}; training stopped and the last good checkpoint was kept"
+        "step {step}: the {term} loss is {value}; training stopped, and an earlier checkpoint is kept where there is one"
     )]
     NotFinite {
         /// The step, counted from 1.

@@ -71,7 +71,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
         },
         ..DistillConfig::default()
     };
-    session::exit_code(distill_and_draw(config, &teacher))
+    session::exit_code(distill_and_draw(config, &teacher), "start again with another --out")
 }
 
 fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {

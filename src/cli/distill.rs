@@ -34,7 +34,10 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("adapters", adapters.map(Into::into));
     add("precision", args.precision.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
-    session::exit_code(distill(config, args.train.resume, &Stop::watch(session::SAVING)?))
+    session::exit_code(
+        distill(config, args.train.resume, &Stop::watch(session::SAVING)?),
+        session::RESUME,
+    )
 }
 
 /// Runs a distillation and shows how it goes and what came out.

@@ -72,7 +72,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("leave student.num_classes out or raise it".into())
         }
         Error::DataClasses { .. } => Some("leave model.num_classes out or raise it".into()),
-        Error::NotFinite { .. } => {
+        Error::NotFinite { .. } | Error::NotFiniteWeights { .. } => {
             Some("lower the learning rate (optimizer.lr) or clip the gradients (train.clip)".into())
         }
         Error::Diverged { .. } => {
@@ -117,6 +117,9 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "mask_ratio" => "vitkd.mask_ratio",
         "temperature" => "kd.temperature",
         "batch" => "train.batch or --batch",
+        "lr" => "optimizer.lr or --lr",
+        "clip" => "train.clip or --clip",
+        "weight_decay" => "optimizer.weight_decay",
         "label_weight" => "label_weight or --label-weight",
         "label_smoothing" => "label_smoothing",
         "scale" => "data.scale",

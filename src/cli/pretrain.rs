@@ -13,7 +13,10 @@ pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train)?;
     overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
-    session::exit_code(pretrain(config, args.train.resume, &Stop::watch(session::SAVING)?))
+    session::exit_code(
+        pretrain(config, args.train.resume, &Stop::watch(session::SAVING)?),
+        session::RESUME,
+    )
 }
 
 fn pretrain(config: PretrainConfig, resume: bool, stop: &Stop) -> Result<Pretrained> {

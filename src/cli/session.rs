@@ -155,12 +155,16 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
     }
 }
 
-/// A training command's exit code; an interrupted run is no failure.
-pub(super) fn exit_code<T>(outcome: Result<T>) -> Result<ExitCode> {
+/// How a training command is gone on with.
+pub(super) const RESUME: &str = "go on with the same command and --resume";
+
+/// A training command's exit code; an interrupted run is no failure, and `go_on` says what
+/// to do then.
+pub(super) fn exit_code<T>(outcome: Result<T>, go_on: &str) -> Result<ExitCode> {
     match outcome {
         Ok(_) => Ok(ExitCode::SUCCESS),
         Err(interrupted @ Error::Interrupted { .. }) => {
-            say!("{interrupted}; go on with the same command and --resume");
+            say!("{interrupted}; {go_on}");
             Ok(ExitCode::from(130))
         }
         Err(error) => Err(error),

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::error::Result;
+use crate::export::{Provenance, RUN_FILE};
 #[cfg(feature = "hub")]
 use crate::hub::Reference;
 #[cfg(feature = "hub")]
@@ -12,7 +13,8 @@ use crate::vit::preset;
 /// shows the download.
 ///
 /// # Errors
-/// [`Error::Hub`](crate::Error::Hub) for a model that cannot be had.
+/// [`Error::Hub`](crate::Error::Hub) for a model that cannot be had,
+/// [`Error::Data`](crate::Error::Data) for the folder of a run without weights.
 pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
     let text = reference.to_string_lossy();
     #[cfg(feature = "hub")]
@@ -33,5 +35,8 @@ pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
         });
     }
     let _ = progress;
+    if reference.join(RUN_FILE).is_file() {
+        return Ok(Provenance::of(reference)?.weights);
+    }
     Ok(reference.to_owned())
 }

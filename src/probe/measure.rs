@@ -25,6 +25,8 @@ pub struct EvalSettings {
     pub workers: usize,
     /// The most images to take, evenly spread over the set; none for all.
     pub limit: Option<usize>,
+    /// Largest share of unreadable images that is passed over, 0 to 1.
+    pub max_unreadable: f64,
 }
 
 impl EvalSettings {
@@ -37,6 +39,7 @@ impl EvalSettings {
             batch: 64,
             workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
             limit: None,
+            max_unreadable: 0.01,
         }
     }
 
@@ -60,7 +63,7 @@ pub fn batches(
         seed: 0,
         workers: settings.workers,
         order: Order::Sequential,
-        max_unreadable: 0.01,
+        max_unreadable: settings.max_unreadable,
     };
     let images = match settings.limit {
         Some(limit) => images.sample(limit),

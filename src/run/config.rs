@@ -216,7 +216,14 @@ impl DataConfig {
         limit: Option<usize>,
     ) -> EvalSettings {
         let workers = self.workers.max(1);
-        EvalSettings { batch, workers, limit, ..EvalSettings::new(size, preprocess) }
+        let max_unreadable = self.max_unreadable;
+        EvalSettings {
+            batch,
+            workers,
+            limit,
+            max_unreadable,
+            ..EvalSettings::new(size, preprocess)
+        }
     }
 
     /// The part of the settings that changes what is learnt.
@@ -288,6 +295,9 @@ impl TrainConfig {
             let expected =
                 format!("the data set has {images} images: use a batch of 1 to {images}");
             return Err(Error::setting("batch", loader.batch, expected));
+        }
+        if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
+            return Err(Error::setting("clip", clip, "it must be a number above 0"));
         }
         let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
         match self.steps.unwrap_or_else(|| (self.epochs * per_epoch).round() as usize) {

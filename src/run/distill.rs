@@ -258,6 +258,13 @@ impl Distill {
         let transform = config.data.train_transform(size)?;
         let loader = config.train.loader(&config.data, config.seed);
         let steps = config.train.steps(images.len(), &loader)?;
+        config.optimizer.check()?;
+
+        let validation = match (&self.validation, &config.data.val) {
+            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
+            (None, Some(place)) => Some(open(place, Split::Val)?),
+            (None, None) => None,
+        };
 
         let device = match &self.teacher {
             Some(teacher) => Device::of(&teacher.vit().device()),
@@ -350,11 +357,6 @@ impl Distill {
             resume: self.resume,
             loader,
             shards,
-        };
-        let validation = match (&self.validation, &config.data.val) {
-            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
-            (None, Some(place)) => Some(open(place, Split::Val)?),
-            (None, None) => None,
         };
         let batch = config.train.batch.min(64);
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);

@@ -20,6 +20,7 @@ pub use pretrain::{Pretrain, Pretrained};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use burn::module::Module;
 use burn::tensor::Device as BurnDevice;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -31,6 +32,7 @@ use crate::distill::{Adapters, PartsFile};
 use crate::error::{Error, Result};
 use crate::export::{RUN_FILE, STUDENT};
 use crate::model::Model;
+use crate::readback::named_parameters;
 use crate::tokens::NormSummary;
 use crate::train::{Feed, Outcome, Progress, Record, Task, TrainSettings, train};
 
@@ -190,7 +192,20 @@ fn run_train<T: Task>(
     let mut step = |progress: Progress<'_>| report(Event::Step(&progress));
     let (model, outcome) = train(task, model, device, feed, settings, stop, &mut step)?;
     match outcome {
-        Outcome::Finished { ends } => Ok((model, ends)),
+        Outcome::Finished { ends } => {
+            check_finite(&model, settings.steps)?;
+            Ok((model, ends))
+        }
         Outcome::Interrupted(step) => Err(Error::Interrupted { step, steps: settings.steps }),
     }
+}
+
+/// The last step's loss is that of the weights before it.
+fn check_finite<M: Module>(model: &M, step: usize) -> Result<()> {
+    for (name, data) in named_parameters(model)? {
+        if let Some(value) = data.iter::<f32>().find(|value| !value.is_finite()) {
+            return Err(Error::NotFiniteWeights { step, name, value });
+        }
+    }
+    Ok(())
 }

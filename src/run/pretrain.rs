@@ -145,6 +145,7 @@ impl Pretrain {
         let transform = config.data.train_transform(size)?;
         let loader = config.train.loader(&config.data, config.seed);
         let steps = config.train.steps(images.len(), &loader)?;
+        config.optimizer.check()?;
         let validation = match (&self.validation, &config.data.val) {
             (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
             (None, Some(place)) => Some(open(place, Split::Val)?),

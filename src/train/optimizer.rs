@@ -11,6 +11,8 @@ use burn::optim::{
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use crate::error::{Error, Result};
+
 /// The optimiser and its constants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "lowercase", deny_unknown_fields)]
@@ -76,6 +78,23 @@ impl OptimizerSettings {
     pub fn lr(&self) -> f64 {
         match self {
             Self::Adamw { lr, .. } | Self::Sgd { lr, .. } => *lr,
+        }
+    }
+
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a learning rate that is not above 0, and a weight decay that is
+    /// negative or no number.
+    pub fn check(&self) -> Result<()> {
+        let lr = self.lr();
+        if !(lr.is_finite() && lr > 0.0) {
+            return Err(Error::setting("lr", lr, "it must be a number above 0"));
+        }
+        let (Self::Adamw { weight_decay, .. } | Self::Sgd { weight_decay, .. }) = self;
+        match weight_decay.is_finite() && *weight_decay >= 0.0 {
+            true => Ok(()),
+            false => Err(Error::setting("weight_decay", weight_decay, "it must be 0 or more")),
         }
     }
 

@@ -71,6 +71,20 @@ impl TrainSettings {
         }
     }
 
+    /// Refuses what cannot work.
+    ///
+    /// # Errors
+    /// [`Error::Setting`].
+    pub fn check(&self) -> Result<()> {
+        self.optimizer.check()?;
+        match self.clip {
+            Some(clip) if !(clip.is_finite() && clip > 0.0) => {
+                Err(Error::setting("clip", clip, "it must be a number above 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The settings with a change.
     #[must_use]
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
@@ -126,6 +140,7 @@ pub fn train<T: Task>(
     stop: &AtomicBool,
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(T::Model, Outcome)> {
+    settings.check()?;
     let file = settings.out.join(CHECKPOINT);
     let mut optimizer = ParamOptimizer::new(&settings.optimizer);
     let mut step = 0;

@@ -65,7 +65,9 @@ fn another_architecture_is_reported_by_tensor_names() {
 fn settings_that_cannot_work_are_refused_before_anything_is_written() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
-    let cases: [(&[&str], &[&str]); 11] = [
+    let cases: [(&[&str], &[&str]); 13] = [
+        (&["--lr", "nan"], &["lr is NaN", "above 0", "optimizer.lr"]),
+        (&["--clip", "0"], &["clip is 0", "train.clip"]),
         (&["--set", "singer.rnak=3"], &["unknown key `rnak`", "did you mean `rank`"]),
         (&["--set", "sinegr.rank=3"], &["unknown key `sinegr`", "did you mean `singer`"]),
         (&["--losses", "papr"], &["did you mean `paper`"]),
@@ -212,4 +214,13 @@ fn sigterm_ends_a_run_at_once_while_there_is_nothing_to_save() {
     }
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!out.exists(), "training had begun");
+}
+
+#[test]
+fn weights_that_the_last_step_made_infinite_are_not_written_as_a_student() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("run");
+    let wanted = ["step 1", "holds", "learning rate"];
+    fail_with(distill(&teacher, &out, 1).args(["--lr", "1e300"]), &wanted);
+    assert!(!out.join("student.safetensors").exists());
 }

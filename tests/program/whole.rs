@@ -125,6 +125,9 @@ fn the_reference_form_and_sgd_train_too() {
 #[test]
 fn nullspace_devices_and_evaluate_print_json() {
     let (_folder, teacher) = teacher();
+    // A run's folder stands for the model in it.
+    let run = teacher.parent().unwrap();
+    succeed(singer().args(["nullspace", "--json"]).args(["--rank", "2"]).arg(run));
     let json = |command: &mut std::process::Command| -> serde_json::Value {
         serde_json::from_str(&succeed(command).stdout).unwrap()
     };

@@ -2,7 +2,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::nullspace::{Basis, Linearised, Selection, next_block};
+use super::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use super::settings::SingerSettings;
 use crate::error::Result;
 use crate::tokens::on_patches;
@@ -138,7 +138,10 @@ fn adapter(
         sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
         sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
         residual: basis.residual,
-        random_columns: basis.random_columns,
+        random_columns: match settings.basis {
+            BasisKind::Random => 0,
+            _ => basis.random_columns,
+        },
     };
     Ok((Adapter::from_basis(&basis, device), report))
 }
