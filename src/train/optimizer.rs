@@ -84,12 +84,11 @@ impl OptimizerSettings {
     /// Refuses what cannot work.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a learning rate that is not above 0, and a weight decay that is
-    /// negative or no number.
+    /// [`Error::Setting`] for a learning rate or a weight decay that is negative or no number.
     pub fn check(&self) -> Result<()> {
         let lr = self.lr();
-        if !(lr.is_finite() && lr > 0.0) {
-            return Err(Error::setting("lr", lr, "it must be a number above 0"));
+        if !(lr.is_finite() && lr >= 0.0) {
+            return Err(Error::setting("lr", lr, "it must be 0 or more"));
         }
         let (Self::Adamw { weight_decay, .. } | Self::Sgd { weight_decay, .. }) = self;
         match weight_decay.is_finite() && *weight_decay >= 0.0 {
