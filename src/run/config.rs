@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{
-    CropMode, Interpolation, Loader, LoaderSettings, Normalise, Order, Preprocess, TrainTransform,
-    Transform,
+    ClassifySet, CropMode, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order,
+    Preprocess, Split, TrainTransform, Transform,
 };
 use crate::device::Device;
 use crate::distill::singer::SingerSettings;
@@ -182,6 +182,28 @@ impl DataConfig {
         PreprocessOptions { crop_pct, crop_mode, interpolation, mean, std }.over(own)
     }
 
+    /// The training images: those given, else those that the settings name, with class
+    /// folders where they must be `labelled`; scenes are drawn at `side` pixels.
+    pub(super) fn training_images(
+        &self,
+        given: Option<&ImageSet>,
+        labelled: bool,
+        side: usize,
+    ) -> Result<ImageSet> {
+        let images = open_images(given, self.path.as_deref(), Split::Train, labelled, side)?;
+        images.ok_or(Error::Missing("training images"))
+    }
+
+    /// As `training_images` of those to measure on; none where there are none.
+    pub(super) fn validation_images(
+        &self,
+        given: Option<&ImageSet>,
+        labelled: bool,
+        side: usize,
+    ) -> Result<Option<ImageSet>> {
+        open_images(given, self.val.as_deref(), Split::Val, labelled, side)
+    }
+
     /// The random transform of training, to `size` pixels.
     ///
     /// # Errors
@@ -275,6 +297,22 @@ impl Default for TrainConfig {
             threads: None,
         }
     }
+}
+
+fn open_images(
+    given: Option<&ImageSet>,
+    place: Option<&str>,
+    split: Split,
+    labelled: bool,
+    side: usize,
+) -> Result<Option<ImageSet>> {
+    let images = match (given, place) {
+        (Some(images), _) => images.clone(),
+        (None, Some(place)) if labelled => ClassifySet::open(place, split)?.images(),
+        (None, Some(place)) => ImageSet::open_split(place, split)?,
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(images.with_scene_side(side)))
 }
 
 impl TrainConfig {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
 use super::{DistillConfig, Measurements, MethodKind, Precision, Run, run_train, shapes};
-use crate::data::{ClassifySet, ImageSet, Normalise, Split};
+use crate::data::{ImageSet, Normalise};
 use crate::device::Device;
 use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
@@ -238,18 +238,8 @@ impl Distill {
         // The number of classes decides on the student's head, and nothing else.
         let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
         let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
-        let open = |place: &String, split| -> Result<ImageSet> {
-            let images = match config.label_weight > 0.0 || config.method == MethodKind::None {
-                true => ClassifySet::open(place, split)?.images(),
-                false => ImageSet::open_split(place, split)?,
-            };
-            Ok(images.with_scene_side(scenes))
-        };
-        let images = match (&self.images, &config.data.path) {
-            (Some(images), _) => images.clone().with_scene_side(scenes),
-            (None, Some(place)) => open(place, Split::Train)?,
-            (None, None) => return Err(Error::Missing("training images")),
-        };
+        let labelled = config.label_weight > 0.0 || config.method == MethodKind::None;
+        let images = config.data.training_images(self.images.as_ref(), labelled, scenes)?;
         let classes = images.classes().len();
         let student_shape = shapes::student(config, teacher_shape.as_ref(), Some(classes))?;
         let size = student_shape.config.img_size;
@@ -260,11 +250,8 @@ impl Distill {
         let steps = config.train.steps(images.len(), &loader)?;
         config.optimizer.check()?;
 
-        let validation = match (&self.validation, &config.data.val) {
-            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
-            (None, Some(place)) => Some(open(place, Split::Val)?),
-            (None, None) => None,
-        };
+        let validation =
+            config.data.validation_images(self.validation.as_ref(), labelled, scenes)?;
 
         let device = match &self.teacher {
             Some(teacher) => Device::of(&teacher.vit().device()),

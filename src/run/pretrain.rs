@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::folder::RunFolder;
 use super::{Event, PretrainConfig, Start, run_train, shapes};
-use crate::data::{ClassifySet, ImageSet, Split};
+use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::export::{MODEL, Provenance};
@@ -121,14 +121,7 @@ impl Pretrain {
         }
         let shape = config.model.resolve_for("model")?;
         let scenes = shape.config.img_size.into_iter().max().unwrap_or_default();
-        let open = |place: &String, split| -> Result<ImageSet> {
-            Ok(ClassifySet::open(place, split)?.images().with_scene_side(scenes))
-        };
-        let images = match (&self.images, &config.data.path) {
-            (Some(images), _) => images.clone().with_scene_side(scenes),
-            (None, Some(place)) => open(place, Split::Train)?,
-            (None, None) => return Err(Error::Missing("training images")),
-        };
+        let images = config.data.training_images(self.images.as_ref(), true, scenes)?;
         let classes = images.classes().len();
         if classes == 0 {
             return Err(Error::NoLabels);
@@ -146,11 +139,7 @@ impl Pretrain {
         let loader = config.train.loader(&config.data, config.seed);
         let steps = config.train.steps(images.len(), &loader)?;
         config.optimizer.check()?;
-        let validation = match (&self.validation, &config.data.val) {
-            (Some(images), _) => Some(images.clone().with_scene_side(scenes)),
-            (None, Some(place)) => Some(open(place, Split::Val)?),
-            (None, None) => None,
-        };
+        let validation = config.data.validation_images(self.validation.as_ref(), true, scenes)?;
 
         let device = match self.device {
             Some(device) => device,
