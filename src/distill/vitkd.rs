@@ -1,8 +1,6 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::activation::relu;
-use burn::tensor::module::conv2d;
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -308,9 +306,9 @@ impl Generator {
     /// `[B, P, D] -> [B, P, D]`, patches in row-major order of the grid.
     pub fn forward(&self, patches: Tensor<3>, [height, width]: [usize; 2]) -> Tensor<3> {
         let [batch, count, dim] = patches.dims();
-        let map = patches.swap_dims(1, 2).reshape([batch, dim, height, width]);
+        let map = patches.reshape([batch, height, width, dim]);
         let map = self.conv2.forward(relu(self.conv1.forward(map)));
-        map.reshape([batch, dim, count]).swap_dims(1, 2)
+        map.reshape([batch, count, dim])
     }
 }
 
@@ -327,8 +325,27 @@ impl Convolution {
         Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
     }
 
+    /// `[B, H, W, D] -> [B, H, W, D]`: one matrix product for the nine taps, which are then
+    /// shifted and added.
+    ///
+    /// burn's `conv2d` is not used. Autotune may give it the kernel `dgrad_im2col`, and in
+    /// burn 0.22.1 the data gradient of that kernel is wrong.
     fn forward(&self, map: Tensor<4>) -> Tensor<4> {
-        let options = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
-        conv2d(map, self.weight.val(), Some(self.bias.val()), options)
+        let [batch, height, width, dim] = map.dims();
+        let padded = map.pad([(1, 1), (1, 1), (0, 0)], 0.0);
+        let weight = self.weight.val().permute([1, 2, 3, 0]).reshape([dim, 9 * dim]);
+        let taps = padded.reshape([-1, dim as i32]).matmul(weight);
+        let taps = taps.reshape([batch, height + 2, width + 2, 9 * dim]);
+        let shifted = (0..9).map(|tap| {
+            let (down, right) = (tap / 3, tap % 3);
+            taps.clone().slice([
+                0..batch,
+                down..down + height,
+                right..right + width,
+                tap * dim..(tap + 1) * dim,
+            ])
+        });
+        let bias = self.bias.val().reshape([1, 1, 1, dim]);
+        shifted.reduce(|sum, tap| sum + tap).expect("nine taps") + bias
     }
 }
