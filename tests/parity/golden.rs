@@ -9,20 +9,26 @@ use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use singer::vit::{Activation, Pooling, Positions, QkvBias, Vit, VitConfig};
 
-/// Runs one check on the CPU backend and on software Vulkan, as two tests.
+/// Runs one check on the CPU backend and on a GPU, as two tests.
 macro_rules! on_both_devices {
     ($($name:ident),* $(,)?) => {
         mod on_cpu {
             $(#[test] fn $name() { super::$name(&$crate::golden::device("cpu")); })*
         }
-        mod on_software_vulkan {
-            $(#[test] fn $name() { super::$name(&$crate::golden::device("software")); })*
+        mod on_gpu {
+            $(#[test] fn $name() { super::$name($crate::golden::gpu().burn()); })*
         }
     };
 }
 
 pub(crate) fn device(name: &str) -> Device {
     singer::Device::open(name).unwrap_or_else(|error| panic!("{error}")).burn().clone()
+}
+
+/// Software Vulkan, or what `SINGER_TEST_DEVICE` names, as `--device` takes it.
+pub(crate) fn gpu() -> singer::Device {
+    let name = std::env::var("SINGER_TEST_DEVICE").unwrap_or_else(|_| "software".to_owned());
+    singer::Device::open(&name).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Where the reference implementation's tensors are.

@@ -1,5 +1,6 @@
 //! Equality with the reference implementation's numbers, on the CPU backend and
-//! on software Vulkan. `SINGER_GOLDEN` names another folder of the same layout.
+//! on a GPU: software Vulkan, or the one that `SINGER_TEST_DEVICE` names (`gpu`).
+//! `SINGER_GOLDEN` names another folder of the same layout.
 
 #[macro_use]
 mod golden;

@@ -2,7 +2,7 @@ use burn::tensor::Device;
 use serde_json::Value;
 use singer::frozen::FrozenVit;
 
-use crate::golden::{Golden, cases, load_vit, vit_config};
+use crate::golden::{Golden, cases, gpu, load_vit, vit_config};
 
 /// What must be there: a golden folder may not lack a family.
 const FAMILIES: [&str; 12] = [
@@ -62,7 +62,7 @@ fn every_block_and_the_output_equal_timm(device: &Device) {
 
 #[test]
 fn a_frozen_model_by_shaders_equals_timm_in_every_block() {
-    let opened = singer::Device::open("software").expect("software Vulkan must be installed");
+    let opened = gpu();
     let mut by_shaders = 0;
     for (name, json) in families() {
         let weights = Golden::open(&format!("vit/{name}"));
