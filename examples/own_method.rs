@@ -10,7 +10,7 @@
 use std::sync::atomic::AtomicBool;
 
 use burn::module::Module;
-use burn::tensor::{FloatDType, TensorData};
+use burn::tensor::TensorData;
 use singer::data::{TrainTransform, Transform};
 use singer::distill::singer::gram_mse;
 use singer::distill::{
@@ -65,7 +65,7 @@ fn main() -> Result<()> {
     let student = init_weights(config.build(&device.autodiff())?, 0);
     let layers = vec![2, shape.depth - 1];
     let student_layers = map_layers(&layers, shape.depth, config.depth, Mapping::Last)?;
-    let frozen = Teacher::new(teacher.vit().clone(), FloatDType::F32);
+    let frozen = Teacher::new(teacher.vit().clone());
     let task = Distillation::new(Relational { teacher: frozen, layers, student_layers });
 
     let size = shape.img_size;

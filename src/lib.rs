@@ -74,6 +74,7 @@ pub mod inspect;
 mod interop;
 pub mod maps;
 pub mod model;
+mod ops;
 #[cfg(not(target_family = "wasm"))]
 pub mod plant;
 #[cfg(not(target_family = "wasm"))]

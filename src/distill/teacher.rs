@@ -1,23 +1,35 @@
-use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
 
-use crate::vit::Vit;
+use crate::vit::{Precision, Vit};
 
-/// A frozen teacher on the plain device, in any precision; what it gives is f32.
+/// A frozen teacher on the plain device.
 #[derive(Debug)]
 pub struct Teacher {
     vit: Vit,
 }
 
 impl Teacher {
-    /// Runs `vit` in `dtype`.
-    pub fn new(vit: Vit, dtype: FloatDType) -> Self {
-        Self { vit: vit.no_grad() }.with_precision(dtype)
+    /// Freezes `vit`.
+    pub fn new(vit: Vit) -> Self {
+        Self { vit: vit.no_grad() }
     }
 
-    /// The same teacher, run in `dtype`.
-    pub fn with_precision(self, dtype: FloatDType) -> Self {
-        Self { vit: self.vit.map(&mut Cast(dtype)) }
+    /// The same teacher with its matrix products in `precision`. Half precision also halves the
+    /// memory of the matrices.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        let mut vit = self.vit.with_precision(precision);
+        if let Some(half) = precision.half() {
+            for block in &mut vit.blocks {
+                let (attention, mlp) = (&mut block.attn, &mut block.mlp);
+                let layers = [&mut attention.qkv, &mut attention.proj, &mut mlp.fc1, &mut mlp.fc2];
+                for layer in layers {
+                    layer.weight = Param::from_tensor(layer.weight.val().cast(half)).no_grad();
+                }
+            }
+        }
+        Self { vit }
     }
 
     /// The model.
@@ -27,22 +39,12 @@ impl Teacher {
 
     /// Tokens leaving each of `layers`: `[B, 3, H, W]` to `[B, T, D]` each.
     pub fn tokens(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<3>> {
-        let images = images.cast(self.vit.dtype());
-        let tokens = self.vit.intermediate(images, layers).into_iter();
-        tokens.map(|tokens| tokens.cast(FloatDType::F32)).collect()
+        self.vit.intermediate(images, layers)
     }
 
     /// The head's logits: `[B, 3, H, W] -> [B, C]`.
     pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
-        self.vit.forward(images.cast(self.vit.dtype())).cast(FloatDType::F32)
-    }
-}
-
-struct Cast(FloatDType);
-
-impl ModuleMapper for Cast {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(|tensor| tensor.cast(self.0))
+        self.vit.forward(images)
     }
 }
 

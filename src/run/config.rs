@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::probe::EvalSettings;
 use crate::train::{OptimizerSettings, Schedule};
+use crate::vit;
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -110,7 +111,7 @@ pub enum MethodKind {
     None,
 }
 
-/// Precision of the teacher; all that is trained is f32.
+/// Precision of the teacher's and the student's matrix products; weights and all else is f32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -120,6 +121,16 @@ pub enum Precision {
     F32,
     /// Half precision.
     F16,
+}
+
+impl Precision {
+    /// The precision of matrix products.
+    pub(super) fn products(self) -> vit::Precision {
+        match self {
+            Self::F32 => vit::Precision::F32,
+            Self::F16 => vit::Precision::F16,
+        }
+    }
 }
 
 /// Images and how they become tensors.

@@ -265,6 +265,7 @@ impl Distill {
             (None, None, _) => None,
         };
         let student = student_shape.build(config.seed, &training)?;
+        let student = student.with_precision(config.precision.products());
         let from_file = match (&self.adapters, &config.adapters) {
             (None, Some(path)) => Some(Adapters::open(path, plain)?),
             _ => None,

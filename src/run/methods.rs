@@ -1,8 +1,8 @@
 //! How each method is made from the settings.
 
-use burn::tensor::{Device, FloatDType};
+use burn::tensor::Device;
 
-use super::{DistillConfig, Precision};
+use super::DistillConfig;
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
 use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
@@ -30,11 +30,7 @@ impl Models<'_> {
     }
 
     fn frozen_teacher(&mut self) -> Result<Teacher> {
-        let dtype = match self.config.precision {
-            Precision::F32 => FloatDType::F32,
-            Precision::F16 => FloatDType::F16,
-        };
-        Ok(Teacher::new(self.take_teacher()?, dtype))
+        Ok(Teacher::new(self.take_teacher()?).with_precision(self.config.precision.products()))
     }
 }
 
@@ -77,9 +73,7 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
             (method, model, Vec::new())
         }
     };
-    if config.precision == Precision::F16 {
-        method = method.with_teacher_precision(FloatDType::F16);
-    }
+    method = method.with_teacher_precision(config.precision.products());
     let norms: Norms<Singer> = |method, model, on| {
         let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
         method.refinement().norms(&model.adapters, images)

@@ -1,12 +1,12 @@
 //! Multi-head self-attention.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Linear, LinearConfig};
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Device, Tensor, module::attention};
+use burn::nn::{LayerNorm, Linear, LinearConfig};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::config::{Positions, QkvBias, VitConfig};
 use super::positions::Rope;
+use crate::ops::{self, Precision};
 
 /// Multi-head self-attention with one fused projection, as in timm.
 #[derive(Module, Debug)]
@@ -65,23 +65,32 @@ impl Attention {
         Some(Tensor::cat(vec![query.clone(), query.zeros_like(), value], 0))
     }
 
-    /// `[B, T, D] -> [B, T, D]`.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let [batch, tokens, dim] = x.dims();
-        let mut qkv = self.qkv.forward(x);
-        if let Some(bias) = self.separate_bias() {
-            qkv = qkv + bias.unsqueeze();
-        }
-        let qkv = qkv
-            .reshape([batch, tokens, 3, self.num_heads, dim / self.num_heads])
-            .permute([2, 0, 3, 1, 4]);
-        let [mut query, mut key, value] =
-            [0, 1, 2].map(|i| qkv.clone().narrow(0, i, 1).squeeze_dim::<4>(0));
+    /// `proj(attention(qkv(norm(x))))` of the flat tokens of `batch` images, whose products are
+    /// in `precision`: `[N, D] -> [N, D]`.
+    pub(super) fn forward(
+        &self,
+        x: Tensor<2>,
+        norm: &LayerNorm,
+        epsilon: f64,
+        batch: usize,
+        precision: Precision,
+    ) -> Tensor<2> {
+        let bias = self.separate_bias();
+        let mut qkv = ops::norm_linear(x, norm, epsilon, &self.qkv, bias, precision);
         if let Some(rope) = &self.rope {
-            (query, key) = (rope.rotate(query), rope.rotate(key));
+            qkv = self.rotated(qkv, batch, rope);
         }
-        let options = AttentionModuleOptions::default();
-        let mixed = attention(query, key, value, None, None, options);
-        self.proj.forward(mixed.swap_dims(1, 2).reshape([batch, tokens, dim]))
+        ops::linear(ops::attention(qkv, batch, self.num_heads), &self.proj)
+    }
+
+    /// Packed queries, keys and values `[N, 3 D]` with queries and keys rotated.
+    fn rotated(&self, qkv: Tensor<2>, batch: usize, rope: &Rope) -> Tensor<2> {
+        let [rows, width] = qkv.dims();
+        let (tokens, heads, dim) = (rows / batch, self.num_heads, width / 3 / self.num_heads);
+        let dtype = FloatDType::from(qkv.dtype());
+        let qkv = qkv.reshape([batch, tokens, 3 * heads, dim]);
+        let rotated = qkv.clone().narrow(2, 0, 2 * heads).swap_dims(1, 2);
+        let rotated = rope.rotate(rotated.cast(FloatDType::F32)).swap_dims(1, 2).cast(dtype);
+        Tensor::cat(vec![rotated, qkv.narrow(2, 2 * heads, heads)], 2).reshape([rows, width])
     }
 }

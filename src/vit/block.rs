@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::attention::Attention;
 use super::config::{Positions, VitConfig};
 use super::mlp::Mlp;
+use crate::ops::Precision;
 
 /// A learned gain for each channel of a residual branch.
 #[derive(Module, Debug)]
@@ -38,6 +39,11 @@ pub struct Block {
     pub ls2: Option<LayerScale>,
     /// `[D]`, the same under the name that models with rotary positions use.
     pub gamma_2: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    norm_eps: f64,
+    /// Of the products.
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 impl Block {
@@ -59,21 +65,31 @@ impl Block {
             mlp: Mlp::new(config, device),
             ls2: scale(),
             gamma_2: gain(eva),
+            norm_eps: config.norm_eps,
+            precision: Precision::F32,
         }
     }
 
     /// The attention and its residual, `x + ls1(attn(norm1(x)))`:
     /// `[B, T, D] -> [B, T, D]`.
     pub fn attend(&self, x: Tensor<3>) -> Tensor<3> {
-        let branch = self.attn.forward(self.norm1.forward(x.clone()));
-        x + scaled(branch, self.attention_gain())
+        on_flat_tokens(x, |x, batch| self.attend_flat(x, batch))
     }
 
     /// `[B, T, D] -> [B, T, D]`.
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.attend(x);
-        let branch = self.mlp.forward(self.norm2.forward(x.clone()));
-        x + scaled(branch, self.mlp_gain())
+        on_flat_tokens(x, |x, batch| {
+            let x = self.attend_flat(x, batch);
+            let branch =
+                self.mlp.forward_normed(x.clone(), &self.norm2, self.norm_eps, self.precision);
+            x + scaled(branch, self.mlp_gain())
+        })
+    }
+
+    fn attend_flat(&self, x: Tensor<2>, batch: usize) -> Tensor<2> {
+        let branch =
+            self.attn.forward(x.clone(), &self.norm1, self.norm_eps, batch, self.precision);
+        x + scaled(branch, self.attention_gain())
     }
 
     /// LayerScale's gain `[D]` on the attention's output, where the family has one.
@@ -91,7 +107,13 @@ fn gain(scale: &Option<LayerScale>, bare: &Option<Param<Tensor<1>>>) -> Option<T
     scale.as_ref().map(|scale| &scale.gamma).or(bare.as_ref()).map(Param::val)
 }
 
-fn scaled(x: Tensor<3>, gain: Option<Tensor<1>>) -> Tensor<3> {
+/// Calls `work` with `[B, T, D]` as `[B T, D]`, and with B.
+fn on_flat_tokens(x: Tensor<3>, work: impl FnOnce(Tensor<2>, usize) -> Tensor<2>) -> Tensor<3> {
+    let [batch, tokens, dim] = x.dims();
+    work(x.reshape([batch * tokens, dim]), batch).reshape([batch, tokens, dim])
+}
+
+fn scaled(x: Tensor<2>, gain: Option<Tensor<1>>) -> Tensor<2> {
     match gain {
         Some(gain) => x * gain.unsqueeze(),
         None => x,

@@ -1,11 +1,12 @@
 //! The MLP of a block.
 
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
+use burn::nn::{LayerNorm, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, gelu_approximate, sigmoid, silu};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::config::{Activation, VitConfig};
+use crate::ops::{self, Precision};
 
 /// Two linear layers with an activation or a gate between them.
 #[derive(Module, Debug)]
@@ -36,7 +37,41 @@ impl Mlp {
 
     /// The input of `fc2`: `[B, T, D] -> [B, T, hidden]`, half as wide for a SwiGLU.
     pub fn hidden(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x);
+        let [batch, tokens, dim] = x.dims();
+        let hidden = self.activate(ops::linear(x.reshape([batch * tokens, dim]), &self.fc1));
+        let width = hidden.dims()[1];
+        hidden.reshape([batch, tokens, width])
+    }
+
+    /// `[B, T, D] -> [B, T, D]`.
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let [batch, tokens, dim] = x.dims();
+        let x = self.project(ops::linear(x.reshape([batch * tokens, dim]), &self.fc1));
+        x.reshape([batch, tokens, dim])
+    }
+
+    /// The MLP of `norm(x)` on flat tokens, whose products are in `precision`:
+    /// `[N, D] -> [N, D]`.
+    pub(super) fn forward_normed(
+        &self,
+        x: Tensor<2>,
+        norm: &LayerNorm,
+        epsilon: f64,
+        precision: Precision,
+    ) -> Tensor<2> {
+        self.project(ops::norm_linear(x, norm, epsilon, &self.fc1, None, precision))
+    }
+
+    /// From the output of `fc1`: `[N, hidden] -> [N, D]`.
+    fn project(&self, x: Tensor<2>) -> Tensor<2> {
+        if self.activation == Activation::Gelu {
+            return ops::gelu_linear(x, &self.fc2);
+        }
+        let dtype = FloatDType::from(x.dtype());
+        ops::linear(self.activate(x.cast(FloatDType::F32)).cast(dtype), &self.fc2)
+    }
+
+    fn activate(&self, x: Tensor<2>) -> Tensor<2> {
         match self.activation {
             Activation::Gelu => gelu(x),
             Activation::GeluTanh => gelu_approximate(x),
@@ -44,18 +79,13 @@ impl Mlp {
             Activation::Swiglu => swiglu(x),
         }
     }
-
-    /// `[B, T, D] -> [B, T, D]`.
-    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        self.fc2.forward(self.hidden(x))
-    }
 }
 
 /// The gated activation of a packed SwiGLU (DINOv2 giant; timm's
 /// `SwiGLUPacked`): `silu(gate) * value`, where the first half of the channels is
-/// the gate. `[B, T, 2 H] -> [B, T, H]`. See <https://arxiv.org/abs/2002.05202>.
-fn swiglu(x: Tensor<3>) -> Tensor<3> {
-    let half = x.dims()[2] / 2;
-    let gate = x.clone().narrow(2, 0, half);
-    silu(gate) * x.narrow(2, half, half)
+/// the gate. `[N, 2 H] -> [N, H]`. See <https://arxiv.org/abs/2002.05202>.
+fn swiglu(x: Tensor<2>) -> Tensor<2> {
+    let half = x.dims()[1] / 2;
+    let gate = x.clone().narrow(1, 0, half);
+    silu(gate) * x.narrow(1, half, half)
 }

@@ -19,6 +19,7 @@ mod pooling;
 mod positions;
 mod presets;
 
+pub use crate::ops::Precision;
 pub use attention::Attention;
 pub use block::{Block, LayerScale};
 pub use config::{Activation, Pooling, Positions, QkvBias, VitConfig};

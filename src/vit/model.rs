@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::block::Block;
 use super::config::{Pooling, Positions, VitConfig};
@@ -12,6 +12,7 @@ use super::patch_embed::PatchEmbed;
 use super::pooling::AttnPool;
 use super::positions::resample_positions;
 use crate::error::{Error, Result};
+use crate::ops::Precision;
 use crate::readback::read_async;
 
 /// A Vision Transformer.
@@ -83,9 +84,20 @@ impl Vit {
         self.patch_embed.proj.weight.device()
     }
 
-    /// The precision of the weights.
-    pub fn dtype(&self) -> DType {
-        self.patch_embed.proj.weight.val().dtype()
+    /// The precision of matrix products.
+    pub fn precision(&self) -> Precision {
+        self.patch_embed.precision
+    }
+
+    /// The same model with the products of its patch embedding and blocks in `precision`. The
+    /// weights stay as they are.
+    #[must_use]
+    pub fn with_precision(mut self, precision: Precision) -> Self {
+        self.patch_embed.precision = precision;
+        for block in &mut self.blocks {
+            block.precision = precision;
+        }
+        self
     }
 
     /// Whether the learned position embedding covers patch tokens only.

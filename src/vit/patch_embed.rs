@@ -4,6 +4,7 @@ use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::config::VitConfig;
+use crate::ops::{self, Precision};
 
 /// The weights of timm's patch convolution.
 #[derive(Module, Debug)]
@@ -19,6 +20,9 @@ pub struct PatchProjection {
 pub struct PatchEmbed {
     /// Kernel and stride equal the patch size.
     pub proj: PatchProjection,
+    /// Of the product.
+    #[module(skip)]
+    pub(super) precision: Precision,
 }
 
 impl PatchEmbed {
@@ -29,6 +33,7 @@ impl PatchEmbed {
                 weight: Initializer::Zeros.init([dim, 3, patch, patch], device),
                 bias: (!config.pre_norm).then(|| Initializer::Zeros.init([dim], device)),
             },
+            precision: Precision::F32,
         }
     }
 
@@ -45,12 +50,16 @@ impl PatchEmbed {
         let patches = image
             .reshape([batch, channels, rows, patch, cols, patch])
             .permute([0, 2, 4, 1, 3, 5])
-            .reshape([batch, rows * cols, flat]);
-        let weight = weight.reshape([1, dim, flat]).swap_dims(1, 2);
-        let tokens = patches.matmul(weight);
-        match &self.proj.bias {
-            Some(bias) => tokens + bias.val().reshape([1, 1, dim]),
-            None => tokens,
-        }
+            .reshape([batch * rows * cols, flat]);
+        let patches = match self.precision.half() {
+            Some(half) => patches.cast(half),
+            None => patches,
+        };
+        let weight = weight.reshape([dim, flat]).transpose();
+        let bias = match &self.proj.bias {
+            Some(bias) => bias.val(),
+            None => Tensor::zeros([dim], &weight.device()),
+        };
+        ops::dense(patches, weight, bias).reshape([batch, rows * cols, dim])
     }
 }

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Device, Distribution, FloatDType, Tensor};
+use burn::tensor::{Device, Distribution, Tensor};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, Transform};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{
@@ -33,7 +33,7 @@ fn teacher() -> Vit {
 }
 
 fn frozen() -> Teacher {
-    Teacher::new(teacher(), FloatDType::F32)
+    Teacher::new(teacher())
 }
 
 fn student() -> Vit {

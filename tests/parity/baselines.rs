@@ -1,6 +1,6 @@
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 use singer::distill::{
     Distillation, Fitnet, FitnetSettings, LossInputs, Mapping, Method, Teacher, Vitkd, VitkdModel,
@@ -61,7 +61,7 @@ fn fitnets_loss_and_gradients_equal_the_reference(device: &Device) {
     let (_, shapes) = cases("singer").swap_remove(0);
     let (teacher, student, image) = models(&shapes, device);
     let layers = layers(&json);
-    let teacher = Teacher::new(teacher, FloatDType::F32);
+    let teacher = Teacher::new(teacher);
     let settings = FitnetSettings::default().with(|s| s.weight = 1.0);
     let (method, mut model) =
         Fitnet::new(teacher, student, &layers, Mapping::Reference, settings, 0).unwrap();
@@ -79,7 +79,7 @@ fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
     let patch = teacher.patch_embed.proj.weight.dims()[2];
     let [_, _, height, width] = image.dims();
     let grid = [height / patch, width / patch];
-    let teacher = Teacher::new(teacher, FloatDType::F32);
+    let teacher = Teacher::new(teacher);
     let settings = VitkdSettings::default().with(|s| s.mimic_layers = vec![]);
     let (method, mut model) =
         Vitkd::new(teacher, student, &layers, Mapping::Reference, grid, settings, true, 0).unwrap();

@@ -24,13 +24,13 @@ pub use settings::{LossForm, LossWeights, SingerSettings};
 
 use burn::module::Module;
 use burn::nn::Linear;
-use burn::tensor::{FloatDType, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use super::projection::{new_projections, projection_parts};
 use super::{LossInputs, Method, map_layers, mse};
 use crate::error::Result;
 use crate::train::{Loss, Observation, Term};
-use crate::vit::Vit;
+use crate::vit::{Precision, Vit};
 
 /// SiNGER as a method of distillation.
 #[derive(Debug)]
@@ -92,9 +92,10 @@ impl Singer {
         Ok((Self { refinement, student_layers }, model))
     }
 
-    /// Runs the teacher in `dtype`; its features stay f32.
-    pub fn with_teacher_precision(self, dtype: FloatDType) -> Self {
-        Self { refinement: self.refinement.with_teacher_precision(dtype), ..self }
+    /// Runs the teacher with matrix products in `precision`; its features stay f32.
+    #[must_use]
+    pub fn with_teacher_precision(self, precision: Precision) -> Self {
+        Self { refinement: self.refinement.with_teacher_precision(precision), ..self }
     }
 
     /// The teacher and its refinement.

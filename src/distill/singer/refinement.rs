@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::adapter::Adapter;
 use super::losses::{Outliers, gram_mse, outliers};
@@ -11,7 +11,7 @@ use crate::tokens::NormSummary;
 #[cfg(not(target_family = "wasm"))]
 use crate::tokens::{NormStats, patch_norms};
 use crate::train::Term;
-use crate::vit::{Block, Vit};
+use crate::vit::{Block, Precision, Vit};
 
 /// A frozen teacher whose features are refined, with the losses that judge the refined
 /// features alone.
@@ -22,6 +22,7 @@ pub struct Refinement {
     next_blocks: Vec<Option<Block>>,
     layers: Vec<usize>,
     settings: SingerSettings,
+    training: Device,
 }
 
 /// The teacher's features of a batch, by distilled layer.
@@ -72,20 +73,26 @@ impl Refinement {
     /// # Errors
     /// As [`SingerSettings::resolve_layers`].
     pub fn new(teacher: Vit, settings: &SingerSettings, training: &Device) -> Result<Self> {
-        let depth = teacher.depth();
-        let layers = settings.resolve_layers(depth)?;
-        let block_after = |&layer: &usize| {
-            let next = next_block(layer, depth);
-            (next > layer).then(|| teacher.blocks[next].clone().fork(training).freeze())
-        };
-        let next_blocks = layers.iter().map(block_after).collect();
-        let teacher = Teacher::new(teacher, FloatDType::F32);
-        Ok(Self { teacher, next_blocks, layers, settings: settings.clone() })
+        let layers = settings.resolve_layers(teacher.depth())?;
+        let (settings, training) = (settings.clone(), training.clone());
+        let teacher = Teacher::new(teacher);
+        let next_blocks = Vec::new();
+        Ok(Self { teacher, next_blocks, layers, settings, training }.with_next_blocks())
     }
 
-    /// Runs the teacher in `dtype`; its features stay f32.
-    pub fn with_teacher_precision(self, dtype: FloatDType) -> Self {
-        Self { teacher: self.teacher.with_precision(dtype), ..self }
+    /// Runs the teacher, and the blocks after refined layers, with matrix products in `precision`.
+    #[must_use]
+    pub fn with_teacher_precision(self, precision: Precision) -> Self {
+        Self { teacher: self.teacher.with_precision(precision), ..self }.with_next_blocks()
+    }
+
+    fn with_next_blocks(self) -> Self {
+        let vit = self.teacher.vit();
+        let block_after = |&layer: &usize| {
+            let next = next_block(layer, vit.depth());
+            (next > layer).then(|| vit.blocks[next].clone().fork(&self.training).freeze())
+        };
+        Self { next_blocks: self.layers.iter().map(block_after).collect(), ..self }
     }
 
     /// The refined layers, ascending; the last block is the last of them.
