@@ -25,8 +25,14 @@ impl AttentionShape {
         self.heads * self.head_dim
     }
 
+    /// Of the scores.
     fn scale(self) -> f32 {
         1.0 / (self.head_dim as f32).sqrt()
+    }
+
+    /// Of the scores where e^x is computed as 2^(x log2 e).
+    fn scale_to_base_2(self) -> f32 {
+        std::f32::consts::LOG2_E * self.scale()
     }
 
     fn is_empty(self) -> bool {
@@ -41,11 +47,11 @@ impl AttentionShape {
             .as_dyn_stride()
     }
 
-    /// Rows of scores that are held at once, so that `matrices` blocks of them stay in the second
-    /// cache.
+    /// Rows of scores that are held at once, so that `matrices` blocks of them stay in the caches
+    /// of a core.
     fn block(self, matrices: usize) -> usize {
-        /// In values: half of the 1 MiB that a core has.
-        const SCORES: usize = 128 << 10;
+        /// In values: 1 MiB.
+        const SCORES: usize = 256 << 10;
         let most = (SCORES / (matrices * padded(self.tokens))).max(32);
         // Blocks of about one size.
         self.tokens.div_ceil(self.tokens.div_ceil(most))
@@ -99,7 +105,7 @@ pub(crate) fn attention(qkv: &[f32], shape: AttentionShape, out: &mut [f32]) {
                 Accum::Replace,
                 q,
                 k.transpose(),
-                shape.scale(),
+                shape.scale_to_base_2(),
                 Par::Seq,
             );
             arch.dispatch(Softmax { scores, columns: tokens });
@@ -159,7 +165,7 @@ pub(crate) fn attention_backward(
                     Accum::Replace,
                     q,
                     k.transpose(),
-                    shape.scale(),
+                    shape.scale_to_base_2(),
                     Par::Seq,
                 );
                 arch.dispatch(Softmax { scores: p, columns: tokens });
@@ -241,7 +247,7 @@ mod tests {
         [1, 197, 2, 20],
         [2, 197, 3, 64],
         [1, 257, 1, 50],
-        [1, 300, 1, 8],
+        [1, 400, 1, 8],
         [1, 700, 1, 4],
     ];
 
@@ -273,7 +279,7 @@ mod tests {
             tokens.div_ceil(shape.block(matrices))
         };
         assert_eq!((blocks(197, 1), blocks(197, 2)), (1, 1));
-        assert!(blocks(300, 2) > 1 && blocks(700, 1) > 1);
+        assert!(blocks(400, 2) > 1 && blocks(700, 1) > 1);
     }
 
     #[test]
@@ -360,7 +366,7 @@ mod tests {
 
     #[test]
     fn values_do_not_depend_on_the_number_of_threads() {
-        let shape = shape([2, 300, 3, 8]);
+        let shape = shape([2, 400, 3, 8]);
         let [qkv, d_out] = case(shape);
         let [one, three] = on_threads(|| (forward(&qkv, shape), backward(&qkv, &d_out, shape)));
         assert_eq!(one, three);

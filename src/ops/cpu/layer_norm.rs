@@ -233,7 +233,7 @@ fn total<S: Simd>(simd: S, sums: [S::f32s; 4]) -> f32 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::reference::{self, assert_close, dot, slope, values, wide};
+    use super::super::reference::{self, arches, assert_close, dot, slope, values, wide};
     use super::*;
 
     const EPS: f32 = 1e-6;
@@ -300,6 +300,43 @@ mod tests {
                         "{size:?}, {name}: {gradient}, not {slope}"
                     );
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_gives_about_the_same() {
+        for size in SIZES {
+            let Case { x, gamma, beta, dy } = case(size);
+            let [first, others @ ..] = &*arches()
+                .into_iter()
+                .map(|arch| {
+                    let [mut y, mut dx] = [vec![f32::NAN; x.len()], vec![f32::NAN; x.len()]];
+                    let [mut dgamma, mut dbeta] = [vec![0.0; gamma.len()], vec![0.0; gamma.len()]];
+                    arch.dispatch(LayerNorm {
+                        x: &x,
+                        gamma: &gamma,
+                        beta: &beta,
+                        eps: EPS,
+                        y: &mut y,
+                    });
+                    arch.dispatch(LayerNormBackward {
+                        x: &x,
+                        gamma: &gamma,
+                        eps: EPS,
+                        dy: &dy,
+                        dx: &mut dx,
+                        dgamma: &mut dgamma,
+                        dbeta: &mut dbeta,
+                    });
+                    [y, dx, dgamma, dbeta].concat()
+                })
+                .collect::<Vec<_>>()
+            else {
+                unreachable!("there is one at least")
+            };
+            for other in others {
+                assert_close(other, &wide(first), 1e-5);
             }
         }
     }

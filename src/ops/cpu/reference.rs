@@ -1,5 +1,6 @@
 //! The operations in f64, as their definitions read, and what the tests compare by.
 
+use pulp::Arch;
 use statrs::function::erf::erfc;
 
 use super::AttentionShape;
@@ -107,6 +108,16 @@ pub(super) fn assert_close(values: &[f32], expected: &[f64], tolerance: f64) {
         let error = (f64::from(*value) - expected).abs();
         assert!(error <= tolerance * expected.abs().max(1.0), "value {i}: {value}, not {expected}");
     }
+}
+
+/// The instruction sets of this processor that loops may run with.
+pub(super) fn arches() -> Vec<Arch> {
+    let arches = [Arch::Scalar, Arch::new()];
+    #[cfg(target_arch = "x86_64")]
+    let avx2 = pulp::x86::V3::try_new().map(Arch::V3);
+    #[cfg(not(target_arch = "x86_64"))]
+    let avx2 = None;
+    arches.into_iter().chain(avx2).collect()
 }
 
 /// What `run` returns in a pool of one thread and of three.

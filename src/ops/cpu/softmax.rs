@@ -2,7 +2,7 @@
 
 use pulp::{Simd, WithSimd};
 
-use super::exp::exp_nonpositive;
+use super::exp::exp2_nonpositive;
 
 /// As many places as the widest vector has: rows of a multiple of them are whole vectors on every
 /// target.
@@ -13,7 +13,8 @@ pub(super) fn padded(columns: usize) -> usize {
     columns.next_multiple_of(PLACES)
 }
 
-/// Softmax over the first `columns` of each row of `padded(columns)` places.
+/// Softmax to the base 2, `2^x / sum(2^x)`, over the first `columns` of each row of
+/// `padded(columns)` places.
 pub(super) struct Softmax<'a> {
     pub(super) scores: &'a mut [f32],
     pub(super) columns: usize,
@@ -43,7 +44,7 @@ impl WithSimd for Softmax<'_> {
 
             let mut sum = zero;
             for x in &mut *row {
-                *x = exp_nonpositive(simd, simd.sub_f32s(*x, max));
+                *x = exp2_nonpositive(simd, simd.sub_f32s(*x, max));
                 sum = simd.add_f32s(sum, *x);
             }
             let scale = simd.splat_f32s(1.0 / simd.reduce_sum_f32s(sum));
@@ -90,6 +91,69 @@ impl WithSimd for SoftmaxBackward<'_> {
             let sum = simd.splat_f32s(simd.reduce_sum_f32s(sum));
             for (p, dp) in p[..used].iter().zip(&mut dp[..used]) {
                 *dp = simd.mul_f32s(*p, simd.mul_f32s(simd.sub_f32s(*dp, sum), scale));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reference::{arches, assert_close, dot, values, wide};
+    use super::*;
+
+    /// Rows of every kind: shorter than a vector, whole vectors, and with a rest.
+    const COLUMNS: [usize; 6] = [1, 5, 16, 31, 48, 197];
+
+    fn softmax(scores: &[f32]) -> Vec<f64> {
+        let powers: Vec<f64> = scores.iter().map(|x| f64::from(*x).exp2()).collect();
+        let sum: f64 = powers.iter().sum();
+        powers.iter().map(|power| power / sum).collect()
+    }
+
+    /// Rows of `columns` values with NaN in their padding.
+    fn rows(columns: usize, seed: u64) -> Vec<f32> {
+        let mut rows = values(3 * padded(columns), seed);
+        for row in rows.chunks_exact_mut(padded(columns)) {
+            row[..columns].iter_mut().for_each(|x| *x *= 9.0);
+            row[columns..].fill(f32::NAN);
+        }
+        rows
+    }
+
+    #[test]
+    fn rows_agree_with_f64_whatever_their_padding_holds() {
+        for (arch, columns) in arches().into_iter().flat_map(|arch| COLUMNS.map(|c| (arch, c))) {
+            let before = rows(columns, 1);
+            let mut scores = before.clone();
+            arch.dispatch(Softmax { scores: &mut scores, columns });
+            let pairs = scores.chunks(padded(columns)).zip(before.chunks(padded(columns)));
+            for (row, before) in pairs {
+                assert_close(&row[..columns], &softmax(&before[..columns]), 3e-7);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_agree_with_f64() {
+        for (arch, columns) in arches().into_iter().flat_map(|arch| COLUMNS.map(|c| (arch, c))) {
+            let mut probabilities = rows(columns, 1);
+            arch.dispatch(Softmax { scores: &mut probabilities, columns });
+            let before = rows(columns, 2);
+            let mut gradients = before.clone();
+            let probabilities = &probabilities;
+            arch.dispatch(SoftmaxBackward {
+                probabilities,
+                gradients: &mut gradients,
+                columns,
+                scale: 0.5,
+            });
+            for i in 0..3 {
+                let places = i * padded(columns)..i * padded(columns) + columns;
+                let (p, dp) = (wide(&probabilities[places.clone()]), wide(&before[places.clone()]));
+                let mean = dot(&p, &dp);
+                let expected: Vec<f64> =
+                    p.iter().zip(&dp).map(|(p, dp)| 0.5 * p * (dp - mean)).collect();
+                assert_close(&gradients[places], &expected, 2e-6);
             }
         }
     }
