@@ -232,6 +232,9 @@ pub(super) struct BenchArgs {
     /// Timed runs of each part
     #[arg(long, default_value_t = 5)]
     pub(super) runs: usize,
+    /// Also count the kernel launches, submissions and waits of a step on a GPU
+    #[arg(long)]
+    pub(super) trace: bool,
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
     pub(super) device: String,

@@ -9,13 +9,14 @@ use serde_json::{Value, json};
 use statrs::statistics::{Data, Median};
 
 use super::args::BenchArgs;
+use super::bench_trace::trace;
 use super::models;
 use crate::device::Device;
 use crate::distill::Distillation;
 use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
 use crate::distill::singer::{Singer, SingerSettings};
 use crate::error::{Error, Result};
-use crate::model::ModelSpec;
+use crate::model::{ImageSize, ModelSpec};
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
@@ -28,13 +29,19 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if let Some(weights) = &args.load {
         return loading(weights, &opened, args.runs);
     }
-    let shape = |name: &str, role: &'static str| {
-        let spec =
-            ModelSpec { arch: Some(name.to_owned()), num_classes: Some(0), ..ModelSpec::default() };
-        models::resolve(&spec, role)
+    if args.trace && opened.is_cpu() {
+        return Err(Error::config("--trace counts the work of a GPU; choose one with --device"));
+    }
+    let without_head =
+        |name: &str| ModelSpec { num_classes: Some(0), ..ModelSpec::named(name.to_owned()) };
+    let teacher_shape = models::resolve(&without_head(&args.teacher), "teacher")?;
+    // The student's patches follow the teacher's, as in a run.
+    let student_spec = ModelSpec {
+        img_size: Some(ImageSize::Sides(teacher_shape.config.img_size)),
+        patch_size: Some(teacher_shape.config.patch_size),
+        ..without_head(&args.student)
     };
-    let (teacher_shape, student_shape) =
-        (shape(&args.teacher, "teacher")?, shape(&args.student, "student")?);
+    let student_shape = models::resolve(&student_spec, "student")?;
     let teacher = models::build(&teacher_shape, 1, device)?;
     let training = device.clone().autodiff();
     let student = models::build(&student_shape, 2, &training)?;
@@ -62,12 +69,14 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         features.into_iter().try_for_each(|features| wait(device, features))
     })?;
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
-    let step = timed(args.runs, || {
+    let mut issue_step = || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels, 0);
         model = optimizer.step(1e-4, model.clone(), grads, None);
-        wait(device, Some(model.student.patch_embed.proj.weight.val().inner().flatten(2, 3)))
-    })?;
+        model.student.patch_embed.proj.weight.val().inner().flatten::<3>(2, 3)
+    };
+    let step = timed(args.runs, || wait(device, Some(issue_step())))?;
     let peak = peak_memory_mib();
+    let counted = args.trace.then(|| trace(|| drop(issue_step()), || synchronise(device)));
     let nullspace = nullspace_times(args.rank, args.runs)?;
     let report = json!({
         "device": opened.name(),
@@ -80,6 +89,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "threads": threads,
         "step": speed(&step, args.batch),
         "teacher_forward": speed(&forward, args.batch),
+        "trace": counted.transpose()?,
         "nullspace": nullspace,
         "matmul_gflops": matmul_rate(device, args.runs)?,
         "peak_memory_mib": peak,
@@ -124,6 +134,10 @@ fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> 
 /// Waits until the device has computed a tensor.
 fn wait(device: &BurnDevice, tensor: Option<Tensor<3>>) -> Result<()> {
     tensor.map(|tensor| crate::readback::read(tensor.sum())).transpose()?;
+    synchronise(device)
+}
+
+fn synchronise(device: &BurnDevice) -> Result<()> {
     device.sync().map_err(|error| Error::gpu("waiting", &error.to_string()))
 }
 

@@ -8,6 +8,7 @@ mod output;
 mod args;
 mod bench;
 mod bench_shaders;
+mod bench_trace;
 mod config;
 mod console;
 mod demo;
