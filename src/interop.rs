@@ -10,7 +10,6 @@
 use burn::backend::Wgpu;
 use burn::backend::wgpu::CubeTensor;
 use burn::tensor::{Device, FloatDType, Tensor};
-#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
 use cubecl::client::Client;
 use cubecl::server::BufferBinding;
 use cubecl::wgpu::{AutoCompiler, WgpuServer};
@@ -90,7 +89,6 @@ fn buffer_of(tensor: CubeTensor) -> Result<BorrowedBuffer> {
 }
 
 /// What sends burn's work to a GPU.
-#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
 pub(crate) fn client(device: &Device) -> Result<Client> {
     Ok(primitive(Tensor::<1>::empty([1], device))?.client)
 }

@@ -4,6 +4,8 @@
 mod data;
 #[path = "library/dense.rs"]
 mod dense;
+#[path = "library/device.rs"]
+mod device;
 #[path = "library/families.rs"]
 mod families;
 #[path = "library/formats.rs"]

@@ -11,6 +11,8 @@ mod faults;
 mod hub;
 #[path = "program/inspect.rs"]
 mod inspect;
+#[path = "program/kernel_cache.rs"]
+mod kernel_cache;
 #[path = "program/methods.rs"]
 mod methods;
 #[path = "program/namings.rs"]

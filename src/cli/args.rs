@@ -107,9 +107,6 @@ pub(super) struct DistillArgs {
     /// another run of the same teacher, or the browser
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
-    /// f32, or f16 to run the teacher in half precision
-    #[arg(long)]
-    pub(super) precision: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

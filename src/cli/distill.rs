@@ -32,7 +32,6 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("singer.basis", args.basis.map(Into::into));
     let adapters = args.adapters.map(|path| path.to_string_lossy().into_owned());
     add("adapters", adapters.map(Into::into));
-    add("precision", args.precision.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
     session::exit_code(
         distill(config, args.train.resume, &Stop::watch(session::SAVING)?),
@@ -53,7 +52,8 @@ pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Resul
 
 /// What a run begins with, for people.
 fn announce(start: &Start) {
-    let Start { method, teacher, model, device, bases, student_layers, untrained, .. } = start;
+    let Start { method, teacher, model, bases, student_layers, untrained, .. } = start;
+    let device = session::device(start);
     match (method, teacher) {
         (None | Some(MethodKind::None), _) | (_, None) => {
             say!("training {model} on labels alone, {device}");

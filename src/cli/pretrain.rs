@@ -38,6 +38,6 @@ fn announce(start: &Start) {
         start.images,
         start.classes,
         start.steps,
-        start.device
+        session::device(start)
     );
 }

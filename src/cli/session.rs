@@ -12,7 +12,7 @@ use super::console::Console;
 use crate::data::{ClassifySet, ImageSet, Split};
 use crate::error::{Error, Result};
 use crate::run::{Event, Start};
-use crate::vit::VitConfig;
+use crate::vit::{Precision, VitConfig};
 
 /// Options of both training commands; each overrides the config file.
 #[derive(Debug, ClapArgs)]
@@ -52,6 +52,10 @@ pub(super) struct TrainArgs {
     /// auto, cpu, gpu, gpu:N or software (`singer devices` lists them)
     #[arg(long)]
     pub(super) device: Option<String>,
+    /// f32, f16, bf16, or auto for what the device computes fastest: matrix products in it, the
+    /// rest in f32
+    #[arg(long)]
+    pub(super) precision: Option<String>,
     /// Threads that decode and augment images
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<i64>,
@@ -81,6 +85,7 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     add("optimizer.lr", args.lr.map(Into::into));
     add("seed", args.seed.map(Into::into));
     add("device", args.device.clone().map(Into::into));
+    add("precision", args.precision.clone().map(Into::into));
     Ok(list)
 }
 
@@ -148,10 +153,23 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
             for (weights, line) in &begun.assumed {
                 note!("singer: {}: {line}", weights.display());
             }
+            if let Some(test) = &begun.precision.failed {
+                note!("singer: warning: {}: {test}; going on in f32", begun.device);
+            }
             start(begun);
             stop.arm();
         }
         Event::Step(progress) => console.report(progress),
+    }
+}
+
+/// The device of a run, and how it computes where that is not the CPU's f32.
+pub(super) fn device(start: &Start) -> String {
+    let Start { device, compiler, precision, .. } = start;
+    match (compiler, precision.precision) {
+        (None, Precision::F32) => device.clone(),
+        (None, precision) => format!("{device}, products in {precision}"),
+        (Some(compiler), precision) => format!("{device}, {compiler}, products in {precision}"),
     }
 }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use burn::tensor::wgpu::WgpuBackend;
+use burn::tensor::wgpu::{WgpuBackend, WgpuSetup};
 use burn::tensor::{Device as BurnDevice, DeviceKind};
 use serde::Serialize;
 
@@ -123,24 +123,54 @@ fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device
         return Ok(device.clone());
     }
     let api = match report.api.as_str() {
-        "Metal" => WgpuBackend::Metal,
+        // Asked for by name, Metal needs the native compiler; this falls back to WGSL.
+        "Metal" => WgpuBackend::Auto,
         "DX12" => WgpuBackend::Dx12,
         _ => WgpuBackend::Vulkan,
     };
     let failed = |reason: String| Error::Device { wanted: wanted.into(), reason };
-    let (burn, setup) = BurnDevice::wgpu_options()
-        .device_kind(kind)
-        .graphics_api(api)
-        .init_with_setup()
-        .map_err(|error| failed(error.to_string()))?;
+    super::kernel_cache::keep(reports);
+    let options = BurnDevice::wgpu_options();
+    // A driver that answers what it should not makes burn panic.
+    let started_by_burn = std::panic::catch_unwind(|| match wgsl_only_setup(report, nth) {
+        Some(setup) => {
+            let setup = setup?;
+            let device = options.setup(setup.clone()).init();
+            device.map(|device| (device, setup)).map_err(|error| error.to_string())
+        }
+        None => {
+            let options = options.device_kind(kind).graphics_api(api);
+            options.init_with_setup().map_err(|error| error.to_string())
+        }
+    });
+    let (burn, setup) =
+        started_by_burn.unwrap_or_else(|_| Err("its driver is broken".into())).map_err(failed)?;
     let gpu = Gpu::within(setup.device, setup.queue, &setup.adapter.limits())?;
     #[cfg(feature = "autotune")]
     if report.kind == "software" {
         super::software::take_first_kernels(&burn)?;
     }
-    let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu);
+    let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu)?;
     started.insert(report.choice.clone(), device.clone());
     Ok(device)
+}
+
+/// A device for the `nth` adapter of a report's kind where burn must not choose the compiler.
+#[cfg(target_vendor = "apple")]
+fn wgsl_only_setup(_: &AdapterReport, _: usize) -> Option<Result<WgpuSetup, String>> {
+    None
+}
+
+/// A device for the `nth` adapter of a report's kind where burn must not choose the compiler.
+#[cfg(not(target_vendor = "apple"))]
+fn wgsl_only_setup(report: &AdapterReport, nth: usize) -> Option<Result<WgpuSetup, String>> {
+    if report.api != "Vulkan" {
+        return None;
+    }
+    let found = wgpu_adapters(wgpu::Backends::VULKAN).into_iter();
+    let adapter = found.filter(|of| kind_of(&of.get_info()) == report.kind).nth(nth)?;
+    let kind = adapter.get_info().device_type;
+    super::wgsl_only::needed(&adapter).then(|| super::wgsl_only::setup(kind, nth))
 }
 
 fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {
@@ -153,6 +183,16 @@ fn wgpu_adapters(api: wgpu::Backends) -> Vec<wgpu::Adapter> {
 
 fn is_gpu(info: &wgpu::AdapterInfo) -> bool {
     info.device_type != wgpu::DeviceType::Cpu
+}
+
+fn kind_of(info: &wgpu::AdapterInfo) -> &'static str {
+    match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
 }
 
 /// Discrete GPUs first, software last; `gpu:N` counts the hardware ones.
@@ -168,13 +208,7 @@ fn describe(adapters: &[wgpu::Adapter], api: &str) -> Vec<AdapterReport> {
     let mut gpus = 0;
     let report = |adapter: &&wgpu::Adapter| {
         let info = adapter.get_info();
-        let kind = match info.device_type {
-            wgpu::DeviceType::DiscreteGpu => "discrete",
-            wgpu::DeviceType::IntegratedGpu => "integrated",
-            wgpu::DeviceType::VirtualGpu => "virtual",
-            wgpu::DeviceType::Cpu => "software",
-            wgpu::DeviceType::Other => "other",
-        };
+        let kind = kind_of(&info);
         let choice = if is_gpu(&info) {
             gpus += 1;
             format!("gpu:{}", gpus - 1)

@@ -18,6 +18,6 @@ impl Device {
         let (burn, setup) = started.map_err(|error| failed(error.to_string()))?;
         let gpu = Gpu::within(setup.device.clone(), setup.queue.clone(), &setup.adapter.limits())?;
         let name = setup.adapter.get_info().name;
-        Ok((Self::on_gpu(burn, name, gpu), setup))
+        Ok((Self::on_gpu(burn, name, gpu)?, setup))
     }
 }

@@ -4,14 +4,29 @@
 mod adapters;
 #[cfg(target_family = "wasm")]
 mod browser;
+mod capabilities;
+#[cfg(not(target_family = "wasm"))]
+mod kernel_cache;
+#[cfg(not(target_family = "wasm"))]
+mod self_test;
 #[cfg(all(feature = "autotune", not(target_family = "wasm")))]
 mod software;
+#[cfg(not(any(target_family = "wasm", target_vendor = "apple")))]
+mod wgsl_only;
 
 #[cfg(not(target_family = "wasm"))]
 pub use adapters::{AdapterReport, adapters};
+pub use capabilities::{Capabilities, Compiler, MatrixUnit};
+#[cfg(not(target_family = "wasm"))]
+pub use kernel_cache::kernel_cache;
+#[cfg(not(target_family = "wasm"))]
+pub use self_test::{SelfTest, TestedPrecision};
 
-use burn::tensor::{DType, Device as BurnDevice, FloatDType};
+use std::sync::Arc;
 
+use burn::tensor::Device as BurnDevice;
+
+use crate::error::Result;
 use crate::gpu::Gpu;
 
 /// An open device: what burn's tensors and our shaders compute on. Clones are cheap and
@@ -28,6 +43,7 @@ use crate::gpu::Gpu;
 pub struct Device {
     burn: BurnDevice,
     name: String,
+    capabilities: Arc<Capabilities>,
     /// None on the CPU backend.
     gpu: Option<Gpu>,
 }
@@ -36,12 +52,14 @@ impl Device {
     /// The CPU.
     pub fn cpu() -> Self {
         let name = format!("CPU, {} threads", rayon::current_num_threads());
-        Self { burn: BurnDevice::flex(), name, gpu: None }
+        let capabilities = Arc::new(Capabilities::cpu());
+        Self { burn: BurnDevice::flex(), name, capabilities, gpu: None }
     }
 
     /// A GPU that burn has started.
-    fn on_gpu(burn: BurnDevice, name: String, gpu: Gpu) -> Self {
-        Self { burn, name, gpu: Some(gpu) }
+    fn on_gpu(burn: BurnDevice, name: String, gpu: Gpu) -> Result<Self> {
+        let capabilities = Arc::new(Capabilities::of(&burn)?);
+        Ok(Self { burn, name, capabilities, gpu: Some(gpu) })
     }
 
     /// Name, graphics API or number of threads, for people.
@@ -79,8 +97,8 @@ impl Device {
         }
     }
 
-    /// Whether it computes in half precision.
-    pub fn supports_f16(&self) -> bool {
-        self.burn.supports_dtype(DType::from(FloatDType::F16))
+    /// What its kernels are compiled to, its precisions, matrix units and memory.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 }

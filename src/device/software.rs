@@ -9,7 +9,8 @@ use std::time::Duration;
 use burn::tensor::Device;
 use cubecl::ir::{ElemType, FloatKind, IntKind, UIntKind};
 use cubecl::throughput::{
-    MemoryAccess, MemorySpec, ThroughputKey, ThroughputMode, ThroughputValue, working_set_sweep,
+    CmmaDims, ComputeCmmaConfig, MemoryAccess, MemorySpec, ThroughputKey, ThroughputMode,
+    ThroughputValue, working_set_sweep,
 };
 
 use crate::error::Result;
@@ -22,6 +23,7 @@ const LARGEST: u64 = 1 << 40;
 pub(super) fn take_first_kernels(device: &Device) -> Result<()> {
     let client = interop::client(device)?;
     let elements = [
+        ElemType::Float(FloatKind::BF16),
         ElemType::Float(FloatKind::F16),
         ElemType::Float(FloatKind::F32),
         ElemType::Float(FloatKind::F64),
@@ -31,12 +33,18 @@ pub(super) fn take_first_kernels(device: &Device) -> Result<()> {
         ElemType::UInt(UIntKind::U64),
     ];
     let compute = elements.into_iter().map(|dtype| ThroughputMode::ComputeDirect { dtype });
+    let matrices = client.properties().features.matmul.cmma.iter().map(|shape| {
+        let (m, n, k) = (shape.m as usize, shape.n as usize, shape.k as usize);
+        let config =
+            ComputeCmmaConfig { accumulator_type: shape.cd_type, cmma_dims: CmmaDims { m, n, k } };
+        ThroughputMode::ComputeCmma { dtype: shape.a_type, config }
+    });
     let memory = working_set_sweep(LARGEST)
         .into_iter()
         .map(|bytes| ThroughputMode::Memory(MemorySpec::new(MemoryAccess::Copy, bytes)));
     // One operation a second: every kernel is faster.
     let slow = ThroughputValue { ops_count: 1, duration: Duration::from_secs(1) };
-    for mode in compute.chain(memory).chain([ThroughputMode::Launch]) {
+    for mode in compute.chain(matrices).chain(memory).chain([ThroughputMode::Launch]) {
         // The value enters the device's table unless something measured it before.
         let _ = client.measure_throughput(ThroughputKey { mode }, || Ok(slow));
     }

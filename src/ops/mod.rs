@@ -10,6 +10,8 @@ mod flex;
 mod generic;
 mod gradient;
 
+use std::fmt;
+
 use burn::backend::Dispatch;
 use burn::nn::{LayerNorm, Linear};
 use burn::tensor::{FloatDType, Tensor};
@@ -28,6 +30,16 @@ pub enum Precision {
     F16,
     /// bfloat16: f32's range with 8 bits of precision.
     Bf16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        })
+    }
 }
 
 impl Precision {

@@ -108,8 +108,9 @@ fn difference(ours: &[Vec<f32>], wanted: &[Vec<f32>]) -> f64 {
 }
 
 fn on_every_device(check: impl Fn(&Device)) {
-    check(&crate::Device::cpu().autodiff());
-    let software = crate::Device::open("software").expect("software Vulkan must be installed");
+    check(&crate::device::Device::cpu().autodiff());
+    let software =
+        crate::device::Device::open("software").expect("software Vulkan must be installed");
     check(&software.autodiff());
 }
 
@@ -124,7 +125,7 @@ fn operations_and_their_gradients_equal_burns_own() {
 
 #[test]
 fn products_of_halves_stay_near_those_of_f32() {
-    let device = &crate::Device::cpu().autodiff();
+    let device = &crate::device::Device::cpu().autodiff();
     let case = Case::new(device);
     let exact = case.run(case.by_burn());
     for (precision, bound) in [(Precision::F16, 4e-3), (Precision::Bf16, 3e-2)] {

@@ -6,14 +6,14 @@ use crate::data::{
     ClassifySet, CropMode, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order,
     Preprocess, Split, TrainTransform, Transform,
 };
-use crate::device::Device;
+use crate::device::{Device, TestedPrecision};
 use crate::distill::singer::SingerSettings;
 use crate::distill::{FitnetSettings, KdSettings, VitkdSettings};
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
+use crate::ops::Precision;
 use crate::probe::EvalSettings;
 use crate::train::{OptimizerSettings, Schedule};
-use crate::vit;
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -24,8 +24,8 @@ pub struct DistillConfig {
     pub seed: u64,
     /// The device that computes.
     pub device: DeviceName,
-    /// Precision of the teacher; all that is trained is f32.
-    pub precision: Precision,
+    /// What matrix products are computed in; weights and losses are f32.
+    pub precision: PrecisionChoice,
     /// Output folder.
     pub out: Option<PathBuf>,
     /// The teacher: weights that exist.
@@ -65,6 +65,8 @@ pub struct PretrainConfig {
     pub seed: u64,
     /// The device that computes.
     pub device: DeviceName,
+    /// What matrix products are computed in; weights and losses are f32.
+    pub precision: PrecisionChoice,
     /// Output folder.
     pub out: Option<PathBuf>,
     /// The model: a name, or weights to start from.
@@ -111,25 +113,31 @@ pub enum MethodKind {
     None,
 }
 
-/// Precision of the teacher's and the student's matrix products; weights and all else is f32.
+/// What a run's matrix products are computed in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum Precision {
-    /// Single precision.
+pub enum PrecisionChoice {
+    /// What the device's matrix units take, f32 where it has none: so on the CPU.
     #[default]
+    Auto,
+    /// Single precision.
     F32,
-    /// Half precision.
+    /// IEEE half precision.
     F16,
+    /// bfloat16.
+    Bf16,
 }
 
-impl Precision {
-    /// The precision of matrix products.
-    pub(super) fn products(self) -> vit::Precision {
-        match self {
-            Self::F32 => vit::Precision::F32,
-            Self::F16 => vit::Precision::F16,
-        }
+impl PrecisionChoice {
+    /// The precision on `device`, which has shown that it computes right in it.
+    pub(super) fn on(self, device: &Device) -> Result<TestedPrecision> {
+        device.tested_precision(match self {
+            Self::Auto => device.capabilities().fastest(),
+            Self::F32 => Precision::F32,
+            Self::F16 => Precision::F16,
+            Self::Bf16 => Precision::Bf16,
+        })
     }
 }
 

@@ -8,14 +8,15 @@ use serde_json::{Value, json};
 
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
-use super::{DistillConfig, Measurements, MethodKind, Precision, Run, run_train, shapes};
+use super::{DistillConfig, Measurements, MethodKind, Run, run_train, shapes};
 use crate::data::{ImageSet, Normalise};
-use crate::device::Device;
+use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
 use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::ops::Precision;
 use crate::probe::{accuracy, last_block_norms};
 use crate::train::{Progress, TrainSettings};
 
@@ -70,6 +71,10 @@ pub struct Start {
     pub parameters: usize,
     /// The device's name.
     pub device: String,
+    /// What the device's kernels are compiled to; none on the CPU.
+    pub compiler: Option<Compiler>,
+    /// What products are computed in, after a self-test.
+    pub precision: TestedPrecision,
     /// Number of images.
     pub images: usize,
     /// Their number of classes.
@@ -257,6 +262,7 @@ impl Distill {
             Some(teacher) => Device::of(&teacher.vit().device()),
             None => Device::open(&config.device.0)?,
         };
+        let precision = config.precision.on(&device)?;
         let (plain, training) = (device.burn(), device.autodiff());
         let teacher = match (&self.teacher, &teacher_shape, config.method) {
             (_, _, MethodKind::None) => None,
@@ -265,7 +271,7 @@ impl Distill {
             (None, None, _) => None,
         };
         let student = student_shape.build(config.seed, &training)?;
-        let student = student.with_precision(config.precision.products());
+        let student = student.with_precision(precision.precision);
         let from_file = match (&self.adapters, &config.adapters) {
             (None, Some(path)) => Some(Adapters::open(path, plain)?),
             _ => None,
@@ -275,6 +281,7 @@ impl Distill {
             teacher,
             student,
             config,
+            precision: precision.precision,
             adapters: self.adapters.as_ref().or(from_file.as_ref()),
             grid: student_shape.config.grid(),
             training: &training,
@@ -287,12 +294,6 @@ impl Distill {
         };
         let Prepared { method, model, bases, norms } = prepare(models).map_err(named)?;
         let task = Distillation { method, label_weight: config.label_weight };
-        if config.precision == Precision::F16 && !device.supports_f16() {
-            return Err(Error::Device {
-                wanted: device.name().to_owned(),
-                reason: "it has no half precision".into(),
-            });
-        }
         let shards = config.train.shards(&device);
         let mut folder = RunFolder::prepare(
             config.out.as_deref(),
@@ -302,6 +303,8 @@ impl Distill {
             config.seed,
             config,
         )?;
+        folder.record("precision", precision.precision)?;
+        folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
         folder.record("teacher", teacher_shape.as_ref().map(|teacher| &teacher.arch))?;
@@ -316,6 +319,8 @@ impl Distill {
             model: student_shape.arch.clone(),
             parameters,
             device: device.name().to_owned(),
+            compiler: device.capabilities().compiler,
+            precision,
             images: images.len(),
             classes,
             steps,
@@ -365,7 +370,7 @@ impl Distill {
             None => Vec::new(),
         };
         save_parts(&task.method, &trained, &layers, &folder.path)?;
-        let vit = task.method.student(&trained);
+        let vit = &task.method.student(&trained).clone().with_precision(Precision::F32);
         // The student sees what the teacher saw, whatever its own name's weights do.
         let ResolvedModel { arch, config: shape, .. } = &student_shape;
         let student = Model::from_parts(vit.clone(), arch, shape.clone(), preprocess);
@@ -431,7 +436,6 @@ fn description(
         "method": config.method,
         "label_weight": config.label_weight,
         "seed": config.seed,
-        "precision": config.precision,
         "teacher": teacher.map(|teacher| json!({ "weights": weights(teacher), "shape": teacher.config })),
         "student": { "weights": config.student.weights, "shape": student.config },
         "data": config.data.identity(normalise),

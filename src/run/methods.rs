@@ -7,6 +7,7 @@ use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
 use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
 use crate::error::{Error, Result};
+use crate::ops::Precision;
 use crate::probe::{EvalSettings, batches};
 use crate::vit::Vit;
 
@@ -17,6 +18,8 @@ pub(super) struct Models<'a> {
     /// On the training device.
     pub(super) student: Vit,
     pub(super) config: &'a DistillConfig,
+    /// What products are computed in.
+    pub(super) precision: Precision,
     /// To start from, instead of the nullspace.
     pub(super) adapters: Option<&'a Adapters>,
     /// Patches along height and width.
@@ -30,7 +33,7 @@ impl Models<'_> {
     }
 
     fn frozen_teacher(&mut self) -> Result<Teacher> {
-        Ok(Teacher::new(self.take_teacher()?).with_precision(self.config.precision.products()))
+        Ok(Teacher::new(self.take_teacher()?).with_precision(self.precision))
     }
 }
 
@@ -61,7 +64,7 @@ impl<M: Method> Prepared<M> {
 
 pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
-    let Models { student, config, adapters, training, .. } = models;
+    let Models { student, config, precision, adapters, training, .. } = models;
     let settings = config.singer.clone();
     let (mut method, model, bases) = match adapters {
         None => Singer::new(teacher, student, &settings, config.seed)?,
@@ -73,7 +76,7 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
             (method, model, Vec::new())
         }
     };
-    method = method.with_teacher_precision(config.precision.products());
+    method = method.with_teacher_precision(precision);
     let norms: Norms<Singer> = |method, model, on| {
         let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
         method.refinement().norms(&model.adapters, images)

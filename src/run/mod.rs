@@ -11,7 +11,7 @@ pub(crate) mod settings_file;
 mod shapes;
 
 pub use config::{
-    DataConfig, DeviceName, DistillConfig, MethodKind, Precision, PretrainConfig, TrainConfig,
+    DataConfig, DeviceName, DistillConfig, MethodKind, PrecisionChoice, PretrainConfig, TrainConfig,
 };
 pub use distill::{Distill, Event, Start};
 pub use fit::{batches, fit};

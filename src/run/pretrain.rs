@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::export::{MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::ops::Precision;
 use crate::probe::accuracy;
 use crate::train::{Pretraining, TrainSettings};
 
@@ -145,8 +146,9 @@ impl Pretrain {
             Some(device) => device,
             None => Device::open(&config.device.0)?,
         };
+        let precision = config.precision.on(&device)?;
         let training = device.autodiff();
-        let start = model.build(config.seed, &training)?;
+        let start = model.build(config.seed, &training)?.with_precision(precision.precision);
         let shards = config.train.shards(&device);
         let mut folder = RunFolder::prepare(
             config.out.as_deref(),
@@ -156,6 +158,8 @@ impl Pretrain {
             config.seed,
             config,
         )?;
+        folder.record("precision", precision.precision)?;
+        folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         let weights = model.weights().map_or_else(|| model.arch.clone().into(), PathBuf::from);
         report(Event::Start(&Start {
@@ -164,6 +168,8 @@ impl Pretrain {
             model: model.arch.clone(),
             parameters: start.num_params(),
             device: device.name().to_owned(),
+            compiler: device.capabilities().compiler,
+            precision,
             images: images.len(),
             classes,
             steps,
@@ -189,7 +195,7 @@ impl Pretrain {
         let feed = (images, transform, preprocess.normalise);
         let (trained, _) =
             run_train(&task, start, &training, feed, &settings, &self.stop, &mut report)?;
-        let trained = trained.valid();
+        let trained = trained.valid().with_precision(Precision::F32);
         let ResolvedModel { arch, config: shape, .. } = model;
         let model = Model::from_parts(trained.clone(), arch, shape, preprocess);
         model.save(folder.path.join(MODEL))?;
