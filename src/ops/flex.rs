@@ -44,14 +44,7 @@ impl VitOps for Flex {
         }
         let ([rows, inner], [_, columns]) = (dims(&x), dims(&w));
         filled([rows, columns], |y| {
-            cpu::linear(
-                &values(&x),
-                &values(&w),
-                Some(&values(&b)),
-                None,
-                [rows, inner, columns],
-                y,
-            );
+            cpu::linear(&values(&x), &values(&w), &values(&b), [rows, inner, columns], y);
         })
     }
 

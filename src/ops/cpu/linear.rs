@@ -7,41 +7,19 @@ use rayon::prelude::*;
 
 use super::parallel;
 
-/// `out[N, E] = x[N, D] w[D, E] + bias[E] + residual[N, E]` with `dims = [N, D, E]`.
+/// `out[N, E] = x[N, D] w[D, E] + bias[E]` with `dims = [N, D, E]`.
 ///
-/// What is added is put into `out` first, and the product accumulates on it.
-pub(crate) fn linear(
-    x: &[f32],
-    w: &[f32],
-    bias: Option<&[f32]>,
-    residual: Option<&[f32]>,
-    dims: [usize; 3],
-    out: &mut [f32],
-) {
+/// The bias is put into `out` first, and the product accumulates on it.
+pub(crate) fn linear(x: &[f32], w: &[f32], bias: &[f32], dims: [usize; 3], out: &mut [f32]) {
     let [n, d, e] = dims;
     assert_eq!(out.len(), n * e);
     if out.is_empty() {
         return;
     }
-    match (bias, residual) {
-        (None, None) => {}
-        (Some(bias), None) => {
-            for out in out.chunks_exact_mut(e) {
-                out.copy_from_slice(bias);
-            }
-        }
-        (None, Some(residual)) => out.copy_from_slice(residual),
-        (Some(bias), Some(residual)) => {
-            assert_eq!(residual.len(), n * e);
-            for (out, residual) in out.chunks_exact_mut(e).zip(residual.chunks_exact(e)) {
-                for ((out, residual), bias) in out.iter_mut().zip(residual).zip(bias) {
-                    *out = residual + bias;
-                }
-            }
-        }
+    for out in out.chunks_exact_mut(e) {
+        out.copy_from_slice(bias);
     }
-    let accumulate = if bias.is_none() && residual.is_none() { Accum::Replace } else { Accum::Add };
-    matmul(rows_mut(out, n, e), accumulate, rows(x, n, d), rows(w, d, e), 1.0, par());
+    matmul(rows_mut(out, n, e), Accum::Add, rows(x, n, d), rows(w, d, e), 1.0, par());
 }
 
 /// `dx[N, D] = dy[N, E] w[D, E]^T` with `dims = [N, D, E]`.
@@ -164,34 +142,12 @@ mod tests {
     #[test]
     fn the_layer_agrees_with_f64() {
         for dims @ [n, d, e] in DIMS {
-            let [x, w, bias, residual] =
-                [(n * d, 1), (d * e, 2), (e, 3), (n * e, 4)].map(|(n, seed)| values(n, seed));
-            let xw = product(&x, &w, [n, d, e], [false, false]);
-            for (bias, residual) in [
-                (None, None),
-                (Some(&bias), None),
-                (None, Some(&residual)),
-                (Some(&bias), Some(&residual)),
-            ] {
-                let expected: Vec<f64> = (0..n * e)
-                    .map(|i| {
-                        xw[i]
-                            + f64::from(
-                                bias.map_or(0.0, |b| b[i % e]) + residual.map_or(0.0, |r| r[i]),
-                            )
-                    })
-                    .collect();
-                let mut out = vec![f32::NAN; n * e];
-                linear(
-                    &x,
-                    &w,
-                    bias.map(Vec::as_slice),
-                    residual.map(Vec::as_slice),
-                    dims,
-                    &mut out,
-                );
-                assert_close(&out, &expected, 5e-6);
-            }
+            let [x, w, bias] = [(n * d, 1), (d * e, 2), (e, 3)].map(|(n, seed)| values(n, seed));
+            let product = product(&x, &w, [n, d, e], [false, false]);
+            let sums = product.iter().enumerate().map(|(i, xw)| xw + f64::from(bias[i % e]));
+            let mut out = vec![f32::NAN; n * e];
+            linear(&x, &w, &bias, dims, &mut out);
+            assert_close(&out, &sums.collect::<Vec<_>>(), 5e-6);
         }
     }
 
@@ -228,7 +184,7 @@ mod tests {
         let [one, three] = on_threads(|| {
             let [mut out, mut dx, mut dw, mut sums] =
                 [n * e, n * d, d * e, e].map(|count| vec![0.0; count]);
-            linear(&x, &w, Some(&bias), None, dims, &mut out);
+            linear(&x, &w, &bias, dims, &mut out);
             linear_input_gradient(&dy, &w, dims, &mut dx);
             linear_weight_gradient(&x, &dy, dims, &mut dw);
             column_sums(&dy, e, &mut sums);
