@@ -205,7 +205,7 @@ def main():
     if args.device == "cuda" and not torch.cuda.is_available():
         sys.exit("torch_step: this PyTorch finds no CUDA device; use --device cpu")
     try:
-        print(json.dumps(measure(args)))
+        print(json.dumps(measure(args), indent=2))
     except torch.OutOfMemoryError:
         sys.exit(f"torch_step: the device's memory does not hold a batch of {args.batch}; use a smaller --batch")
     except (RuntimeError, ValueError) as error:

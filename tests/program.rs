@@ -7,6 +7,8 @@ mod export;
 mod families;
 #[path = "program/faults.rs"]
 mod faults;
+#[path = "program/gpu_check.rs"]
+mod gpu_check;
 #[path = "program/hub.rs"]
 mod hub;
 #[path = "program/inspect.rs"]

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
 use super::export::ExportArgs;
 use super::fit::FitArgs;
@@ -9,6 +10,7 @@ use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
 use super::recover::RecoverArgs;
 use super::session::TrainArgs;
+use crate::run::PrecisionChoice;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
 ///
@@ -226,9 +228,15 @@ pub(super) struct BenchArgs {
     /// CPU threads; all by default
     #[arg(long)]
     pub(super) threads: Option<usize>,
+    /// What products are computed in: auto, f32, f16 or bf16
+    #[arg(long, value_name = "KIND", default_value = "auto", value_parser = named::<PrecisionChoice>)]
+    pub(super) precision: PrecisionChoice,
     /// Timed runs of each part
     #[arg(long, default_value_t = 5)]
     pub(super) runs: usize,
+    /// Leave out the nullspace and the plain product
+    #[arg(long)]
+    pub(super) step_only: bool,
     /// Also count the kernel launches, submissions and waits of a step on a GPU
     #[arg(long)]
     pub(super) trace: bool,
@@ -319,4 +327,9 @@ pub(super) struct PlantArgs {
     pub(super) arch: Option<String>,
     #[command(flatten)]
     pub(super) preprocess: PreprocessArgs,
+}
+
+/// A value by its name in settings.
+pub(super) fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }

@@ -32,6 +32,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if args.trace && opened.is_cpu() {
         return Err(Error::config("--trace counts the work of a GPU; choose one with --device"));
     }
+    let tested = args.precision.on(&opened)?;
+    if let Some(test) = &tested.failed {
+        note!("singer: warning: {test}; going on in {}", tested.precision);
+    }
+    let precision = tested.precision;
     let without_head =
         |name: &str| ModelSpec { num_classes: Some(0), ..ModelSpec::named(name.to_owned()) };
     let teacher_shape = models::resolve(&without_head(&args.teacher), "teacher")?;
@@ -44,7 +49,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let student_shape = models::resolve(&student_spec, "student")?;
     let teacher = models::build(&teacher_shape, 1, device)?;
     let training = device.clone().autodiff();
-    let student = models::build(&student_shape, 2, &training)?;
+    let student = models::build(&student_shape, 2, &training)?.with_precision(precision);
     let last = teacher.depth() - 1;
     let settings = SingerSettings {
         layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
@@ -53,7 +58,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let (method, mut model, _) = Singer::new(teacher, student, &settings, 3)?;
     let layers = method.refinement().layers().to_vec();
-    let task = Distillation::new(method);
+    let task = Distillation::new(method.with_teacher_precision(precision));
     let [height, width] = teacher_shape.config.img_size;
     let noise = Distribution::Normal(0.0, 1.0);
     let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
@@ -77,7 +82,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let step = timed(args.runs, || wait(device, Some(issue_step())))?;
     let peak = peak_memory_mib();
     let counted = args.trace.then(|| trace(|| drop(issue_step()), || synchronise(device)));
-    let nullspace = nullspace_times(args.rank, args.runs)?;
+    let beside = !args.step_only;
+    let nullspace = beside.then(|| nullspace_times(args.rank, args.runs));
+    let product = beside.then(|| matmul_rate(device, args.runs));
     let report = json!({
         "device": opened.name(),
         "teacher": teacher_shape.arch,
@@ -87,11 +94,12 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "rank": args.rank,
         "runs": args.runs,
         "threads": threads,
+        "precision": precision,
         "step": speed(&step, args.batch),
         "teacher_forward": speed(&forward, args.batch),
         "trace": counted.transpose()?,
-        "nullspace": nullspace,
-        "matmul_gflops": matmul_rate(device, args.runs)?,
+        "nullspace": nullspace.transpose()?,
+        "matmul_gflops": product.transpose()?,
         "peak_memory_mib": peak,
     });
     say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());

@@ -131,7 +131,7 @@ pub enum PrecisionChoice {
 
 impl PrecisionChoice {
     /// The precision on `device`, which has shown that it computes right in it.
-    pub(super) fn on(self, device: &Device) -> Result<TestedPrecision> {
+    pub(crate) fn on(self, device: &Device) -> Result<TestedPrecision> {
         device.tested_precision(match self {
             Self::Auto => device.capabilities().fastest(),
             Self::F32 => Precision::F32,

@@ -136,14 +136,15 @@ impl Golden {
         worst
     }
 
-    /// Relative difference in L2 norm within `tolerance`.
-    pub(crate) fn assert_relative(&self, name: &str, ours: &[f64], tolerance: f64) {
+    /// Relative difference in L2 norm within `tolerance`; gives it.
+    pub(crate) fn assert_relative(&self, name: &str, ours: &[f64], tolerance: f64) -> f64 {
         let golden = self.values(name);
         assert_eq!(ours.len(), golden.len(), "size of {name}");
         let difference: f64 = ours.iter().zip(&golden).map(|(a, b)| (a - b).powi(2)).sum();
         let norm: f64 = golden.iter().map(|b| b * b).sum();
         let relative = (difference / norm.max(1e-30)).sqrt();
         assert!(relative <= tolerance, "{name} differs by {relative:.3e} relative");
+        relative
     }
 }
 

@@ -1,6 +1,7 @@
-use burn::tensor::Device;
+use burn::tensor::{DType, Device, Tensor};
 use serde_json::Value;
 use singer::frozen::FrozenVit;
+use singer::vit::Precision;
 
 use crate::golden::{Golden, cases, gpu, load_vit, vit_config};
 
@@ -60,6 +61,32 @@ fn every_block_and_the_output_equal_timm(device: &Device) {
     }
 }
 
+/// Products of halves round to 11 bits; nothing else is rounded.
+fn every_block_with_products_in_f16_stays_within_half_a_percent(device: &Device) {
+    if !device.supports_dtype(DType::F16) {
+        println!("{device:?} has no f16");
+        return;
+    }
+    for (name, json) in families() {
+        let weights = Golden::open(&format!("vit/{name}"));
+        let io = Golden::open(&format!("vit/{name}.io"));
+        let image = io.tensor::<4>("image", device);
+        let [_, _, height, width] = image.dims();
+        let config = vit_config(&weights, &json, [height, width]);
+        let model = load_vit(&format!("vit/{name}"), &config, device);
+        let model = model.with_precision(Precision::F16);
+        let layers: Vec<usize> = (0..config.depth).collect();
+        let blocks = model.intermediate(image, &layers).into_iter();
+        let relative = |(layer, tokens): (usize, Tensor<3>)| {
+            let ours: Vec<f64> = tokens.into_data().iter::<f64>().collect();
+            io.assert_relative(&format!("block.{layer}"), &ours, 5e-3)
+        };
+        let worst = blocks.enumerate().map(relative).fold(0.0, f64::max);
+        println!("{name} in f16, {device:?}: largest relative difference {worst:.2e}");
+        assert!(worst > 1e-5, "{name}: no product was in half precision");
+    }
+}
+
 #[test]
 fn a_frozen_model_by_shaders_equals_timm_in_every_block() {
     let opened = gpu();
@@ -82,4 +109,7 @@ fn a_frozen_model_by_shaders_equals_timm_in_every_block() {
     assert!(by_shaders >= 12, "only {by_shaders} of the golden models were left to the shaders");
 }
 
-on_both_devices!(every_block_and_the_output_equal_timm);
+on_both_devices!(
+    every_block_and_the_output_equal_timm,
+    every_block_with_products_in_f16_stays_within_half_a_percent,
+);

@@ -2,8 +2,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
-use serde::de::DeserializeOwned;
 
+use crate::cli::args::named;
 use crate::cli::preprocessing::PreprocessArgs;
 use crate::probe::features::FeaturePrecision;
 use crate::probe::{LossAt, Token};
@@ -224,11 +224,6 @@ pub(super) struct DepthArgs {
 pub(super) enum OptimizerArg {
     Sgd,
     Adamw,
-}
-
-/// A value by its name in settings.
-fn named<T: DeserializeOwned>(name: &str) -> Result<T, String> {
-    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// A height and a width in pixels.
