@@ -3,7 +3,6 @@
 //! `cargo run --release --example distill_by_hand [STEPS]`
 
 use burn::module::Module;
-use burn::tensor::{Tensor, TensorData};
 use singer::data::{Loader, LoaderSettings, TrainTransform, Transform};
 use singer::distill::Distillation;
 use singer::distill::singer::{Singer, SingerSettings};
@@ -49,8 +48,7 @@ fn main() -> Result<()> {
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     for (step, batch) in loader.take(steps).enumerate() {
         let batch = batch?;
-        let pixels = TensorData::new(batch.pixels, [order.batch, 3, height, width]);
-        let images = Tensor::<4>::from_data(pixels, device.burn());
+        let images = batch.pixels.to_device(shape.img_size, device.burn());
 
         let (loss, gradients) =
             shards.backward(&task, &model, &training, &images, &batch.labels, step);

@@ -22,6 +22,8 @@ mod hostile_images;
 mod inspect;
 #[path = "library/layout.rs"]
 mod layout;
+#[path = "library/loss_scale.rs"]
+mod loss_scale;
 #[path = "library/memory.rs"]
 mod memory;
 #[path = "library/methods.rs"]
@@ -32,6 +34,8 @@ mod model;
 mod namings;
 #[path = "library/nullspace.rs"]
 mod nullspace;
+#[path = "library/plan.rs"]
+mod plan;
 #[path = "library/positions.rs"]
 mod positions;
 #[path = "library/probe.rs"]

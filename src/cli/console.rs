@@ -46,12 +46,16 @@ fn describe(progress: &Progress<'_>) -> String {
     let Record { epoch, lr, loss, terms, .. } = progress.record;
     let terms: Vec<String> =
         terms.iter().map(|(name, value)| format!("{name} {value:.4}")).collect();
+    let skipped = match progress.skipped {
+        0 => String::new(),
+        count => format!(" | {count} steps skipped (gradients beyond half precision)"),
+    };
     let unreadable = match progress.unreadable {
         0 => String::new(),
         count => format!(" | {count} unreadable images skipped"),
     };
     format!(
-        "epoch {epoch:.2} | loss {loss:.4} ({}) | lr {lr:.2e} | {:.1} images/s | waiting for data {:.0} % | ETA {}{unreadable}",
+        "epoch {epoch:.2} | loss {loss:.4} ({}) | lr {lr:.2e} | {:.1} images/s | waiting for data {:.0} % | ETA {}{skipped}{unreadable}",
         terms.join(", "),
         progress.images_per_second,
         progress.waiting * 100.0,

@@ -117,6 +117,7 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "mask_ratio" => "vitkd.mask_ratio",
         "temperature" => "kd.temperature",
         "batch" => "train.batch or --batch",
+        "accumulate" => "train.accumulate or --accumulate",
         "lr" => "optimizer.lr or --lr",
         "clip" => "train.clip or --clip",
         "weight_decay" => "optimizer.weight_decay",

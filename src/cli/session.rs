@@ -34,6 +34,14 @@ pub(super) struct TrainArgs {
     /// Images in a batch
     #[arg(long, value_name = "N")]
     pub(super) batch: Option<i64>,
+    /// Go through each batch in N micro-batches to save memory; the gradients are the whole
+    /// batch's
+    #[arg(long, value_name = "N")]
+    pub(super) accumulate: Option<i64>,
+    /// Keep the tokens between the student's blocks alone and compute the rest anew in the
+    /// backward pass: less memory for a third more of the student's work
+    #[arg(long)]
+    pub(super) recompute: bool,
     /// Passes over the images
     #[arg(long, value_name = "N", conflicts_with = "steps")]
     pub(super) epochs: Option<f64>,
@@ -79,6 +87,8 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     add("data.workers", args.workers.map(Into::into));
     add("out", out.map(Into::into));
     add("train.batch", args.batch.map(Into::into));
+    add("train.accumulate", args.accumulate.map(Into::into));
+    add("train.recompute", args.recompute.then(|| true.into()));
     add("train.epochs", args.epochs.map(Into::into));
     add("train.steps", args.steps.map(Into::into));
     add("train.clip", args.clip.map(Into::into));
@@ -155,6 +165,9 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
             }
             if let Some(test) = &begun.precision.failed {
                 note!("singer: warning: {}: {test}; going on in f32", begun.device);
+            }
+            for change in &begun.changed {
+                note!("singer: resuming another way: {change}");
             }
             start(begun);
             stop.arm();

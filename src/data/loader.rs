@@ -9,6 +9,7 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::image_set::ImageSet;
+use super::pixels::Pixels;
 use super::transform::{Normalise, Transform};
 use crate::error::{Error, Result};
 
@@ -55,8 +56,8 @@ impl Default for LoaderSettings {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Batch {
-    /// Normalised pixels, `[B, 3, H, W]` in row-major order.
-    pub pixels: Vec<f32>,
+    /// The images.
+    pub pixels: Pixels,
     /// Class of each image; 0 where the set has no labels.
     pub labels: Vec<usize>,
 }
@@ -77,7 +78,7 @@ pub struct Loader {
 const AHEAD: usize = 2;
 
 impl Loader {
-    /// Starts the worker threads at batch `first`.
+    /// Starts the worker threads at batch `first`; they normalise the pixels.
     ///
     /// # Errors
     /// [`Error::Setting`] where the set is smaller than one batch.
@@ -87,6 +88,32 @@ impl Loader {
         normalise: Normalise,
         settings: LoaderSettings,
         first: usize,
+    ) -> Result<Self> {
+        Self::start_as(images, transform, normalise, settings, first, false)
+    }
+
+    /// As [`start`](Self::start), with pixels as decoded, for a GPU to normalise
+    /// ([`Pixels::Bytes`]).
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_with_bytes(
+        images: ImageSet,
+        transform: Transform,
+        normalise: Normalise,
+        settings: LoaderSettings,
+        first: usize,
+    ) -> Result<Self> {
+        Self::start_as(images, transform, normalise, settings, first, true)
+    }
+
+    fn start_as(
+        images: ImageSet,
+        transform: Transform,
+        normalise: Normalise,
+        settings: LoaderSettings,
+        first: usize,
+        bytes: bool,
     ) -> Result<Self> {
         let short = settings.order == Order::Shuffled && images.len() < settings.batch;
         if settings.batch == 0 || short {
@@ -107,6 +134,7 @@ impl Loader {
                 images: images.clone(),
                 transform,
                 normalise,
+                bytes,
                 settings,
                 stop: stop.clone(),
                 unreadable: unreadable.clone(),
@@ -159,6 +187,8 @@ struct Worker {
     images: ImageSet,
     transform: Transform,
     normalise: Normalise,
+    /// Whether pixels stay bytes.
+    bytes: bool,
     settings: LoaderSettings,
     stop: Arc<AtomicBool>,
     unreadable: Arc<Mutex<BTreeSet<usize>>>,
@@ -187,7 +217,11 @@ impl Worker {
         let total = self.images.len();
         let start = position * self.settings.batch;
         let end = (start + self.settings.batch).min(total);
-        let mut batch = Batch { pixels: Vec::new(), labels: Vec::with_capacity(end - start) };
+        let pixels = match self.bytes {
+            true => Pixels::Bytes(Vec::new(), self.normalise),
+            false => Pixels::Normalised(Vec::new()),
+        };
+        let mut batch = Batch { pixels, labels: Vec::with_capacity(end - start) };
         for slot in start..end {
             // The next image in order replaces an unreadable one.
             let mut shift = 0;
@@ -202,7 +236,10 @@ impl Worker {
                 });
                 match pixels {
                     Ok(pixels) => {
-                        self.normalise.append(&pixels, &mut batch.pixels);
+                        match &mut batch.pixels {
+                            Pixels::Normalised(all) => self.normalise.append(&pixels, all),
+                            Pixels::Bytes(all, _) => all.extend_from_slice(pixels.as_raw()),
+                        }
                         batch.labels.push(self.images.label(image).unwrap_or(0));
                         break;
                     }

@@ -3,7 +3,7 @@
 //!
 //! From leaf to root: `resample`, `transform` and `preprocess` (pixels), `decode` and
 //! `files` (files), `image_set`, `scenes` and `file_set` (sets), `place`, `classify` and
-//! `dense` (published data sets), `open` and `loader`.
+//! `dense` (published data sets), `open`, `pixels` (a batch on its way to a device) and `loader`.
 
 #[cfg(not(target_family = "wasm"))]
 mod classify;
@@ -23,6 +23,8 @@ mod mat;
 #[cfg(not(target_family = "wasm"))]
 mod open;
 #[cfg(not(target_family = "wasm"))]
+mod pixels;
+#[cfg(not(target_family = "wasm"))]
 mod place;
 mod preprocess;
 mod resample;
@@ -41,6 +43,8 @@ pub use dense::{
 pub use image_set::{ImageSet, ImageSource};
 #[cfg(not(target_family = "wasm"))]
 pub use loader::{Batch, Loader, LoaderSettings, Order};
+#[cfg(not(target_family = "wasm"))]
+pub use pixels::Pixels;
 #[cfg(not(target_family = "wasm"))]
 pub use place::Split;
 pub use preprocess::{CropMode, Edges, Framing, Preprocess, Steps};

@@ -9,7 +9,7 @@ use super::{
     with_last_layer,
 };
 use crate::error::Result;
-use crate::train::{Loss, Term};
+use crate::train::{Loss, Shard, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Fitnet`].
@@ -107,6 +107,10 @@ impl Method for Fitnet {
                 sum + mse(projection.forward(ours), as_constant(wanted, &device))
             });
         Loss::of(Term::mean("features", self.settings.weight, distance))
+    }
+
+    fn counts(&self, _model: &FitnetModel, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        Some(Vec::new())
     }
 
     fn parts(&self, model: &FitnetModel) -> Vec<(String, TensorData)> {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{LossInputs, Method, Teacher, as_constant, check_weight};
 use crate::error::{Error, Result};
-use crate::train::{Loss, Term};
+use crate::train::{Loss, Shard, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Kd`].
@@ -90,6 +90,10 @@ impl Method for Kd {
         let teacher = as_constant(self.teacher.logits(inputs.images), &model.device());
         let KdSettings { temperature, weight } = self.settings;
         Loss::of(Term::mean("kd", weight, soft_target_kl(student, teacher, temperature)))
+    }
+
+    fn counts(&self, _model: &Vit, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        Some(Vec::new())
     }
 
     fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {

@@ -1,7 +1,7 @@
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 
 use super::{LossInputs, Method};
-use crate::train::{Loss, label_loss};
+use crate::train::{Loss, Shard, label_loss};
 use crate::vit::Vit;
 
 /// No distillation: the student learns from labels alone, by cross-entropy. The
@@ -27,6 +27,10 @@ impl Method for LabelsOnly {
     fn loss(&self, _model: &Vit, inputs: LossInputs<'_>) -> Loss {
         let logits = inputs.logits.expect("logits were asked for");
         label_loss("labels", 1.0, logits, inputs.labels, 0.0)
+    }
+
+    fn counts(&self, _model: &Vit, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        Some(Vec::new())
     }
 
     fn parts(&self, _model: &Vit) -> Vec<(String, TensorData)> {

@@ -57,6 +57,14 @@ pub trait Method: Sync {
     /// up the shards of the batch and goes backward.
     fn loss(&self, model: &Self::Model, inputs: LossInputs<'_>) -> Loss;
 
+    /// The counts of the ratios in [`loss`](Self::loss), in the order of terms and ratios,
+    /// `[1]` each; none where only the loss itself tells them. A batch that goes in
+    /// micro-batches needs them before the first loss
+    /// ([`Task::counts`](crate::train::Task::counts)).
+    fn counts(&self, _model: &Self::Model, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        None
+    }
+
     /// What was trained besides the student, by the names in a run's file.
     fn parts(&self, model: &Self::Model) -> Vec<(String, TensorData)>;
 }
@@ -114,14 +122,22 @@ impl<M: Method> Task for Distillation<M> {
     type Model = M::Model;
 
     fn loss(&self, model: &M::Model, shard: Shard<'_>) -> Loss {
-        let Shard { images, labels, step, first } = shard;
+        let Shard { images, labels, step, first, recompute } = shard;
         let student = self.method.student(model);
         let mut layers = self.method.student_layers().to_vec();
         if self.trains_head() {
             layers.push(student.depth() - 1);
         }
-        let pixels = as_constant(images.clone(), &student.device());
-        let mut tokens = student.intermediate(pixels, &layers);
+        let (mut tokens, recompute) = match recompute {
+            true => {
+                let (tokens, rest) = student.intermediate_recomputed(images.clone(), &layers);
+                (tokens, Some(rest))
+            }
+            false => {
+                let pixels = as_constant(images.clone(), &student.device());
+                (student.intermediate(pixels, &layers), None)
+            }
+        };
         let logits = match self.trains_head() {
             true => tokens.pop().map(|tokens| student.logits(tokens)),
             false => None,
@@ -133,7 +149,14 @@ impl<M: Method> Task for Distillation<M> {
             loss.terms.extend(from_labels.terms);
             loss.observations.extend(from_labels.observations);
         }
+        loss.recompute = recompute;
         loss
+    }
+
+    fn counts(&self, model: &M::Model, shard: Shard<'_>) -> Vec<Tensor<1>> {
+        // Labels add a mean, and no ratio.
+        let known = self.method.counts(model, &shard);
+        known.unwrap_or_else(|| self.loss(model, shard).counts())
     }
 }
 

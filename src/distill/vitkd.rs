@@ -14,7 +14,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::tokens::on_patches;
-use crate::train::{Loss, Ratio, Term};
+use crate::train::{Loss, Ratio, Shard, Term};
 use crate::vit::Vit;
 
 /// Settings of [`Vitkd`].
@@ -200,7 +200,7 @@ impl Vitkd {
                 Term::ratios("generation", self.settings.weight, generation),
                 Term::mean("mimicry", self.settings.mimic_weight, mimicry),
             ],
-            observations: Vec::new(),
+            ..Loss::default()
         }
     }
 
@@ -239,6 +239,16 @@ impl Method for Vitkd {
         let [images, tokens, _] = inputs.tokens[0].dims();
         let masks = self.masks([images, tokens], inputs.step, inputs.first);
         self.loss_with_masks(model, inputs, masks)
+    }
+
+    /// The masks alone say how many values each layer's mean is over.
+    fn counts(&self, model: &VitkdModel, shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        let teacher = self.teacher.vit();
+        let tokens = teacher.prefix_tokens() + self.grid.iter().product::<usize>();
+        let masks = self.masks([shard.labels.len(), tokens], shard.step, shard.first);
+        let device = model.student.device().inner();
+        let count = |mask| Tensor::<3>::from_data(mask, &device).sum() * teacher.embed_dim() as f64;
+        Some(masks.into_iter().map(count).collect())
     }
 
     fn parts(&self, model: &VitkdModel) -> Vec<(String, TensorData)> {

@@ -1,4 +1,4 @@
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
 use super::{LabelledFeatures, knn_accuracy};
@@ -69,14 +69,13 @@ pub fn batches(
         Some(limit) => images.sample(limit),
         None => images.clone(),
     };
-    let [height, width] = settings.transform.size;
+    let size = settings.transform.size;
     let device = device.clone();
     let transform = Transform::Eval(settings.transform);
     let loader = Loader::start(images, transform, settings.normalise, loader, 0)?;
     Ok(loader.map(move |batch| {
         let batch = batch?;
-        let data = TensorData::new(batch.pixels, [batch.labels.len(), 3, height, width]);
-        Ok((Tensor::from_data(data, &device), batch.labels))
+        Ok((batch.pixels.to_device(size, &device), batch.labels))
     }))
 }
 

@@ -130,14 +130,20 @@ pub enum PrecisionChoice {
 }
 
 impl PrecisionChoice {
+    /// The precision where it does not depend on the device.
+    pub(crate) fn stated(self) -> Option<Precision> {
+        match self {
+            Self::Auto => None,
+            Self::F32 => Some(Precision::F32),
+            Self::F16 => Some(Precision::F16),
+            Self::Bf16 => Some(Precision::Bf16),
+        }
+    }
+
     /// The precision on `device`, which has shown that it computes right in it.
     pub(crate) fn on(self, device: &Device) -> Result<TestedPrecision> {
-        device.tested_precision(match self {
-            Self::Auto => device.capabilities().fastest(),
-            Self::F32 => Precision::F32,
-            Self::F16 => Precision::F16,
-            Self::Bf16 => Precision::Bf16,
-        })
+        let precision = self.stated().unwrap_or_else(|| device.capabilities().fastest());
+        device.tested_precision(precision)
     }
 }
 
@@ -301,6 +307,11 @@ pub struct TrainConfig {
     pub measure: usize,
     /// CPU threads that share a batch; all of them by default.
     pub threads: Option<usize>,
+    /// Micro-batches that a batch goes in, one after the other; the gradients are the whole
+    /// batch's.
+    pub accumulate: usize,
+    /// Compute the student's activations anew in the backward pass instead of keeping them.
+    pub recompute: bool,
 }
 
 impl Default for TrainConfig {
@@ -314,6 +325,8 @@ impl Default for TrainConfig {
             checkpoint_every: 500,
             measure: 256,
             threads: None,
+            accumulate: 1,
+            recompute: false,
         }
     }
 }
@@ -356,6 +369,10 @@ impl TrainConfig {
         if let Some(clip) = self.clip.filter(|clip| !(clip.is_finite() && *clip > 0.0)) {
             return Err(Error::setting("clip", clip, "it must be a number above 0"));
         }
+        if !(1..=self.batch).contains(&self.accumulate) {
+            let expected = format!("a batch of {0} goes in 1 to {0} micro-batches", self.batch);
+            return Err(Error::setting("accumulate", self.accumulate, expected));
+        }
         let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
         match self.steps.unwrap_or_else(|| (self.epochs * per_epoch).round() as usize) {
             0 => Err(Error::NothingToDo { epochs: self.epochs, images, batch: self.batch }),
@@ -364,7 +381,7 @@ impl TrainConfig {
     }
 
     /// Shards that batches are split into: on the CPU one for each thread.
-    pub(super) fn shards(&self, device: &Device) -> usize {
+    pub(crate) fn shards(&self, device: &Device) -> usize {
         match device.is_cpu() {
             true => self.threads.unwrap_or_else(|| device.shards()).max(1),
             false => 1,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
-use super::{DistillConfig, Measurements, MethodKind, Run, run_train, shapes};
+use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train, shapes};
 use crate::data::{ImageSet, Normalise};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
@@ -90,6 +90,9 @@ pub struct Start {
     pub untrained: Range<usize>,
     /// What no file states about the models and was assumed, each with the weights concerned.
     pub assumed: Vec<(PathBuf, String)>,
+    /// What a resumed run computes in another way than before, which changes its results by
+    /// no more than rounding: the precision, the micro-batches.
+    pub changed: Vec<String>,
 }
 
 impl Distill {
@@ -263,6 +266,7 @@ impl Distill {
             None => Device::open(&config.device.0)?,
         };
         let precision = config.precision.on(&device)?;
+        let loss_scale = loss_scale(precision.precision);
         let (plain, training) = (device.burn(), device.autodiff());
         let teacher = match (&self.teacher, &teacher_shape, config.method) {
             (_, _, MethodKind::None) => None,
@@ -313,7 +317,9 @@ impl Distill {
             shape.assumed().iter().map(move |line| (weights.clone(), line.clone()))
         });
         let depth = student_shape.config.depth;
+        let changed = folder.changed();
         report(Event::Start(&Start {
+            changed,
             method: Some(config.method),
             teacher: teacher_shape.as_ref().map(|shape| shape.arch.clone()),
             model: student_shape.arch.clone(),
@@ -350,6 +356,9 @@ impl Distill {
             resume: self.resume,
             loader,
             shards,
+            accumulate: config.train.accumulate,
+            recompute: config.train.recompute,
+            loss_scale,
         };
         let batch = config.train.batch.min(64);
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
@@ -396,7 +405,8 @@ impl Distill {
     }
 }
 
-/// What a checkpoint must agree with: all that changes the weights.
+/// What a checkpoint must agree with: all that changes the weights by more than rounding, and
+/// the number of shards.
 fn description(
     config: &DistillConfig,
     normalise: Normalise,

@@ -13,7 +13,12 @@ use crate::weights::{remove_unfinished, write_atomically};
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
     run: Value,
+    /// The record of the run that is gone on with.
+    before: Value,
 }
+
+/// What a run is computed by and what may change when it goes on, as pointers into its record.
+const HOW: [&str; 3] = ["/precision", "/config/train/accumulate", "/config/train/recompute"];
 
 impl RunFolder {
     /// Makes the folder, or takes an old run's with `resume`.
@@ -30,6 +35,9 @@ impl RunFolder {
         if file.exists() && !resume {
             return Err(Error::RunExists { path });
         }
+        let before = std::fs::read(&file).ok();
+        let before = before.and_then(|text| serde_json::from_slice(&text).ok());
+        let before: Value = before.unwrap_or_default();
         std::fs::create_dir_all(&path).map_err(|error| Error::io(&path, error))?;
         remove_unfinished(&path)?;
         let run = json!({
@@ -40,7 +48,7 @@ impl RunFolder {
             "versions": versions(),
             "config": config,
         });
-        let folder = Self { path, run };
+        let folder = Self { path, run, before };
         folder.write()?;
         Ok(folder)
     }
@@ -50,6 +58,16 @@ impl RunFolder {
         self.run[key] = serde_json::to_value(value)
             .map_err(|error| Error::io(&self.path, std::io::Error::other(error)))?;
         self.write()
+    }
+
+    /// How the run is computed in another way than before it was resumed, a line each.
+    pub(crate) fn changed(&self) -> Vec<String> {
+        let change = |key: &str| {
+            let (old, new) = (self.before.pointer(key)?, self.run.pointer(key)?);
+            let name = key[1..].trim_start_matches("config/").replace('/', ".");
+            (old != new).then(|| format!("{name} was {old}, now {new}"))
+        };
+        HOW.into_iter().filter_map(change).collect()
     }
 
     /// Notes when the run ended.

@@ -6,6 +6,7 @@ mod distill;
 mod fit;
 pub(crate) mod folder;
 mod methods;
+mod plan;
 mod pretrain;
 pub(crate) mod settings_file;
 mod shapes;
@@ -15,6 +16,7 @@ pub use config::{
 };
 pub use distill::{Distill, Event, Start};
 pub use fit::{batches, fit};
+pub use plan::{ImageBytes, Plan};
 pub use pretrain::{Pretrain, Pretrained};
 
 use std::path::{Path, PathBuf};
@@ -32,9 +34,12 @@ use crate::distill::{Adapters, PartsFile};
 use crate::error::{Error, Result};
 use crate::export::{RUN_FILE, STUDENT};
 use crate::model::Model;
+use crate::ops::Precision;
 use crate::readback::named_parameters;
 use crate::tokens::NormSummary;
-use crate::train::{Feed, Outcome, Progress, Record, Task, TrainSettings, train};
+use crate::train::{
+    Feed, LossScaleSettings, Outcome, Progress, Record, Task, TrainSettings, train,
+};
 
 /// What a finished distillation measured.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -172,6 +177,11 @@ impl Run {
     pub fn folder(&self) -> &Path {
         &self.record.folder
     }
+}
+
+/// How the loss is scaled where gradients are in f16; bfloat16 has f32's range.
+fn loss_scale(precision: Precision) -> Option<LossScaleSettings> {
+    (precision == Precision::F16).then(LossScaleSettings::default)
 }
 
 /// A trained model with the first and the last step's records of this process, where it did

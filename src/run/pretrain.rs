@@ -6,7 +6,7 @@ use burn::module::Module;
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::{Event, PretrainConfig, Start, run_train, shapes};
+use super::{Event, PretrainConfig, Start, loss_scale, run_train, shapes};
 use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -147,6 +147,7 @@ impl Pretrain {
             None => Device::open(&config.device.0)?,
         };
         let precision = config.precision.on(&device)?;
+        let loss_scale = loss_scale(precision.precision);
         let training = device.autodiff();
         let start = model.build(config.seed, &training)?.with_precision(precision.precision);
         let shards = config.train.shards(&device);
@@ -162,7 +163,9 @@ impl Pretrain {
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         let weights = model.weights().map_or_else(|| model.arch.clone().into(), PathBuf::from);
+        let changed = folder.changed();
         report(Event::Start(&Start {
+            changed,
             method: None,
             teacher: None,
             model: model.arch.clone(),
@@ -190,6 +193,9 @@ impl Pretrain {
             resume: self.resume,
             loader,
             shards,
+            accumulate: config.train.accumulate,
+            recompute: config.train.recompute,
+            loss_scale,
         };
         let task = Pretraining { label_smoothing: config.label_smoothing };
         let feed = (images, transform, preprocess.normalise);
@@ -228,7 +234,8 @@ impl Pretrained {
     }
 }
 
-/// What a checkpoint must agree with: all that changes the weights.
+/// What a checkpoint must agree with: all that changes the weights by more than rounding, and
+/// the number of shards.
 fn description(
     config: &PretrainConfig,
     normalise: crate::data::Normalise,

@@ -3,7 +3,7 @@ use std::path::Path;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::ParamOptimizer;
+use super::{LossScale, ParamOptimizer};
 use crate::error::{Error, Result};
 use crate::weights::NamedTensors;
 
@@ -11,6 +11,7 @@ const MODEL: &str = "model.";
 const OPTIMIZER: &str = "optimizer.";
 const STEP: &str = "singer.step";
 const RUN: &str = "singer.run";
+const LOSS_SCALE: &str = "singer.loss_scale";
 
 /// All that a run needs to go on exactly where it was, in one file: the trained
 /// parameters, the optimiser's state, and the number of steps done. Order and
@@ -22,6 +23,8 @@ pub struct Checkpoint {
     pub step: usize,
     /// What the run was started with, as its owner described it.
     pub run: String,
+    /// The scale of the loss, in half precision.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl Checkpoint {
@@ -31,6 +34,7 @@ impl Checkpoint {
         optimizer: &ParamOptimizer,
         step: usize,
         run: &str,
+        loss_scale: Option<LossScale>,
     ) -> Self {
         let mut gather = Gather::default();
         model.visit(&mut gather);
@@ -44,7 +48,9 @@ impl Checkpoint {
             .extend(state.into_iter().map(|(name, data)| (format!("{OPTIMIZER}{name}"), data)));
         tensors.metadata.insert(STEP.into(), step.to_string());
         tensors.metadata.insert(RUN.into(), run.into());
-        Self { tensors, step, run: run.into() }
+        let scale = loss_scale.and_then(|scale| serde_json::to_string(&scale).ok());
+        tensors.metadata.extend(scale.map(|scale| (LOSS_SCALE.into(), scale)));
+        Self { tensors, step, run: run.into(), loss_scale }
     }
 
     /// Writes the file; a crash leaves the old one whole.
@@ -63,8 +69,9 @@ impl Checkpoint {
         let tensors = NamedTensors::read(path)?;
         let entry = |key: &str| tensors.metadata.get(key).cloned();
         let step = entry(STEP).and_then(|step| step.parse().ok());
-        match (step, entry(RUN)) {
-            (Some(step), Some(run)) => Ok(Self { tensors, step, run }),
+        let scale = entry(LOSS_SCALE).map(|scale| serde_json::from_str(&scale)).transpose();
+        match (step, entry(RUN), scale) {
+            (Some(step), Some(run), Ok(loss_scale)) => Ok(Self { tensors, step, run, loss_scale }),
             _ => Err(Error::Checkpoint {
                 path: path.to_owned(),
                 reason: "it is not a training checkpoint".into(),

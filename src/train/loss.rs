@@ -1,5 +1,7 @@
 use burn::tensor::Tensor;
 
+use crate::vit::Recompute;
+
 /// The loss of a batch, or of a shard of one, as values: which terms are minimised and
 /// what else is recorded.
 #[derive(Debug, Default)]
@@ -8,6 +10,11 @@ pub struct Loss {
     pub terms: Vec<Term>,
     /// What is only recorded.
     pub observations: Vec<Observation>,
+    /// Where the student's tokens came from without a graph ([`Shard::recompute`]): what the
+    /// trainer goes backward through after the terms.
+    ///
+    /// [`Shard::recompute`]: super::Shard::recompute
+    pub recompute: Option<Recompute>,
 }
 
 /// One term of a loss. A term that averages over a number of tokens which only the
@@ -55,7 +62,21 @@ pub struct Observation {
 impl Loss {
     /// A loss of one term and nothing else to record.
     pub fn of(term: Term) -> Self {
-        Self { terms: vec![term], observations: Vec::new() }
+        Self { terms: vec![term], ..Self::default() }
+    }
+
+    /// The counts of all ratios, in the order of terms and ratios, `[1]` each, outside the
+    /// graph.
+    pub fn counts(&self) -> Vec<Tensor<1>> {
+        let ratios = self.terms.iter().filter_map(|term| match &term.value {
+            Value::Ratios(ratios) => Some(ratios),
+            Value::Mean(_) => None,
+        });
+        let count = |ratio: &Ratio| match ratio.count.device().is_autodiff() {
+            true => ratio.count.clone().inner(),
+            false => ratio.count.clone(),
+        };
+        ratios.flatten().map(count).collect()
     }
 }
 

@@ -17,6 +17,7 @@ macro_rules! track_path {
 #[cfg(not(target_family = "wasm"))]
 mod checkpoint;
 mod loss;
+mod loss_scale;
 #[cfg(not(target_family = "wasm"))]
 mod metrics;
 mod optimizer;
@@ -30,6 +31,7 @@ mod supervised;
 #[cfg(not(target_family = "wasm"))]
 pub use checkpoint::Checkpoint;
 pub use loss::{Loss, Observation, Ratio, Term, Value};
+pub use loss_scale::{LossScale, LossScaleSettings};
 #[cfg(not(target_family = "wasm"))]
 pub use metrics::{MetricsFile, Record};
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
@@ -42,6 +44,7 @@ pub(crate) use supervised::label_loss;
 pub use supervised::{Pretraining, cross_entropy, top1_accuracy};
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 
 /// What is trained and how its loss comes about.
 pub trait Task: Sync {
@@ -51,4 +54,12 @@ pub trait Task: Sync {
     /// The loss on one shard of a batch, as values; what weights them and adds up the shards
     /// is [`Shards::backward`].
     fn loss(&self, model: &Self::Model, shard: Shard<'_>) -> Loss;
+
+    /// The counts of the ratios in [`loss`](Self::loss) on the same shard
+    /// ([`Loss::counts`]). A batch that goes in micro-batches needs them of all its images
+    /// before the first of them goes backward. By default the loss is computed for them;
+    /// a task that knows them by less, or has no ratios, says so here.
+    fn counts(&self, model: &Self::Model, shard: Shard<'_>) -> Vec<Tensor<1>> {
+        self.loss(model, shard).counts()
+    }
 }

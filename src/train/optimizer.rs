@@ -12,6 +12,8 @@ use burn::tensor::{Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::readback::read;
 
 /// The optimiser and its constants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -159,18 +161,52 @@ impl ParamOptimizer {
         mut grads: GradientsParams,
         clip: Option<f64>,
     ) -> M {
-        let scale = clip.map(|limit| {
-            let mut norm = GradNorm { grads: &grads, sum: None };
-            module.visit(&mut norm);
-            norm.sum.map(|sum| (sum.sqrt() + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
+        let factor = clip.and_then(|limit| {
+            let norm = gradient_norm(&module, &grads)?;
+            Some((norm + 1e-6).recip().mul_scalar(limit).clamp_max(1.0))
         });
-        module.map(&mut Update {
-            optimizer: self,
-            lr,
-            grads: &mut grads,
-            scale: scale.flatten(),
-            path: Vec::new(),
-        })
+        self.update(lr, module, &mut grads, factor)
+    }
+
+    /// One step with the gradients of `scale` times the loss, a power of two; false, and
+    /// nothing changes, where one of them is not finite.
+    ///
+    /// Their norm is read from the device, which a host that launches ahead has to wait for.
+    /// The alternative, to hold back each tensor's step by a flag on the device, would cost
+    /// three more passes over weights and moments in every step, and could not hold back the
+    /// number of steps by which AdamW corrects its moments.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn step_scaled<M: Module>(
+        &mut self,
+        lr: f64,
+        module: M,
+        mut grads: GradientsParams,
+        clip: Option<f64>,
+        scale: f32,
+    ) -> Result<(M, bool)> {
+        let Some(norm) = gradient_norm(&module, &grads) else { return Ok((module, true)) };
+        let device = norm.device();
+        let norm = read(norm)?.into_iter().next().unwrap_or(f32::NAN) / scale;
+        if !norm.is_finite() {
+            return Ok((module, false));
+        }
+        let clipped = clip.map_or(1.0, |limit| (limit as f32 / (norm + 1e-6)).min(1.0));
+        let factor = Tensor::from_data([clipped / scale], &device);
+        Ok((self.update(lr, module, &mut grads, Some(factor)), true))
+    }
+
+    /// A step with the gradients times `factor`, `[1]`.
+    fn update<M: Module>(
+        &mut self,
+        lr: f64,
+        module: M,
+        grads: &mut GradientsParams,
+        factor: Option<Tensor<1>>,
+    ) -> M {
+        module.map(&mut Update { optimizer: self, lr, grads, factor, path: Vec::new() })
     }
 
     /// One step of a single tensor without a graph, whose state is kept under `name`.
@@ -242,6 +278,13 @@ fn advance<O: Optimizer, const D: usize>(
     tensor
 }
 
+/// The norm of all gradients together, `[1]`; none without gradients.
+fn gradient_norm<M: Module>(module: &M, grads: &GradientsParams) -> Option<Tensor<1>> {
+    let mut norm = GradNorm { grads, sum: None };
+    module.visit(&mut norm);
+    norm.sum.map(Tensor::sqrt)
+}
+
 struct GradNorm<'a> {
     grads: &'a GradientsParams,
     sum: Option<Tensor<1>>,
@@ -263,7 +306,7 @@ struct Update<'a> {
     optimizer: &'a mut ParamOptimizer,
     lr: f64,
     grads: &'a mut GradientsParams,
-    scale: Option<Tensor<1>>,
+    factor: Option<Tensor<1>>,
     path: Vec<String>,
 }
 
@@ -274,8 +317,8 @@ impl ModuleMapper for Update<'_> {
         let Some(mut grad) = self.grads.remove::<D>(param.id) else {
             return param;
         };
-        if let Some(scale) = &self.scale {
-            grad = grad * scale.clone().reshape([1; D]);
+        if let Some(factor) = &self.factor {
+            grad = grad * factor.clone().reshape([1; D]);
         }
         let name = self.path.join(".");
         param.map(|tensor| {

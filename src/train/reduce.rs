@@ -1,10 +1,10 @@
-//! The one place where the shards of a batch meet.
+//! The one place where the parts of a batch meet.
 //!
 //! A [`Loss`](super::Loss) says what a shard contributes; nothing in it depends on how
-//! the batch is split. Two sums over shards make a batch of them, always in the shards'
-//! order:
+//! the batch is split: over threads, or into micro-batches one after the other. Two sums
+//! over the parts make a batch of them, always in the parts' order:
 //!
-//! 1. [`batch_counts`]: the counts of all ratios, before any shard goes backward, so that
+//! 1. [`batch_counts`]: the counts of all ratios, before any part goes backward, so that
 //!    each divides by the count of the whole batch.
 //! 2. [`add`]: the reduced terms and the gradients, before they are clipped.
 //!
@@ -12,9 +12,9 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
-use super::{Loss, Observation, Term, Value};
+use super::{Loss, Observation, Ratio, Term, Value};
 
 /// The weighted terms of a batch, outside the graph.
 #[derive(Debug)]
@@ -38,32 +38,13 @@ impl BatchLoss {
     }
 }
 
-/// The counts of all ratios of a batch, in the order of terms and ratios, `[1]` each. With
-/// one shard nothing is read from the device.
-pub(super) fn batch_counts(shards: &[Loss], device: &Device) -> Vec<Tensor<1>> {
-    let counts = |loss: &Loss| -> Vec<Tensor<1>> {
-        let ratios = loss.terms.iter().filter_map(|term| match &term.value {
-            Value::Ratios(ratios) => Some(ratios),
-            Value::Mean(_) => None,
-        });
-        ratios.flatten().map(|ratio| ratio.count.clone()).collect()
+/// The counts of all ratios of a batch from those of its parts ([`Loss::counts`]), in the
+/// order of terms and ratios, `[1]` each. Nothing is read from the device.
+pub(super) fn batch_counts(parts: impl IntoIterator<Item = Vec<Tensor<1>>>) -> Vec<Tensor<1>> {
+    let pairwise = |sums: Vec<Tensor<1>>, more: Vec<Tensor<1>>| {
+        sums.into_iter().zip(more).map(|(a, b)| a + b).collect()
     };
-    let mut of_shards = shards.iter().map(counts);
-    let first = of_shards.next().unwrap_or_default();
-    if shards.len() < 2 || first.is_empty() {
-        return first;
-    }
-    let host = |counts: Vec<Tensor<1>>| -> Vec<f64> {
-        let values = counts.into_iter().map(|count| {
-            let count = if count.device().is_autodiff() { count.inner() } else { count };
-            count.into_scalar::<f32>()
-        });
-        values.map(f64::from).collect()
-    };
-    let sums = of_shards
-        .map(host)
-        .fold(host(first), |sums, more| sums.into_iter().zip(more).map(|(a, b)| a + b).collect());
-    sums.into_iter().map(|sum| Tensor::from_data([sum as f32], device)).collect()
+    parts.into_iter().reduce(pairwise).unwrap_or_default()
 }
 
 /// A shard's contribution to the loss of its batch, of whose images it holds the share
@@ -74,7 +55,11 @@ pub(super) fn contribution(loss: Loss, share: f64, counts: &[Tensor<1>]) -> (Ten
         Value::Mean(mean) => (name, mean * (weight * share)),
         Value::Ratios(ratios) => {
             let means = ratios.into_iter().zip(counts.by_ref());
-            let means = means.map(|(ratio, count)| ratio.sum / count.clone().clamp_min(1.0));
+            let means = means.map(|(Ratio { sum, .. }, count)| {
+                let count = count.clone().clamp_min(1.0);
+                let constant = sum.device().is_autodiff();
+                sum / if constant { Tensor::from_inner(count) } else { count }
+            });
             let sum = means.reduce(|a, b| a + b).expect("a term of ratios has at least one");
             (name, sum * weight)
         }
@@ -104,9 +89,18 @@ pub(super) fn add<M: Module>(
         terms: pairwise(ours.terms, theirs.terms),
         means: pairwise(ours.means, theirs.means),
     };
-    let mut gradients = AddGradients { into: grads, from: more };
+    (sum, add_gradients(model, grads, more))
+}
+
+/// The gradients of a model from two parts of its loss.
+pub(super) fn add_gradients<M: Module>(
+    model: &M,
+    into: GradientsParams,
+    from: GradientsParams,
+) -> GradientsParams {
+    let mut gradients = AddGradients { into, from };
     model.visit(&mut gradients);
-    (sum, gradients.into)
+    gradients.into
 }
 
 struct AddGradients {

@@ -2,13 +2,15 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
+use serde_json::Value;
 
 use super::{
-    BatchLoss, Checkpoint, MetricsFile, OptimizerSettings, ParamOptimizer, Record, Schedule,
-    Shards, Task,
+    BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings,
+    ParamOptimizer, Record, Schedule, Shards, Task,
 };
 use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
+use crate::device::Device as OpenDevice;
 use crate::error::{Error, Result};
 use crate::readback::read;
 
@@ -49,6 +51,12 @@ pub struct TrainSettings {
     pub loader: LoaderSettings,
     /// Shards that a batch is split into, one for each CPU thread; 1 on a GPU.
     pub shards: usize,
+    /// Micro-batches of each shard; see [`Shards::accumulate`].
+    pub accumulate: usize,
+    /// Whether activations are computed anew; see [`Shards::recompute`].
+    pub recompute: bool,
+    /// How the loss is scaled, in half precision alone.
+    pub loss_scale: Option<LossScaleSettings>,
 }
 
 impl TrainSettings {
@@ -68,6 +76,9 @@ impl TrainSettings {
             resume: false,
             loader: LoaderSettings::default(),
             shards: 1,
+            accumulate: 1,
+            recompute: false,
+            loss_scale: None,
         }
     }
 
@@ -108,6 +119,8 @@ pub struct Progress<'a> {
     pub eta: Duration,
     /// Unreadable images so far.
     pub unreadable: usize,
+    /// Steps left out so far because gradients were beyond half precision.
+    pub skipped: usize,
 }
 
 /// How a run ended.
@@ -144,43 +157,65 @@ pub fn train<T: Task>(
     let file = settings.out.join(CHECKPOINT);
     let mut optimizer = ParamOptimizer::new(&settings.optimizer);
     let mut step = 0;
+    let mut scale = settings.loss_scale.map(LossScale::new);
     if settings.resume && file.exists() {
         let checkpoint = Checkpoint::read(&file)?;
-        if checkpoint.run != settings.description {
-            let difference = first_difference(&checkpoint.run, &settings.description);
+        if let Some(difference) = first_difference(&checkpoint.run, &settings.description) {
             return Err(Error::OtherRun { path: file, difference });
         }
         step = checkpoint.step;
+        // A run that went on in f32 for a while starts again at the first scale.
+        scale = scale.map(|fresh| checkpoint.loss_scale.unwrap_or(fresh));
         model = checkpoint.restore(&file, model, &mut optimizer, device)?;
     }
     let Feed { images, transform, normalise } = feed;
     let size = transform.size();
     let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
     let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
-    let mut loader = Loader::start(images, transform, normalise, settings.loader, step)?;
-    let shards = Shards::new(settings.shards)?;
+    let plain = device.clone().inner();
+    let start = match OpenDevice::of(&plain).is_cpu() {
+        true => Loader::start,
+        false => Loader::start_with_bytes,
+    };
+    let mut loader = start(images, transform, normalise, settings.loader, step)?;
+    let shards =
+        Shards::new(settings.shards)?.accumulate(settings.accumulate).recompute(settings.recompute);
     let mut pending = Pending::default();
     let mut first = None;
     let mut last = None;
-    let plain = device.clone().inner();
-    let keep = |model: &T::Model, optimizer: &ParamOptimizer, step| {
-        Checkpoint::capture(model, optimizer, step, &settings.description).write(&file)
+    let keep = |model: &T::Model, optimizer: &ParamOptimizer, step, scale| {
+        Checkpoint::capture(model, optimizer, step, &settings.description, scale).write(&file)
     };
 
     while step < settings.steps {
         let asked = Instant::now();
         let batch = loader.next().ok_or(Error::NoImages)??;
         pending.waited += asked.elapsed();
-        let [height, width] = size;
         let count = batch.labels.len();
-        let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
         let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
 
-        let pixels = Tensor::from_data(pixels, &plain);
-        let (loss, grads) = shards.backward(task, &model, device, &pixels, &batch.labels, step);
-        model = optimizer.step(lr, model, grads, settings.clip);
+        let pixels = batch.pixels.to_device(size, &plain);
+        let by = scale.map_or(1.0, |scale| scale.scale);
+        let (loss, grads) =
+            shards.backward_scaled(task, &model, device, &pixels, &batch.labels, step, by);
         step += 1;
-        pending.push(step, step as f64 / per_epoch as f64, lr, count, loss);
+        let mut scale_can_help = true;
+        match (&mut scale, settings.loss_scale) {
+            (Some(scale), Some(rule)) => {
+                let finite;
+                (model, finite) = optimizer.step_scaled(lr, model, grads, settings.clip, by)?;
+                scale_can_help = scale.update(finite, rule);
+            }
+            _ => model = optimizer.step(lr, model, grads, settings.clip),
+        }
+        let scaled = scale.map(|LossScale { skipped, .. }| (by, skipped));
+        pending.push(step, step as f64 / per_epoch as f64, lr, count, loss, scaled);
+        if !scale_can_help {
+            // Where a loss itself is not finite, that is the better message.
+            pending.read()?;
+            let term = "norm of the gradients".to_owned();
+            return Err(Error::NotFinite { step, term, value: f32::INFINITY });
+        }
 
         let interrupted = stop.load(Ordering::Relaxed);
         let done = step == settings.steps;
@@ -197,13 +232,14 @@ pub fn train<T: Task>(
                     waiting,
                     eta: each * left,
                     unreadable: loader.unreadable(),
+                    skipped: scale.map_or(0, |scale| scale.skipped),
                 });
             }
             first = first.or_else(|| records.first().cloned());
             last = records.last().cloned().or(last);
         }
         if due || done || interrupted {
-            keep(&model, &optimizer, step)?;
+            keep(&model, &optimizer, step, scale)?;
         }
         if interrupted && !done {
             return Ok((model, Outcome::Interrupted(step)));
@@ -212,19 +248,23 @@ pub fn train<T: Task>(
     Ok((model, Outcome::Finished { ends: first.zip(last) }))
 }
 
-/// The first setting in which two descriptions, JSON objects, differ.
-fn first_difference(old: &str, new: &str) -> String {
-    fn find(old: &serde_json::Value, new: &serde_json::Value, path: String) -> Option<String> {
+/// The first setting in which two descriptions differ, in brackets where they are JSON
+/// objects; none where they agree. A setting that only the old one names does not count.
+fn first_difference(old: &str, new: &str) -> Option<String> {
+    fn find(old: &Value, new: &Value, path: String) -> Option<String> {
         if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
             return new.iter().find_map(|(key, value)| {
                 let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                find(old.get(key).unwrap_or(&serde_json::Value::Null), value, path)
+                find(old.get(key).unwrap_or(&Value::Null), value, path)
             });
         }
         (old != new).then(|| format!(" ({path} was {old}, now {new})"))
     }
-    let parse = |text| serde_json::from_str(text).unwrap_or_default();
-    find(&parse(old), &parse(new), String::new()).unwrap_or_default()
+    let object = |text| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    match (object(old), object(new)) {
+        (Some(old), Some(new)) => find(&old, &new, String::new()),
+        _ => (old != new).then(String::new),
+    }
 }
 
 /// Steps whose losses are still on the device. Reading them together lets the
@@ -250,8 +290,20 @@ impl Default for Pending {
 }
 
 impl Pending {
-    fn push(&mut self, step: usize, epoch: f64, lr: f64, images: usize, loss: BatchLoss) {
-        let record = Record { step, epoch, lr, loss: 0.0, terms: Default::default() };
+    fn push(
+        &mut self,
+        step: usize,
+        epoch: f64,
+        lr: f64,
+        images: usize,
+        loss: BatchLoss,
+        scaled: Option<(f32, usize)>,
+    ) {
+        let mut record = Record { step, epoch, lr, loss: 0.0, terms: Default::default() };
+        if let Some((scale, skipped)) = scaled {
+            record.terms.insert("loss_scale".into(), scale);
+            record.terms.insert("skipped_steps".into(), skipped as f32);
+        }
         let terms = loss.terms.len();
         let (names, values): (Vec<_>, Vec<_>) =
             loss.terms.clone().into_iter().chain(loss.observations()).unzip();

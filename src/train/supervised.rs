@@ -38,6 +38,7 @@ pub(crate) fn label_loss(
     Loss {
         terms: vec![Term::mean(name, weight, cross_entropy(logits, labels, smoothing))],
         observations: vec![Observation { name: "accuracy", means }],
+        recompute: None,
     }
 }
 
@@ -52,7 +53,19 @@ impl Task for Pretraining {
     type Model = Vit;
 
     fn loss(&self, model: &Vit, shard: Shard<'_>) -> Loss {
-        let logits = model.forward(Tensor::from_inner(shard.images));
-        label_loss("ce", 1.0, logits, shard.labels, self.label_smoothing)
+        let (logits, recompute) = match shard.recompute {
+            false => (model.forward(Tensor::from_inner(shard.images)), None),
+            true => {
+                let last = [model.depth() - 1];
+                let (mut tokens, recompute) = model.intermediate_recomputed(shard.images, &last);
+                (model.logits(tokens.remove(0)), Some(recompute))
+            }
+        };
+        let loss = label_loss("ce", 1.0, logits, shard.labels, self.label_smoothing);
+        Loss { recompute, ..loss }
+    }
+
+    fn counts(&self, _model: &Vit, _shard: Shard<'_>) -> Vec<Tensor<1>> {
+        Vec::new()
     }
 }

@@ -18,6 +18,7 @@ mod patch_embed;
 mod pooling;
 mod positions;
 mod presets;
+mod recompute;
 
 pub use crate::ops::Precision;
 pub use attention::Attention;
@@ -31,3 +32,4 @@ pub use pooling::AttnPool;
 pub use positions::{Rope, resample_positions, rotary_tables};
 pub(crate) use presets::Statistics;
 pub use presets::{Family, Preset, nearest_name, preset, presets};
+pub use recompute::Recompute;

@@ -1,7 +1,7 @@
 use image::RgbImage;
 use singer::data::{
-    EvalTransform, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order, Resize,
-    Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
+    Batch, EvalTransform, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order,
+    Pixels, Resize, Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
 };
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
@@ -28,7 +28,35 @@ fn a_loader_that_starts_late_gives_what_an_early_one_would_whatever_its_workers(
             assert_eq!(batch.pixels, expected.pixels);
         }
     }
-    assert_eq!(all[0].pixels.len(), 4 * 3 * 8 * 10);
+}
+
+#[test]
+fn bytes_that_a_device_normalises_are_the_normalised_pixels_to_rounding() {
+    let device = burn::tensor::Device::flex();
+    // 25 x 3 bytes an image: no multiple of a word.
+    for (size, batch) in [([8, 10], 4), ([5, 5], 3)] {
+        let start = |bytes: bool| {
+            let images = ImageSet::new(Scenes::new(4, 0..19, 12));
+            let order = Order::Sequential;
+            let settings =
+                LoaderSettings { batch, seed: 8, workers: 2, order, max_unreadable: 0.0 };
+            let transform = Transform::Eval(EvalTransform::centre(size, 12));
+            let start = if bytes { Loader::start_with_bytes } else { Loader::start };
+            start(images, transform, NORMALISE, settings, 0).unwrap()
+        };
+        for (bytes, normalised) in start(true).zip(start(false)) {
+            let values = |batch: Batch| -> Vec<f32> {
+                let images = batch.pixels.to_device(size, &device);
+                assert_eq!(images.dims(), [batch.labels.len(), 3, size[0], size[1]]);
+                images.into_data().iter().collect()
+            };
+            let (bytes, normalised) = (bytes.unwrap(), normalised.unwrap());
+            assert!(matches!(bytes.pixels, Pixels::Bytes(..)));
+            for (found, wanted) in values(bytes).iter().zip(values(normalised)) {
+                assert!((found - wanted).abs() <= 1e-6, "{found} for {wanted}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, Transform};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
@@ -10,8 +11,8 @@ use singer::distill::{
     Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
 };
 use singer::train::{
-    Feed, Loss, OptimizerSettings, Schedule, Shard, Shards, Task, TrainSettings, cross_entropy,
-    top1_accuracy, train,
+    Feed, Loss, OptimizerSettings, Pretraining, Schedule, Shard, Shards, Task, TrainSettings,
+    cross_entropy, top1_accuracy, train,
 };
 use singer::vit::{Vit, VitConfig, init_weights};
 
@@ -203,6 +204,95 @@ fn shards_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_label
         check_shards(kd(), &student(), label_weight);
     }
     check_shards(LabelsOnly, &student(), 0.0);
+}
+
+struct Gradients<'a>(&'a GradientsParams, Vec<f32>);
+
+impl ModuleVisitor for Gradients<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let grad = self.0.get::<D>(param.id);
+        self.1.extend(
+            grad.into_iter().flat_map(|grad| grad.into_data().iter().collect::<Vec<f32>>()),
+        );
+    }
+}
+
+/// Gradients of all parameters, and every recorded value, of a batch of 7 in one go and in
+/// micro-batches.
+fn check_accumulation<T: Task>(name: &str, task: &T, model: &T::Model) {
+    let device = Device::flex().autodiff();
+    let images = images(7);
+    let labels = [0, 1, 2, 3, 7, 5, 1];
+    let run = |shards: usize, micro_batches: usize, recompute: bool| {
+        let shards = Shards::new(shards).unwrap().accumulate(micro_batches).recompute(recompute);
+        let (loss, grads) = shards.backward(task, model, &device, &images, &labels, 4);
+        let mut all = Gradients(&grads, Vec::new());
+        model.visit(&mut all);
+        let recorded = loss.terms.iter().cloned().chain(loss.observations());
+        let recorded: Vec<f32> = recorded.map(|(_, value)| value.into_scalar()).collect();
+        (all.1, recorded)
+    };
+    let (whole, recorded) = run(1, 1, false);
+    let norm = |v: &[f32]| v.iter().map(|x| x * x).sum::<f32>().sqrt();
+    assert!(norm(&whole) > 0.0);
+    let micro_batches = [(1, 2), (1, 3), (1, 7), (1, 9), (2, 2), (3, 2)];
+    let kept = micro_batches.map(|(shards, count)| (shards, count, false));
+    let recomputed = [(1, 1, true), (2, 1, true), (1, 3, true), (2, 2, true)];
+    for (shards, micro_batches, recompute) in kept.into_iter().chain(recomputed) {
+        let (grads, values) = run(shards, micro_batches, recompute);
+        let what = format!(
+            "{name}, {shards} shards of {micro_batches} micro-batches, recompute {recompute}"
+        );
+        let difference: Vec<f32> = grads.iter().zip(&whole).map(|(a, b)| a - b).collect();
+        assert_eq!(grads.len(), whole.len(), "{what}");
+        let error = norm(&difference) / norm(&whole);
+        assert!(error <= 2e-6, "{what}: gradients differ by {error:.1e}");
+        for (value, whole) in values.iter().zip(&recorded) {
+            assert!((value - whole).abs() <= 1e-5 * whole.abs(), "{what}: {value} for {whole}");
+        }
+    }
+}
+
+#[test]
+fn micro_batches_and_recomputation_give_the_gradients_of_the_whole_batch_for_every_method() {
+    for label_weight in [0.0, 0.5] {
+        let (method, model) = singer();
+        check_accumulation("singer", &Distillation { method, label_weight }, &model);
+        let (method, model) = fitnet();
+        check_accumulation("fitnet", &Distillation { method, label_weight }, &model);
+        let (method, model) = vitkd(true);
+        check_accumulation("vitkd", &Distillation { method, label_weight }, &model);
+        check_accumulation("kd", &Distillation { method: kd(), label_weight }, &student());
+    }
+    check_accumulation("labels", &Distillation::new(LabelsOnly), &student());
+    check_accumulation("pretraining", &Pretraining { label_smoothing: 0.1 }, &student());
+}
+
+/// Micro-batches would go wrong without a message where a method announced other counts than
+/// its loss divides by.
+fn check_counts<M: Method>(name: &str, method: M, model: &M::Model, wanted: usize) {
+    let task = Distillation { method, label_weight: 0.5 };
+    let shard =
+        || Shard { images: images(3), labels: &[0, 1, 2], step: 4, first: 2, recompute: false };
+    let values = |counts: Vec<Tensor<1>>| -> Vec<f32> {
+        counts.into_iter().map(|count| count.into_scalar()).collect()
+    };
+    let ahead = task.method.counts(model, &shard()).expect("known without the loss");
+    let of_loss = values(task.loss(model, shard()).counts());
+    assert_eq!(values(ahead), of_loss, "{name}");
+    assert_eq!(of_loss.len(), wanted, "{name}");
+}
+
+#[test]
+fn the_counts_that_a_method_announces_are_those_of_its_loss() {
+    let (method, model) = singer();
+    check_counts("singer", method, &model, 2);
+    let (method, model) = fitnet();
+    check_counts("fitnet", method, &model, 0);
+    let (method, model) = vitkd(true);
+    check_counts("vitkd", method, &model, 2);
+    check_counts("kd", kd(), &student(), 0);
+    check_counts("labels", LabelsOnly, &student(), 0);
 }
 
 fn moved_by_a_step(method: Vitkd, model: VitkdModel) -> (Vec<f32>, Vec<f32>) {

@@ -114,7 +114,7 @@ impl Task for WithMasks {
     type Model = VitkdModel;
 
     fn loss(&self, model: &VitkdModel, shard: Shard<'_>) -> Loss {
-        let Shard { images, labels, step, first } = shard;
+        let Shard { images, labels, step, first, .. } = shard;
         let pixels = Tensor::from_inner(images.clone());
         let tokens = model.student.intermediate(pixels, self.method.student_layers());
         let inputs = LossInputs { images, tokens, logits: None, labels, step, first };

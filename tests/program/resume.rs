@@ -56,6 +56,38 @@ fn a_run_killed_again_and_again_ends_with_the_same_bits() {
     assert_eq!(left.len(), 5, "{left:?}");
 }
 
+#[test]
+fn a_run_may_go_on_with_other_micro_batches_and_says_so() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("run");
+    succeed(&mut distill(&teacher, &out, 2));
+    let said = "train.accumulate was 1, now 2";
+    let resumed = run(distill(&teacher, &out, 2).args(["--resume", "--accumulate", "2"]));
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains(said), "{}", resumed.stderr);
+    let recomputed = ["--resume", "--accumulate", "2", "--recompute"];
+    let again = run(distill(&teacher, &out, 2).args(recomputed));
+    assert!(again.stderr.contains("train.recompute was false, now true"), "{}", again.stderr);
+    let again = run(distill(&teacher, &out, 2).args(recomputed));
+    assert!(!again.stderr.contains("was"), "{}", again.stderr);
+    let many = run(distill(&teacher, &out, 2).args(["--resume", "--accumulate", "1000"]));
+    assert_eq!(many.code, Some(1));
+    assert!(many.stderr.contains("set train.accumulate or --accumulate"), "{}", many.stderr);
+}
+
+#[test]
+fn a_run_in_half_precision_scales_its_loss_and_may_go_on_in_single_precision() {
+    let (folder, teacher) = teacher();
+    let out = folder.path().join("run");
+    succeed(distill(&teacher, &out, 4).args(["--precision", "f16"]));
+    let scales: Vec<f64> = metrics(&out).iter().filter_map(|r| r["loss_scale"].as_f64()).collect();
+    assert_eq!(scales.len(), 4);
+    assert!(scales.iter().all(|scale| *scale <= 65536.0 && *scale > 1.0), "{scales:?}");
+    let resumed = run(distill(&teacher, &out, 4).arg("--resume"));
+    assert_eq!(resumed.code, Some(0), "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("precision was \"f16\", now \"f32\""), "{}", resumed.stderr);
+}
+
 #[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_says_how_to_go_on() {

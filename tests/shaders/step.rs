@@ -1,5 +1,7 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor};
+use image::RgbImage;
+use singer::data::{Normalise, Pixels};
 use singer::distill::Distillation;
 use singer::distill::singer::{Singer, SingerSettings};
 use singer::train::{OptimizerSettings, ParamOptimizer, Shards};
@@ -16,7 +18,7 @@ impl ModuleVisitor for Values {
 }
 
 /// The loss of a step and the parameters after three.
-fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
+fn train(device: &Device, shards: &Shards) -> (Vec<f32>, Vec<Vec<f32>>) {
     let training = device.clone().autodiff();
     let config = VitConfig {
         img_size: [32, 48],
@@ -36,7 +38,6 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
     });
     let (method, mut model, _) = Singer::new(teacher, student, &settings, 3).unwrap();
     let task = Distillation::new(method);
-    let shards = Shards::new(1).unwrap();
     // SGD, as Adam would blow rounding noise in small gradients up to whole steps.
     let mut optimizer =
         ParamOptimizer::new(&OptimizerSettings::Sgd { lr: 0.02, momentum: 0.9, weight_decay: 0.0 });
@@ -56,18 +57,48 @@ fn train(device: &Device) -> (Vec<f32>, Vec<Vec<f32>>) {
 #[test]
 fn a_distillation_step_on_software_vulkan_equals_the_cpu_backends_to_1e_4() {
     let (opened, _) = software();
-    let (gpu_losses, gpu_values) = train(opened.burn());
-    let (cpu_losses, cpu_values) = train(&Device::flex());
+    let (gpu_losses, gpu_values) = train(opened.burn(), &Shards::one());
+    let (cpu_losses, cpu_values) = train(&Device::flex(), &Shards::one());
     for (gpu, cpu) in gpu_losses.iter().zip(&cpu_losses) {
         assert!((gpu - cpu).abs() <= 1e-4 * cpu.abs(), "loss {gpu} on the GPU, {cpu} on the CPU");
     }
     assert!(cpu_losses[2] < cpu_losses[0], "the steps do not train: {cpu_losses:?}");
-    assert_eq!(gpu_values.len(), cpu_values.len());
-    for (gpu, cpu) in gpu_values.iter().zip(&cpu_values) {
-        let worst = gpu
+    assert_close(&gpu_values, &cpu_values, 1e-4);
+}
+
+#[test]
+fn micro_batches_and_recomputation_on_software_vulkan_train_as_the_whole_batch_does() {
+    let (opened, _) = software();
+    let (whole, wanted) = train(opened.burn(), &Shards::one());
+    for shards in [Shards::one().accumulate(2), Shards::one().accumulate(2).recompute(true)] {
+        let (losses, values) = train(opened.burn(), &shards);
+        for (loss, whole) in losses.iter().zip(&whole) {
+            assert!((loss - whole).abs() <= 1e-5 * whole.abs(), "{shards:?}: {loss} for {whole}");
+        }
+        assert_close(&values, &wanted, 1e-5);
+    }
+}
+
+#[test]
+fn bytes_normalised_on_software_vulkan_are_the_hosts_normalised_pixels_to_rounding() {
+    let (opened, _) = software();
+    let normalise = Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
+    // 27 bytes: no multiple of a word.
+    let bytes: Vec<u8> = (0..2 * 27).map(|place| (place * 37 % 256) as u8).collect();
+    let images: Vec<RgbImage> =
+        bytes.chunks(27).map(|image| RgbImage::from_raw(3, 3, image.to_vec()).unwrap()).collect();
+    let wanted = host(normalise.batch(&images, &Device::flex()).unwrap());
+    let found = host(Pixels::Bytes(bytes, normalise).to_device([3, 3], opened.burn()));
+    assert_close(&[found], &[wanted], 1e-6);
+}
+
+fn assert_close(found: &[Vec<f32>], wanted: &[Vec<f32>], tolerance: f64) {
+    assert_eq!(found.len(), wanted.len());
+    for (found, wanted) in found.iter().zip(wanted) {
+        let worst = found
             .iter()
-            .zip(widened(cpu))
-            .fold(0.0_f64, |most, (&gpu, cpu)| most.max((f64::from(gpu) - cpu).abs()));
-        assert!(worst <= 1e-4, "a parameter differs by {worst:.1e}");
+            .zip(widened(wanted))
+            .fold(0.0_f64, |most, (&found, wanted)| most.max((f64::from(found) - wanted).abs()));
+        assert!(worst <= tolerance, "a parameter differs by {worst:.1e}");
     }
 }

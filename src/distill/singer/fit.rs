@@ -249,7 +249,7 @@ impl Task for FitTask {
         let place = (shard.step % self.batches, shard.first);
         let features = self.cache.get(place, || self.refinement.features(shard.images));
         let refined = self.refinement.refine(adapters, features);
-        Loss { terms: self.refinement.terms(refined).into(), observations: Vec::new() }
+        Loss { terms: self.refinement.terms(refined).into(), ..Loss::default() }
     }
 }
 

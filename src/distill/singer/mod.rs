@@ -22,6 +22,9 @@ pub use losses::{Outliers, gram, gram_mse, outliers};
 pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
 pub use settings::{LossForm, LossWeights, SingerSettings};
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
@@ -29,7 +32,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::projection::{new_projections, projection_parts};
 use super::{LossInputs, Method, map_layers, mse};
 use crate::error::Result;
-use crate::train::{Loss, Observation, Term};
+use crate::train::{Loss, Observation, Shard, Term};
 use crate::vit::{Precision, Vit};
 
 /// SiNGER as a method of distillation.
@@ -37,6 +40,29 @@ use crate::vit::{Precision, Vit};
 pub struct Singer {
     refinement: Refinement,
     student_layers: Vec<usize>,
+    ahead: FeaturesAhead,
+}
+
+/// The teacher's features of a batch's micro-batches, from when their outliers are counted
+/// until their losses are computed, so that the teacher sees each image once.
+#[derive(Debug, Default)]
+struct FeaturesAhead(Mutex<HashMap<[usize; 3], TeacherFeatures>>);
+
+impl FeaturesAhead {
+    fn kept(&self) -> MutexGuard<'_, HashMap<[usize; 3], TeacherFeatures>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the features of `images` images from place `first` on of batch `step`.
+    fn keep(&self, place @ [step, ..]: [usize; 3], features: TeacherFeatures) {
+        let mut kept = self.kept();
+        kept.retain(|[of, ..], _| *of == step);
+        kept.insert(place, features);
+    }
+
+    fn take(&self, place: [usize; 3]) -> Option<TeacherFeatures> {
+        self.kept().remove(&place)
+    }
 }
 
 /// What [`Singer`] trains.
@@ -89,7 +115,8 @@ impl Singer {
             map_layers(refinement.layers(), teacher.depth(), student.depth(), settings.mapping)?;
         let projections = new_projections(adapters.len(), &student, teacher, seed);
         let model = SingerModel { student, adapters, projections };
-        Ok((Self { refinement, student_layers }, model))
+        let ahead = FeaturesAhead::default();
+        Ok((Self { refinement, student_layers, ahead }, model))
     }
 
     /// Runs the teacher with matrix products in `precision`; its features stay f32.
@@ -117,7 +144,8 @@ impl Method for Singer {
 
     /// `L = (λ_KD L_KD + λ_outlier L_outlier + λ_info L_info) / |D|`.
     fn loss(&self, model: &SingerModel, inputs: LossInputs<'_>) -> Loss {
-        let features = self.refinement.features(inputs.images);
+        let features = self.ahead.take([inputs.step, inputs.first, inputs.labels.len()]);
+        let features = features.unwrap_or_else(|| self.refinement.features(inputs.images));
         let refined = self.refinement.refine(&model.adapters, features);
 
         // L_KD = Σ_l mse(P_l(F_S,m(l)), F̂_l); the target keeps its gradient.
@@ -135,7 +163,15 @@ impl Method for Singer {
         Loss {
             terms: vec![kd, outlier, information],
             observations: vec![Observation { name: "refined_norm_max", means }],
+            recompute: None,
         }
+    }
+
+    fn counts(&self, model: &SingerModel, shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
+        let features = self.refinement.features(shard.images.clone());
+        let counts = self.refinement.counts(&model.adapters.valid(), &features);
+        self.ahead.keep([shard.step, shard.first, shard.labels.len()], features);
+        Some(counts)
     }
 
     fn parts(&self, model: &SingerModel) -> Vec<(String, TensorData)> {

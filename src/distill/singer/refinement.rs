@@ -156,6 +156,20 @@ impl Refinement {
         refined
     }
 
+    /// How many outliers each layer has, which the outlier loss divides by, `[1]` each;
+    /// `adapters` are on the plain device.
+    pub(super) fn counts(
+        &self,
+        adapters: &[Adapter],
+        features: &TeacherFeatures,
+    ) -> Vec<Tensor<1>> {
+        let prefix = self.teacher().prefix_tokens();
+        let layers = adapters.iter().zip(&features.layers);
+        let refined = layers.map(|(adapter, raw)| adapter.forward(raw.clone(), prefix));
+        let outliers = refined.map(|tokens| outliers(tokens, prefix, self.settings.quantile));
+        outliers.map(|outliers| outliers.excess.count).collect()
+    }
+
     /// `λ_outlier L_outlier` and `λ_info L_info` over |D| (the reference's division by the
     /// number of layers).
     pub(super) fn terms(&self, refined: Vec<RefinedLayer>) -> [Term; 2] {

@@ -122,10 +122,9 @@ pub fn features(
     for batch in Loader::start(images.clone(), transform, settings.preprocess.normalise, loader, 0)?
     {
         let batch = batch?;
-        let [height, width] = settings.size;
         let count = batch.labels.len();
-        let pixels = TensorData::new(batch.pixels, [count, 3, height, width]);
-        let found = Found::new(&model, settings, Tensor::from_data(pixels, device))?;
+        let pixels = batch.pixels.to_device(settings.size, device);
+        let found = Found::new(&model, settings, pixels)?;
         for image in 0..count {
             if !found.add_to(&mut chunk, image) {
                 let half = settings.precision == FeaturePrecision::F16;
