@@ -35,6 +35,8 @@ pub(super) enum Command {
     Demo(DemoArgs),
     /// Distil a student from a teacher's refined features, or by a baseline method
     Distill(DistillArgs),
+    /// Say what a distillation will take of the device's memory, and which batch fits
+    Plan(PlanArgs),
     /// Fit a teacher's adapters without a student, for `distill --adapters`
     Fit(FitArgs),
     /// Train a plain ViT with labels: a teacher or a baseline
@@ -109,6 +111,18 @@ pub(super) struct DistillArgs {
     /// another run of the same teacher, or the browser
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct PlanArgs {
+    #[command(flatten)]
+    pub(super) distill: DistillArgs,
+    /// Memory of the device, e.g. 12GB or 8GiB: say which batch fits
+    #[arg(long, value_name = "SIZE")]
+    pub(super) memory: Option<String>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -219,6 +233,15 @@ pub(super) struct BenchArgs {
     /// Images in a batch
     #[arg(long, default_value_t = 8)]
     pub(super) batch: usize,
+    /// Micro-batches that the batch goes in
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) accumulate: usize,
+    /// Compute the student's activations anew in the backward pass
+    #[arg(long)]
+    pub(super) recompute: bool,
+    /// Print what a step takes of the device's memory, by part, instead of times
+    #[arg(long)]
+    pub(super) memory: bool,
     /// The intermediate layer; by default the one at 17/24 of the depth
     #[arg(long)]
     pub(super) layer: Option<usize>,

@@ -10,21 +10,22 @@ use statrs::statistics::{Data, Median};
 
 use super::args::BenchArgs;
 use super::bench_trace::trace;
-use super::models;
+use super::{bench_memory, models};
 use crate::device::Device;
 use crate::distill::Distillation;
 use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
-use crate::distill::singer::{Singer, SingerSettings};
+use crate::distill::singer::{Singer, SingerModel, SingerSettings};
 use crate::error::{Error, Result};
 use crate::model::{ImageSize, ModelSpec};
+use crate::ops::Precision;
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let opened = Device::open(&args.device)?;
     let device = opened.burn();
-    if args.batch == 0 || args.runs == 0 {
-        return Err(Error::config("--batch and --runs must be at least 1"));
+    if args.batch == 0 || args.runs == 0 || args.accumulate == 0 {
+        return Err(Error::config("--batch, --accumulate and --runs must be at least 1"));
     }
     if let Some(weights) = &args.load {
         return loading(weights, &opened, args.runs);
@@ -37,34 +38,15 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         note!("singer: warning: {test}; going on in {}", tested.precision);
     }
     let precision = tested.precision;
-    let without_head =
-        |name: &str| ModelSpec { num_classes: Some(0), ..ModelSpec::named(name.to_owned()) };
-    let teacher_shape = models::resolve(&without_head(&args.teacher), "teacher")?;
-    // The student's patches follow the teacher's, as in a run.
-    let student_spec = ModelSpec {
-        img_size: Some(ImageSize::Sides(teacher_shape.config.img_size)),
-        patch_size: Some(teacher_shape.config.patch_size),
-        ..without_head(&args.student)
-    };
-    let student_shape = models::resolve(&student_spec, "student")?;
-    let teacher = models::build(&teacher_shape, 1, device)?;
-    let training = device.clone().autodiff();
-    let student = models::build(&student_shape, 2, &training)?.with_precision(precision);
-    let last = teacher.depth() - 1;
-    let settings = SingerSettings {
-        layers: vec![args.layer.unwrap_or(teacher.depth() * 17 / 24).min(last.saturating_sub(1))],
-        rank: args.rank,
-        ..SingerSettings::default()
-    };
-    let (method, mut model, _) = Singer::new(teacher, student, &settings, 3)?;
-    let layers = method.refinement().layers().to_vec();
-    let task = Distillation::new(method.with_teacher_precision(precision));
-    let [height, width] = teacher_shape.config.img_size;
-    let noise = Distribution::Normal(0.0, 1.0);
-    let images = Tensor::<4>::random([args.batch, 3, height, width], noise, device);
-
     let threads = args.threads.unwrap_or_else(|| opened.shards());
-    let shards = Shards::new(threads)?;
+    if args.memory {
+        return bench_memory::run(args, &opened, precision, threads);
+    }
+    let Subject { task, mut model, training, teacher, student } =
+        Subject::new(args, device, precision)?;
+    let layers = task.method.refinement().layers().to_vec();
+    let images = images(args, device)?;
+    let shards = Shards::new(threads)?.accumulate(args.accumulate).recompute(args.recompute);
     let labels = vec![0; args.batch];
     let forward = timed(args.runs, || {
         let features = shards.map(args.batch, |range| {
@@ -87,9 +69,11 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let product = beside.then(|| matmul_rate(device, args.runs));
     let report = json!({
         "device": opened.name(),
-        "teacher": teacher_shape.arch,
-        "student": student_shape.arch,
+        "teacher": teacher,
+        "student": student,
         "batch": args.batch,
+        "accumulate": args.accumulate,
+        "recompute": args.recompute,
         "layers": layers,
         "rank": args.rank,
         "runs": args.runs,
@@ -104,6 +88,64 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     });
     say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is trained for a benchmark: SiNGER with new weights.
+pub(super) struct Subject {
+    pub(super) task: Distillation<Singer>,
+    pub(super) model: SingerModel,
+    /// The autodiff device.
+    pub(super) training: BurnDevice,
+    /// The teacher's name.
+    pub(super) teacher: String,
+    /// The student's name.
+    pub(super) student: String,
+}
+
+impl Subject {
+    pub(super) fn new(args: &BenchArgs, device: &BurnDevice, precision: Precision) -> Result<Self> {
+        let [teacher, student] = specs(args)?;
+        let teacher = models::resolve(&teacher, "teacher")?;
+        let student = models::resolve(&student, "student")?;
+        let settings = settings(args, teacher.config.depth);
+        let training = device.clone().autodiff();
+        let (method, model, _) = Singer::new(
+            models::build(&teacher, 1, device)?,
+            models::build(&student, 2, &training)?.with_precision(precision),
+            &settings,
+            3,
+        )?;
+        let task = Distillation::new(method.with_teacher_precision(precision));
+        Ok(Self { task, model, training, teacher: teacher.arch, student: student.arch })
+    }
+}
+
+/// Teacher and student without heads; the student's patches follow the teacher's, as in a run.
+pub(super) fn specs(args: &BenchArgs) -> Result<[ModelSpec; 2]> {
+    let without_head =
+        |name: &str| ModelSpec { num_classes: Some(0), ..ModelSpec::named(name.to_owned()) };
+    let teacher = without_head(&args.teacher);
+    let shape = models::resolve(&teacher, "teacher")?.config;
+    let student = ModelSpec {
+        img_size: Some(ImageSize::Sides(shape.img_size)),
+        patch_size: Some(shape.patch_size),
+        ..without_head(&args.student)
+    };
+    Ok([teacher, student])
+}
+
+/// The method's settings for a teacher of `depth` blocks.
+pub(super) fn settings(args: &BenchArgs, depth: usize) -> SingerSettings {
+    let layer = args.layer.unwrap_or(depth * 17 / 24).min((depth - 1).saturating_sub(1));
+    SingerSettings { layers: vec![layer], rank: args.rank, ..SingerSettings::default() }
+}
+
+/// A batch of noise of the teacher's size, `[B, 3, H, W]`.
+pub(super) fn images(args: &BenchArgs, device: &BurnDevice) -> Result<Tensor<4>> {
+    let [teacher, _] = specs(args)?;
+    let [height, width] = models::resolve(&teacher, "teacher")?.config.img_size;
+    let noise = Distribution::Normal(0.0, 1.0);
+    Ok(Tensor::random([args.batch, 3, height, width], noise, device))
 }
 
 /// Times how long a checkpoint takes from its name to a model on the device.
@@ -140,7 +182,7 @@ fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> 
 }
 
 /// Waits until the device has computed a tensor.
-fn wait(device: &BurnDevice, tensor: Option<Tensor<3>>) -> Result<()> {
+pub(super) fn wait(device: &BurnDevice, tensor: Option<Tensor<3>>) -> Result<()> {
     tensor.map(|tensor| crate::readback::read(tensor.sum())).transpose()?;
     synchronise(device)
 }
@@ -189,7 +231,7 @@ fn matmul_rate(device: &BurnDevice, runs: usize) -> Result<f64> {
 }
 
 /// The process's largest resident size, where the system tells (Linux).
-fn peak_memory_mib() -> Option<u64> {
+pub(super) fn peak_memory_mib() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;

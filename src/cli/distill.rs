@@ -14,6 +14,13 @@ use crate::error::Result;
 use crate::run::{Distill, DistillConfig, Measurements, MethodKind, Run, Start};
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
+    let resume = args.train.resume;
+    let config = settings(args)?;
+    session::exit_code(distill(config, resume, &Stop::watch(session::SAVING)?), session::RESUME)
+}
+
+/// The settings of the flags and the configuration file.
+pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
     let mut overrides = session::overrides(&args.train)?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         overrides.extend(value.map(|value| Override::new(key, value)));
@@ -32,11 +39,7 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     add("singer.basis", args.basis.map(Into::into));
     let adapters = args.adapters.map(|path| path.to_string_lossy().into_owned());
     add("adapters", adapters.map(Into::into));
-    let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
-    session::exit_code(
-        distill(config, args.train.resume, &Stop::watch(session::SAVING)?),
-        session::RESUME,
-    )
+    config::read(args.train.config.as_deref(), overrides)
 }
 
 /// Runs a distillation and shows how it goes and what came out.

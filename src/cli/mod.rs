@@ -7,6 +7,7 @@ mod output;
 
 mod args;
 mod bench;
+mod bench_memory;
 mod bench_shaders;
 mod bench_trace;
 mod config;
@@ -22,6 +23,7 @@ mod inspect;
 mod list_models;
 mod models;
 mod nullspace;
+mod plan;
 mod plant;
 mod preprocessing;
 mod pretrain;
@@ -44,6 +46,7 @@ pub fn main() -> ExitCode {
     let outcome = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Distill(args) => distill::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Fit(args) => fit::run(&args),
         Command::Pretrain(args) => pretrain::run(args),
         Command::Evaluate(args) => evaluate::run(&args),
