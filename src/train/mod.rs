@@ -58,7 +58,8 @@ pub trait Task: Sync {
     /// The counts of the ratios in [`loss`](Self::loss) on the same shard
     /// ([`Loss::counts`]). A batch that goes in micro-batches needs them of all its images
     /// before the first of them goes backward. By default the loss is computed for them;
-    /// a task that knows them by less, or has no ratios, says so here.
+    /// a task that knows them by less, or has no ratios, says so here. Another number of
+    /// them than the loss has ratios makes the trainer panic.
     fn counts(&self, model: &Self::Model, shard: Shard<'_>) -> Vec<Tensor<1>> {
         self.loss(model, shard).counts()
     }

@@ -49,7 +49,12 @@ pub(super) fn batch_counts(parts: impl IntoIterator<Item = Vec<Tensor<1>>>) -> V
 
 /// A shard's contribution to the loss of its batch, of whose images it holds the share
 /// `share`: what to go backward from, and its terms.
+///
+/// # Panics
+/// Where a task announced another number of counts than its loss has ratios.
 pub(super) fn contribution(loss: Loss, share: f64, counts: &[Tensor<1>]) -> (Tensor<1>, BatchLoss) {
+    // Otherwise ratios without a count would be missing from the loss.
+    assert_eq!(loss.counts().len(), counts.len(), "Task::counts must name every ratio's count");
     let mut counts = counts.iter();
     let weighted = |Term { name, weight, value }: Term| match value {
         Value::Mean(mean) => (name, mean * (weight * share)),
