@@ -25,7 +25,7 @@ def turn(command):
     """What one process measured; None where it failed."""
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        print(f"cpu: {' '.join(command)}: {done.stderr.strip()}", file=sys.stderr)
+        print(f"cpu: {' '.join(command)}: exit code {done.returncode} {done.stderr.strip()}", file=sys.stderr)
         return None
     return json.loads(done.stdout)
 
