@@ -24,7 +24,7 @@ cp benches/gpu.sh benches/torch_step.py "$scratch/benches"
 cp assets/demo-teacher.safetensors "$scratch/assets"
 # What the parity tests of GPUs read.
 cp -r tests/golden/{baselines,probe,quantile.json,singer,train,vit} "$scratch/tests/golden"
-# The filter for code and a dictionary that holds both programs: a tenth smaller than without.
+# With the filter for machine code, and a dictionary that holds both programs.
 tar -C "$scratch" -c . | xz --x86 --lzma2=preset=6,dict=128MiB >"$file"
 size=$(stat -c %s "$file")
 echo "$file: $((size >> 20)) MiB"
