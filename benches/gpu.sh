@@ -56,7 +56,7 @@ parity=""
 if [ -z "$binary" ]; then
     cd "$root"
     cargo build --release || fail "singer does not build"
-    built=$(cargo test --release --no-run --test parity --message-format=json | grep -o '"executable":"[^"]*"' | tail -1)
+    built=$(cargo test --release --no-run --test parity --message-format=json | grep -o '"executable":"[^"]*/parity-[^"]*"' | tail -1)
     parity=$(cut -d '"' -f 4 <<<"$built")
     singer=${CARGO_TARGET_DIR:-$root/target}/release/singer
 elif [ -d "$binary" ]; then

@@ -15,7 +15,7 @@ trap 'rm -rf "$scratch"' EXIT
 
 cargo build --release
 parity=$(cargo test --release --no-run --test parity --message-format=json |
-    grep -o '"executable":"[^"]*"' | tail -1 | cut -d '"' -f 4)
+    grep -o '"executable":"[^"]*/parity-[^"]*"' | tail -1 | cut -d '"' -f 4)
 cp "${CARGO_TARGET_DIR:-target}/release/singer" "$scratch/singer"
 cp "$parity" "$scratch/parity"
 strip "$scratch/singer" "$scratch/parity"
