@@ -41,7 +41,6 @@ pub(super) fn dense<B: Backend>(
     B::float_add(f32::<B>(product::<B>(x, w)), row::<B>(b))
 }
 
-#[expect(clippy::too_many_arguments, reason = "the tensors of two layers")]
 pub(super) fn norm_dense<B: VitOps>(
     x: FloatTensor<B>,
     gamma: FloatTensor<B>,
