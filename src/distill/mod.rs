@@ -60,7 +60,7 @@ pub trait Method: Sync {
     /// The counts of the ratios in [`loss`](Self::loss), in the order of terms and ratios,
     /// `[1]` each; none where only the loss itself tells them. A batch that goes in
     /// micro-batches needs them before the first loss
-    /// ([`Task::counts`](crate::train::Task::counts)).
+    /// ([`Task::counts`]).
     fn counts(&self, _model: &Self::Model, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
         None
     }
