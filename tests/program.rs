@@ -19,6 +19,8 @@ mod kernel_cache;
 mod methods;
 #[path = "program/namings.rs"]
 mod namings;
+#[path = "program/plan.rs"]
+mod plan;
 #[path = "program/preprocessing.rs"]
 mod preprocessing;
 #[path = "program/probe.rs"]

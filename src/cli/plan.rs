@@ -9,11 +9,14 @@ use super::args::PlanArgs;
 use super::distill;
 use crate::device::Device;
 use crate::error::{Error, Result};
+use crate::model::ModelSpec;
 use crate::run::Plan;
+use crate::vit::preset;
 
 pub(super) fn run(args: PlanArgs) -> Result<ExitCode> {
     let stated = args.memory.as_deref().map(parse_bytes).transpose()?;
-    let config = distill::settings(args.distill)?;
+    let mut config = distill::settings(args.distill)?;
+    plan_by_name(&mut config.teacher);
     let (memory, precision, shards) = match stated {
         // Another device than this machine's, so nothing is known of its matrix units.
         Some(bytes) => (Some(bytes), config.precision.stated().unwrap_or_default(), 1),
@@ -59,6 +62,15 @@ pub(super) fn run(args: PlanArgs) -> Result<ExitCode> {
         None => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A plan needs the teacher's shape alone, for which a timm name does where no such file is.
+fn plan_by_name(teacher: &mut ModelSpec) {
+    let Some(path) = teacher.weights.as_ref().filter(|path| !path.exists()) else { return };
+    if let Some(preset) = path.to_str().and_then(preset) {
+        teacher.arch.get_or_insert_with(|| preset.name.to_owned());
+        teacher.weights = None;
+    }
 }
 
 fn table(plan: &Plan) -> Table {
