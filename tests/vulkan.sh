@@ -60,10 +60,11 @@ inside() {
     timeout "$limit" unshare --mount bash -euc '
         root="$1" work="$2" here="$3" target="$4"
         shift 4
-        mkdir -p "$root$here" "$root$target"
         mount -t proc proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount --bind "$work" "$root/tmp"
+        # After /tmp, in which both may lie.
+        mkdir -p "$root$here" "$root$target"
         mount --bind "$here" "$root$here"
         mount --bind "$target" "$root$target"
         mount --bind "$root/../shaders" "$root/mnt"
