@@ -12,11 +12,11 @@ use super::args::BenchArgs;
 use super::bench_trace::trace;
 use super::{bench_memory, models};
 use crate::device::Device;
-use crate::distill::Distillation;
 use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
 use crate::distill::singer::{Singer, SingerModel, SingerSettings};
+use crate::distill::{Distillation, check_tokens};
 use crate::error::{Error, Result};
-use crate::model::{ImageSize, ModelSpec};
+use crate::model::{ImageSize, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
@@ -107,6 +107,8 @@ impl Subject {
         let [teacher, student] = specs(args)?;
         let teacher = models::resolve(&teacher, "teacher")?;
         let student = models::resolve(&student, "student")?;
+        let tokens = |shape: &ResolvedModel| [shape.config.prefix_tokens(), shape.config.patches()];
+        check_tokens(tokens(&teacher), tokens(&student))?;
         let settings = settings(args, teacher.config.depth);
         let training = device.clone().autodiff();
         let (method, model, _) = Singer::new(

@@ -224,3 +224,10 @@ fn weights_that_the_last_step_made_infinite_are_not_written_as_a_student() {
     fail_with(distill(&teacher, &out, 1).args(["--lr", "1e300"]), &wanted);
     assert!(!out.join("student.safetensors").exists());
 }
+
+#[test]
+fn a_benchmark_of_models_with_different_tokens_is_refused() {
+    let mut command = singer();
+    command.args(["bench", "--device", "cpu", "--teacher", "vit_small_patch14_reg4_dinov2"]);
+    fail_with(command.args(["--student", "vit_tiny_patch16_224"]), &["register tokens"]);
+}
