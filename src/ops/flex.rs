@@ -16,8 +16,8 @@ fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
     match tensor.as_slice::<f32>() {
         Some(values) => Cow::Borrowed(values),
         None => {
-            let copy = tensor.to_contiguous();
-            Cow::Owned(copy.as_slice::<f32>().expect("contiguous f32").to_vec())
+            let copy = tensor.to_contiguous().into_data();
+            Cow::Owned(copy.try_into_vec().expect("f32"))
         }
     }
 }
@@ -25,8 +25,12 @@ fn values(tensor: &FlexTensor) -> Cow<'_, [f32]> {
 fn filled<const D: usize>(shape: [usize; D], fill: impl FnOnce(&mut [f32])) -> FlexTensor {
     let mut out = vec![0.0; shape.iter().product()];
     fill(&mut out);
+    tensor(shape, out)
+}
+
+fn tensor<const D: usize>(shape: [usize; D], values: Vec<f32>) -> FlexTensor {
     let layout = Layout::contiguous(Shape::new(shape));
-    FlexTensor::new(Bytes::from_elems(out), layout, DType::F32)
+    FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }
 
 fn all_f32(tensors: &[&FlexTensor]) -> bool {
@@ -84,8 +88,7 @@ impl VitOps for Flex {
                 &mut d_beta,
             );
         });
-        let vector = |of: Vec<f32>| filled([width], |out| out.copy_from_slice(&of));
-        (dx, vector(d_gamma), vector(d_beta))
+        (dx, tensor([width], d_gamma), tensor([width], d_beta))
     }
 
     fn exact_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {

@@ -17,16 +17,7 @@ impl<B: VitOps, C: CheckpointStrategy> VitOps for Autodiff<B, C> {
         w: FloatTensor<Self>,
         b: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let ((x, x_node), (w, w_node), (b, b_node)) =
-            (x.into_parts(), w.into_parts(), b.into_parts());
-        let prepared = Dense.prepare::<C>([x_node, w_node, b_node]).compute_bound().stateful();
-        match prepared {
-            OpsKind::Tracked(tracked) => {
-                let y = B::dense(x.clone(), w.clone(), b);
-                tracked.finish((x, w), y)
-            }
-            OpsKind::UnTracked(untracked) => untracked.finish(B::dense(x, w, b)),
-        }
+        Dense::Tokens.forward::<B, C>(x, w, b)
     }
 
     fn norm_dense(
@@ -58,15 +49,7 @@ impl<B: VitOps, C: CheckpointStrategy> VitOps for Autodiff<B, C> {
         w: FloatTensor<Self>,
         b: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
-        let ((x, x_node), (w, w_node), (b, b_node)) =
-            (x.into_parts(), w.into_parts(), b.into_parts());
-        match GeluDense.prepare::<C>([x_node, w_node, b_node]).compute_bound().stateful() {
-            OpsKind::Tracked(tracked) => {
-                let y = B::gelu_dense(x.clone(), w.clone(), b);
-                tracked.finish((x, w), y)
-            }
-            OpsKind::UnTracked(untracked) => untracked.finish(B::gelu_dense(x, w, b)),
-        }
+        Dense::Gelu.forward::<B, C>(x, w, b)
     }
 
     fn mix(qkv: FloatTensor<Self>, batch: usize, heads: usize) -> FloatTensor<Self> {
@@ -81,8 +64,36 @@ impl<B: VitOps, C: CheckpointStrategy> VitOps for Autodiff<B, C> {
     }
 }
 
-#[derive(Debug)]
-struct Dense;
+/// What a product has on its left: the tokens, or their GELU.
+#[derive(Debug, Clone, Copy)]
+enum Dense {
+    Tokens,
+    Gelu,
+}
+
+impl Dense {
+    fn forward<B: VitOps, C: CheckpointStrategy>(
+        self,
+        x: FloatTensor<Autodiff<B, C>>,
+        w: FloatTensor<Autodiff<B, C>>,
+        b: FloatTensor<Autodiff<B, C>>,
+    ) -> FloatTensor<Autodiff<B, C>> {
+        let ((x, x_node), (w, w_node), (b, b_node)) =
+            (x.into_parts(), w.into_parts(), b.into_parts());
+        let product = match self {
+            Self::Tokens => B::dense,
+            Self::Gelu => B::gelu_dense,
+        };
+        let nodes = [x_node, w_node, b_node];
+        match Backward::<B, 3>::prepare::<C>(self, nodes).compute_bound().stateful() {
+            OpsKind::Tracked(tracked) => {
+                let y = product(x.clone(), w.clone(), b);
+                tracked.finish((x, w), y)
+            }
+            OpsKind::UnTracked(untracked) => untracked.finish(product(x, w, b)),
+        }
+    }
+}
 
 impl<B: VitOps> Backward<B, 3> for Dense {
     type State = (FloatTensor<B>, FloatTensor<B>);
@@ -102,10 +113,21 @@ impl<B: VitOps> Backward<B, 3> for Dense {
         }
         let dy = generic::to::<B>(dy, precision);
         if let Some(node) = w_node {
-            grads.register::<B>(node.id, B::right_gradient(x, dy.clone()));
+            let left = match self {
+                Self::Tokens => x.clone(),
+                Self::Gelu => {
+                    let active = B::exact_gelu(generic::to::<B>(x.clone(), DType::F32));
+                    generic::to::<B>(active, precision)
+                }
+            };
+            grads.register::<B>(node.id, B::right_gradient(left, dy.clone()));
         }
         if let Some(node) = x_node {
-            let dx = B::left_gradient(dy, w);
+            let d_left = B::left_gradient(dy, w);
+            let dx = match self {
+                Self::Tokens => d_left,
+                Self::Gelu => B::gelu_gradient(generic::to::<B>(x, DType::F32), d_left),
+            };
             grads.register::<B>(node.id, generic::to::<B>(dx, precision));
         }
     }
@@ -144,38 +166,6 @@ impl<B: VitOps> Backward<B, 5> for NormDense {
             if let Some(node) = node {
                 grads.register::<B>(node.id, gradient);
             }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct GeluDense;
-
-impl<B: VitOps> Backward<B, 3> for GeluDense {
-    type State = (FloatTensor<B>, FloatTensor<B>);
-
-    fn backward(
-        self,
-        ops: Ops<Self::State, 3>,
-        grads: &mut Gradients,
-        _checkpointer: &mut Checkpointer,
-    ) {
-        let dy = grads.consume::<B>(&ops.node);
-        let [x_node, w_node, b_node] = ops.parents;
-        let (x, w) = ops.state;
-        let precision = x.dtype();
-        if let Some(node) = b_node {
-            grads.register::<B>(node.id, B::column_sums(dy.clone()));
-        }
-        let x = generic::to::<B>(x, DType::F32);
-        let dy = generic::to::<B>(dy, precision);
-        if let Some(node) = w_node {
-            let active = generic::to::<B>(B::exact_gelu(x.clone()), precision);
-            grads.register::<B>(node.id, B::right_gradient(active, dy.clone()));
-        }
-        if let Some(node) = x_node {
-            let dx = B::gelu_gradient(x, B::left_gradient(dy, w));
-            grads.register::<B>(node.id, generic::to::<B>(dx, precision));
         }
     }
 }
