@@ -8,10 +8,14 @@ mod dense;
 mod device;
 #[path = "library/families.rs"]
 mod families;
+#[path = "library/files.rs"]
+mod files;
 #[path = "library/formats.rs"]
 mod formats;
 #[path = "library/frozen.rs"]
 mod frozen;
+#[path = "library/fuzz.rs"]
+mod fuzz;
 #[path = "library/gradients.rs"]
 mod gradients;
 #[path = "library/hostile.rs"]

@@ -1,5 +1,7 @@
 //! What the training commands share: flags over the configuration, images, Ctrl-C.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -102,17 +104,34 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
 /// Opens a split of a data set, with or without classes: a path, a layout with one
 /// (`imagenet:PATH`), `scenes:N` or `scenes:A-B`.
 pub(super) fn images(place: &str, split: Split, side: usize) -> Result<ImageSet> {
-    Ok(ImageSet::open_split(place, split)?.with_scene_side(side))
+    Ok(announced(ImageSet::open_split(place, split)?.with_scene_side(side)))
 }
 
 /// The same with classes.
 pub(super) fn labelled(place: &str, split: Split, side: usize) -> Result<ImageSet> {
-    Ok(ClassifySet::open(place, split)?.images().with_scene_side(side))
+    Ok(announced(ClassifySet::open(place, split)?.images().with_scene_side(side)))
 }
 
 /// Opens images that need no classes: a file too, or a folder of any layout.
 pub(super) fn pictures(place: &str, side: usize) -> Result<ImageSet> {
-    Ok(ImageSet::open_all(place)?.with_scene_side(side))
+    Ok(announced(ImageSet::open_all(place)?.with_scene_side(side)))
+}
+
+fn announced(images: ImageSet) -> ImageSet {
+    announce_left_out(&images.left_out());
+    images
+}
+
+/// Says how many files are images in formats that cannot be read, by ending.
+fn announce_left_out(counts: &BTreeMap<String, usize>) {
+    if counts.is_empty() {
+        return;
+    }
+    let mut kinds: Vec<(&String, &usize)> = counts.iter().collect();
+    kinds.sort_by_key(|&(_, count)| Reverse(count));
+    let kinds: Vec<String> = kinds.iter().map(|(end, count)| format!("{count} {end}")).collect();
+    let total: usize = counts.values().sum();
+    note!("singer: {total} file(s) left out: {}", kinds.join(", "));
 }
 
 /// What training says at Ctrl-C.
@@ -169,6 +188,7 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
             for change in &begun.changed {
                 note!("singer: resuming another way: {change}");
             }
+            announce_left_out(&begun.left_out);
             start(begun);
             stop.arm();
         }

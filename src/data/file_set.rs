@@ -7,12 +7,12 @@ use std::sync::Arc;
 use image::RgbImage;
 
 use super::decode::{decode, dimensions};
-use super::files::{Store, Tree};
+use super::files::{READ, Store, Tree};
 use super::image_set::ImageSource;
 use super::place::Split;
 use crate::error::{Error, Result};
 
-/// Image files in one folder or zip file, with or without labels.
+/// Image files in one folder or archive, with or without labels.
 #[derive(Debug)]
 pub(super) struct FileSet {
     root: PathBuf,
@@ -20,12 +20,25 @@ pub(super) struct FileSet {
     classes: Vec<String>,
     /// Names from the root, with their labels; 0 where there are no classes.
     files: Vec<(String, usize)>,
+    /// How many files beside them are images that cannot be read, by ending.
+    left_out: BTreeMap<String, usize>,
 }
 
 impl FileSet {
     /// Files of a tree with their labels.
     fn labelled(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
-        Self { root: tree.root().to_owned(), store: Arc::clone(tree.store()), classes, files }
+        Self {
+            root: tree.root().to_owned(),
+            store: Arc::clone(tree.store()),
+            classes,
+            files,
+            left_out: BTreeMap::new(),
+        }
+    }
+
+    /// The same set, beside which there are images that cannot be read.
+    pub(super) fn beside(self, left_out: BTreeMap<String, usize>) -> Self {
+        Self { left_out, ..self }
     }
 
     /// A set from images with the name of their class. The classes are `classes` in that
@@ -77,19 +90,20 @@ impl FileSet {
         Self::labelled(tree, files.into_iter().map(|name| (name, 0)).collect(), Vec::new())
     }
 
-    /// One image file, whatever its name ends in, also inside a zip file. None where
-    /// the path is not a file, or is a zip file.
+    /// One image file, whatever its name ends in, also inside an archive. None where the
+    /// path is not a file, or is an archive.
     pub(super) fn single(path: &Path) -> Result<Option<Self>> {
-        if path.extension().is_some_and(|end| end.eq_ignore_ascii_case("zip")) {
-            return Ok(None);
-        }
-        let Some(store) = Store::of_file(path)? else { return Ok(None) };
-        let root = path.parent().unwrap_or(Path::new("")).to_owned();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Some(Self { root, store: Arc::new(store), classes: Vec::new(), files: vec![(name, 0)] }))
+        let Some((store, name)) = Store::of_file(path)? else { return Ok(None) };
+        Ok(Some(Self {
+            root: path.parent().unwrap_or(Path::new("")).to_owned(),
+            store: Arc::new(store),
+            classes: Vec::new(),
+            files: vec![(name, 0)],
+            left_out: BTreeMap::new(),
+        }))
     }
 
-    /// One image file, or all image files below a folder or in a zip file, without
+    /// One image file, or all image files below a folder or in an archive, without
     /// labels.
     ///
     /// # Errors
@@ -101,10 +115,11 @@ impl FileSet {
         }
         let tree = Tree::open(path)?;
         let names: Vec<String> = tree.images("").map(str::to_owned).collect();
+        let left_out = tree.left_out(&[String::new()]);
         if names.is_empty() {
-            return Err(Error::data(path, "holds no .jpg, .png, .webp, .bmp or .gif file"));
+            return Err(no_images(path, &left_out));
         }
-        Ok(Self::unlabelled(&tree, names))
+        Ok(Self::unlabelled(&tree, names).beside(left_out))
     }
 
     /// Path of image `index`.
@@ -137,6 +152,10 @@ impl ImageSource for FileSet {
         self.path(index).display().to_string()
     }
 
+    fn left_out(&self) -> BTreeMap<String, usize> {
+        self.left_out.clone()
+    }
+
     fn file_size(&self, index: usize) -> Result<Option<u64>> {
         self.store.size(&self.path(index)).map(Some)
     }
@@ -145,4 +164,15 @@ impl ImageSource for FileSet {
         let path = self.path(index);
         decode(&self.store.bytes(&path)?, &path)
     }
+}
+
+/// The error for a place without images that can be read.
+pub(super) fn no_images(path: &Path, left_out: &BTreeMap<String, usize>) -> Error {
+    let others: Vec<String> =
+        left_out.iter().map(|(end, count)| format!("{count} {end}")).collect();
+    let others = match others.as_slice() {
+        [] => String::new(),
+        kinds => format!(" but {}, which cannot be read", kinds.join(", ")),
+    };
+    Error::data(path, format!("holds no {READ}{others}"))
 }

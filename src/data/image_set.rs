@@ -1,5 +1,6 @@
 //! Sets of images that threads read by index.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,6 +31,12 @@ pub trait ImageSource: Send + Sync {
 
     /// What to call image `index` in a message.
     fn name(&self, index: usize) -> String;
+
+    /// How many files beside the images are images in formats that cannot be read, by
+    /// ending (`.heic`).
+    fn left_out(&self) -> BTreeMap<String, usize> {
+        BTreeMap::new()
+    }
 
     /// Size in bytes of the file that holds image `index`; none where no file does.
     /// Name and size together tell whether the image is still the same.
@@ -123,6 +130,12 @@ impl ImageSet {
         self.0.name(index)
     }
 
+    /// How many files beside the images are images in formats that cannot be read, by
+    /// ending (`.heic`).
+    pub fn left_out(&self) -> BTreeMap<String, usize> {
+        self.0.left_out()
+    }
+
     /// Size in bytes of the file that holds image `index`; none where no file does.
     ///
     /// # Errors
@@ -182,6 +195,10 @@ impl ImageSource for Sample {
 
     fn name(&self, index: usize) -> String {
         self.images.name(self.of(index))
+    }
+
+    fn left_out(&self) -> BTreeMap<String, usize> {
+        self.images.left_out()
     }
 
     fn file_size(&self, index: usize) -> Result<Option<u64>> {

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Start {
     pub images: usize,
     /// Their number of classes.
     pub classes: usize,
+    /// How many files beside them are images in formats that cannot be read, by ending.
+    pub left_out: BTreeMap<String, usize>,
     /// Steps in all.
     pub steps: usize,
     /// The bases from which the adapters start; empty where adapters were given and for
@@ -329,6 +332,7 @@ impl Distill {
             precision,
             images: images.len(),
             classes,
+            left_out: images.left_out(),
             steps,
             bases,
             student_layers: task.method.student_layers().to_vec(),

@@ -175,6 +175,7 @@ impl Pretrain {
             precision,
             images: images.len(),
             classes,
+            left_out: images.left_out(),
             steps,
             bases: Vec::new(),
             student_layers: Vec::new(),

@@ -3,10 +3,10 @@
 mod imagenet;
 mod lists;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::file_set::FileSet;
+use super::file_set::{FileSet, no_images};
 use super::files::Tree;
 use super::image_set::{ImageSet, ImageSource};
 use super::place::{Split, kind, scenes};
@@ -119,6 +119,8 @@ struct ClassFolders {
     unclassified: Vec<String>,
     /// The split, where the folders are those of a split.
     split: Option<Split>,
+    /// How many files beside them are images that cannot be read, by ending.
+    left_out: BTreeMap<String, usize>,
 }
 
 impl ClassFolders {
@@ -167,7 +169,8 @@ impl ClassFolders {
                 }
             }
         }
-        Self { tree, root, files, unclassified, split }
+        let left_out = tree.left_out(folders);
+        Self { tree, root, files, unclassified, split, left_out }
     }
 
     fn classes(&self) -> BTreeSet<&str> {
@@ -176,25 +179,25 @@ impl ClassFolders {
 
     /// The images in class folders, with their labels.
     fn labelled(self) -> Result<FileSet> {
-        if let Some(split) = self.split {
-            return FileSet::named(&self.tree, self.files, None, split);
-        }
-        if self.files.is_empty() && self.unclassified.is_empty() {
-            return Err(Error::data(
-                self.tree.root(),
-                "holds no .jpg, .png, .webp, .bmp or .gif file; give a folder with one folder of images for each class",
-            ));
-        }
-        let count = self.classes().len();
-        if count < 2 {
-            return Err(Error::data(
-                self.root,
-                format!(
-                    "holds {count} class folder(s); at least two are needed, each with the images of one class"
-                ),
-            ));
-        }
-        FileSet::named(&self.tree, self.files, None, Split::Train)
+        let split = match self.split {
+            Some(split) => split,
+            None if self.files.is_empty() && self.unclassified.is_empty() => {
+                return Err(no_images(self.tree.root(), &self.left_out));
+            }
+            None => {
+                let count = self.classes().len();
+                if count < 2 {
+                    return Err(Error::data(
+                        self.root,
+                        format!(
+                            "holds {count} class folder(s); at least two are needed, each with the images of one class"
+                        ),
+                    ));
+                }
+                Split::Train
+            }
+        };
+        Ok(FileSet::named(&self.tree, self.files, None, split)?.beside(self.left_out))
     }
 
     /// All images, without labels.
@@ -202,13 +205,10 @@ impl ClassFolders {
         let mut names = self.unclassified;
         names.extend(self.files.into_iter().map(|(name, _)| name));
         if names.is_empty() {
-            return Err(Error::data(
-                self.tree.root(),
-                "holds no .jpg, .png, .webp, .bmp or .gif file",
-            ));
+            return Err(no_images(self.tree.root(), &self.left_out));
         }
         names.sort_unstable();
-        Ok(FileSet::unlabelled(&self.tree, names))
+        Ok(FileSet::unlabelled(&self.tree, names).beside(self.left_out))
     }
 }
 
