@@ -48,7 +48,7 @@ pub use pixels::Pixels;
 #[cfg(not(target_family = "wasm"))]
 pub use place::Split;
 pub use preprocess::{CropMode, Edges, Framing, Preprocess, Steps};
-pub use resample::{Interpolation, MAX_PIXELS, check_size};
+pub use resample::{Interpolation, LARGE_PIXELS, MAX_PIXELS, check_size};
 pub use scenes::{Scene, Scenes, render};
 pub use transform::{
     EvalTransform, Normalise, Offset, Resize, TrainTransform, Transform, eval_crop, whole_patches,

@@ -11,18 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// The most pixels of an image that is decoded: Pillow's threshold for decompression
-/// bombs, a quarter of a gibibyte as 8-bit RGB.
-pub const MAX_PIXELS: u64 = 89_478_485;
+/// The most pixels of an image that is decoded, unless another limit is set: Pillow's error
+/// limit, half a gibibyte as 8-bit RGB.
+pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// Rejects an image without pixels or with more than [`MAX_PIXELS`].
+/// Pillow's warning limit. A larger JPEG is decoded scaled, and none is decoded beside another
+/// larger image; in a browser none is taken.
+pub const LARGE_PIXELS: u64 = 89_478_485;
+
+/// Rejects an image without pixels or with more than `limit`.
 ///
 /// # Errors
 /// [`Error::ImageSize`].
-pub fn check_size(width: u64, height: u64) -> Result<()> {
+pub fn check_size(width: u64, height: u64, limit: u64) -> Result<()> {
     match width.checked_mul(height) {
-        Some(1..=MAX_PIXELS) => Ok(()),
-        _ => Err(Error::ImageSize { width, height, limit: MAX_PIXELS }),
+        Some(pixels) if (1..=limit).contains(&pixels) => Ok(()),
+        _ => Err(Error::ImageSize { width, height, limit }),
     }
 }
 
@@ -88,11 +92,14 @@ pub(super) fn resample(
     [h, w]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<RgbImage> {
-    let crop = image::imageops::crop_imm(image, left, top, width, height).to_image();
+    let whole = [left, top, width, height] == [0, 0, image.width(), image.height()];
+    let crop =
+        (!whole).then(|| image::imageops::crop_imm(image, left, top, width, height).to_image());
+    let crop = crop.as_ref().unwrap_or(image);
     // A very tall image would be enormous between the two.
-    let rows_first = (w as u64).saturating_mul(height.into()) <= MAX_PIXELS;
+    let rows_first = (w as u64).saturating_mul(height.into()) <= LARGE_PIXELS;
     let (halfway_w, halfway_h) = if rows_first { (w as u32, height) } else { (width, h as u32) };
-    let halfway = resize_to(&crop, halfway_w, halfway_h, interpolation)?;
+    let halfway = resize_to(crop, halfway_w, halfway_h, interpolation)?;
     resize_to(&halfway, w as u32, h as u32, interpolation)
 }
 

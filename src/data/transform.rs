@@ -7,7 +7,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use super::resample::{Interpolation, MAX_PIXELS, resample};
+use super::resample::{Interpolation, LARGE_PIXELS, resample};
 use crate::error::{Error, Result};
 
 /// A transform from an image of any size to one of the model's size.
@@ -181,7 +181,7 @@ pub fn eval_crop(image: &RgbImage, transform: &EvalTransform) -> Result<RgbImage
     let size = [image.height() as usize, image.width() as usize];
     let target = transform.resize.target(size);
     let area = (target[0] as u64).saturating_mul(target[1] as u64);
-    if area > MAX_PIXELS
+    if area > LARGE_PIXELS
         && let Some(centre) = needed_part(image, target, transform.size)
     {
         return eval_crop(&centre, transform);

@@ -8,6 +8,8 @@ use flate2::write::ZlibEncoder;
 use image::RgbImage;
 use singer::data::{EvalTransform, Resize, decode, eval_crop};
 
+use crate::fuzz::fuzz;
+
 /// Pictures of every kind; `make.py` there wrote them.
 const KINDS: &str = "tests/golden/preprocess/kinds";
 
@@ -50,7 +52,10 @@ fn deflated(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn files_that_are_empty_cut_off_or_no_pictures_are_refused_by_name() {
     refused(b"", "the file is empty");
-    refused(b"not a picture at all, whatever its name ends in", "not JPEG, PNG, WebP, BMP or GIF");
+    refused(
+        b"not a picture at all, whatever its name ends in",
+        "not JPEG, PNG, WebP, BMP, GIF or TIFF",
+    );
     refused(&[0; 4096], "not JPEG");
     for name in ["rgba.png", "progressive.jpg", "lossy.webp", "colour.bmp", "cmyk.jpg"] {
         let bytes = kind(name);
@@ -58,6 +63,119 @@ fn files_that_are_empty_cut_off_or_no_pictures_are_refused_by_name() {
             refused(&bytes[..(bytes.len() as f64 * share) as usize], "unreadable image");
         }
     }
+}
+
+const JPEGS: [&str; 5] =
+    ["baseline_420.jpg", "progressive.jpg", "restarts.jpg", "cmyk.jpg", "orientation_6.jpg"];
+
+#[test]
+fn what_follows_a_jpeg_changes_nothing() {
+    let film =
+        [b"\0\0\0\x18ftypmp42\xff\xda\0\x08mdat".as_slice(), &[0xff, 0xd8, 0xff, 0xda, 0]].concat();
+    for name in JPEGS {
+        let clean = kind(name);
+        let wanted = decode(&clean, Path::new(name)).unwrap();
+        // A film, a second picture as in MPO, and padding.
+        for tail in [film.clone(), kind("progressive.jpg"), vec![0; 700], vec![0xff; 3]] {
+            let bytes = [clean.clone(), tail].concat();
+            assert_eq!(decode(&bytes, Path::new(name)).unwrap(), wanted, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_that_is_cut_anywhere_is_refused_also_where_a_thumbnail_in_it_ends() {
+    for name in JPEGS {
+        let bytes = kind(name);
+        for end in (2..bytes.len()).step_by(7).chain([bytes.len() - 2, bytes.len() - 1]) {
+            refused(&bytes[..end], "unreadable image");
+        }
+    }
+    // The thumbnail's own end marker lies in a segment.
+    let thumbnail = kind("grey.jpg");
+    let mut bytes = kind("baseline_420.jpg");
+    let length = (thumbnail.len() as u16 + 8).to_be_bytes();
+    let segment = [&[0xff, 0xe1], &length[..], b"Exif\0\0", &thumbnail].concat();
+    bytes.splice(2..2, segment);
+    let whole = decode(&bytes, Path::new("thumbnail.jpg")).unwrap();
+    assert_eq!(whole, decode(&kind("baseline_420.jpg"), Path::new("plain.jpg")).unwrap());
+    refused(&bytes[..bytes.len() - 40], "ends early");
+}
+
+/// A TIFF file of one pixel with these channels.
+fn tiff(channels: u16, colour: u32, extra: &[u16]) -> Vec<u8> {
+    let bits: Vec<u32> = vec![8; channels.into()];
+    let extra: Vec<u32> = extra.iter().map(|&kind| kind.into()).collect();
+    let mut tags: Vec<(u16, Vec<u32>)> = vec![
+        (256, vec![1]),
+        (257, vec![1]),
+        (258, bits),
+        (259, vec![1]),
+        (262, vec![colour]),
+        (273, vec![8]),
+        (277, vec![channels.into()]),
+        (278, vec![1]),
+        (279, vec![channels.into()]),
+    ];
+    if !extra.is_empty() {
+        tags.push((338, extra));
+    }
+    let start = 8 + u32::from(channels);
+    let (mut directory, mut tail) = ((tags.len() as u16).to_le_bytes().to_vec(), Vec::new());
+    for (tag, values) in &tags {
+        let data: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let place = start + 6 + 12 * tags.len() as u32 + tail.len() as u32;
+        directory.extend([tag.to_le_bytes(), 4_u16.to_le_bytes()].concat());
+        directory.extend((values.len() as u32).to_le_bytes());
+        match values.len() {
+            1 => directory.extend(data),
+            _ => {
+                directory.extend(place.to_le_bytes());
+                tail.extend(data);
+            }
+        }
+    }
+    let head = [b"II*\0".as_slice(), &start.to_le_bytes(), &vec![90; channels.into()]].concat();
+    [head, directory, vec![0; 4], tail].concat()
+}
+
+#[test]
+fn images_of_other_channels_are_refused_with_their_number() {
+    let (grey, rgb, palette) = (1, 2, 3);
+    let read = |bytes: &[u8]| decode(bytes, Path::new("a.tif")).unwrap().into_raw();
+    assert_eq!(read(&tiff(1, grey, &[])), [90; 3]);
+    assert_eq!(read(&tiff(3, rgb, &[])), [90; 3]);
+    assert_eq!(read(&tiff(4, rgb, &[2])), [90; 3]);
+    refused(&tiff(4, rgb, &[0]), "it has 4 channels");
+    refused(&tiff(4, rgb, &[]), "it has 4 channels");
+    refused(&tiff(13, grey, &[0; 12]), "it has 13 channels");
+    refused(&tiff(5, rgb, &[0, 0]), "it has 5 channels");
+    refused(&tiff(2, grey, &[0]), "it has 2 channels");
+    refused(&tiff(1, palette, &[]), "palette");
+    let header =
+        b"\x93NUMPY\x01\0v\0{'descr': '<u2', 'fortran_order': False, 'shape': (64, 64, 13), }";
+    refused(header, "NumPy array of shape (64, 64, 13)");
+}
+
+#[test]
+fn no_mutated_tiff_file_panics_or_grows() {
+    let names = [
+        "lzw.tif",
+        "deflate_predictor.tif",
+        "packbits.tif",
+        "planes.tif",
+        "alpha16.tif",
+        "cmyk.tif",
+        "grey16.tif",
+    ];
+    let seeds: Vec<Vec<u8>> = names.iter().map(|name| kind(name)).collect();
+    fuzz("tiff", &seeds, |bytes| drop(decode(bytes, Path::new("a.tif"))));
+}
+
+#[test]
+fn no_mutated_jpeg_panics_or_grows() {
+    let seeds: Vec<Vec<u8>> = JPEGS.iter().map(|name| kind(name)).collect();
+    fuzz("jpeg", &seeds, |bytes| drop(decode(bytes, Path::new("a.jpg"))));
 }
 
 #[test]
@@ -73,7 +191,7 @@ fn a_picture_is_known_by_its_content_whatever_its_name_ends_in() {
 fn absurd_dimensions_are_refused_with_the_limit_before_anything_is_allocated() {
     let data = (b"IDAT", deflated(&[0; 64]));
     let huge = |width, height| png(&[header(width, height, 8, 2), data.clone(), (b"IEND", vec![])]);
-    refused(&huge(60_000, 60_000), "60000x60000 pixels are more than the limit of 89478485");
+    refused(&huge(60_000, 60_000), "60000x60000 pixels are more than the limit of 178956970");
     refused(&huge(0x7fff_ffff, 0x7fff_ffff), "unreadable image");
     refused(&huge(0, 5), "unreadable image");
     let mut jpeg = kind("baseline_420.jpg");
@@ -83,6 +201,17 @@ fn absurd_dimensions_are_refused_with_the_limit_before_anything_is_allocated() {
     let mut bmp = kind("colour.bmp");
     bmp[18..26].copy_from_slice(&[0, 0, 1, 0, 0, 0, 1, 0]);
     refused(&bmp, "unreadable image");
+}
+
+#[test]
+fn a_jpeg_of_108_megapixels_is_decoded_at_half_its_size() {
+    let mut bytes = Vec::new();
+    let grey = image::GrayImage::from_pixel(12_000, 9_000, image::Luma([77]));
+    let encoder = image::codecs::jpeg::JpegEncoder::new(&mut bytes);
+    grey.write_with_encoder(encoder).unwrap();
+    let image = decode(&bytes, Path::new("large.jpg")).unwrap();
+    assert_eq!(image.dimensions(), (6_000, 4_500));
+    assert!(image.pixels().all(|pixel| pixel.0.iter().all(|value| value.abs_diff(77) <= 1)));
 }
 
 #[test]

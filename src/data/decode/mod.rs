@@ -1,42 +1,83 @@
 //! Image files to pixels.
 
+mod jpeg;
+mod tiff;
+
 use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
+use std::sync::Mutex;
 
 use image::metadata::Orientation;
 use image::{
     DynamicImage, ImageBuffer, ImageDecoder, ImageFormat, ImageReader, Limits, Pixel, Rgb, RgbImage,
 };
-use mozjpeg::{ColorSpace, Decompress, Marker};
 
-use super::resample::check_size;
+use super::resample::{LARGE_PIXELS, MAX_PIXELS, check_size};
 use crate::error::{Error, Result};
 
 /// The most bytes that metadata before the pixels may unpack to.
 const MAX_METADATA: u64 = 32 << 20;
 
-const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP or GIF";
+const UNKNOWN: &str = "its content is not JPEG, PNG, WebP, BMP, GIF or TIFF";
 
-/// Decodes a file to upright 8-bit RGB: JPEG, PNG, WebP, BMP, or the first frame of a
-/// GIF, by content and not by extension. `path` is for messages.
+/// Held while an image of more than [`LARGE_PIXELS`] is decoded: one at a time, as each
+/// may take gigabytes.
+static LARGE: Mutex<()> = Mutex::new(());
+
+/// Decodes a file to upright 8-bit RGB: JPEG, PNG, WebP, BMP, TIFF, or the first frame of
+/// a GIF, by content and not by extension. `path` is for messages.
 ///
 /// The pixels are those of Pillow's `convert("RGB")`, for JPEG bit for bit: alpha is
-/// dropped, palettes are resolved, CMYK JPEGs are taken as inverted. Two things differ:
-/// Exif orientation is applied, as by `ImageOps.exif_transpose`; and 16-bit grey keeps
-/// its high byte, as 16-bit colour does, where Pillow clips values above 255 to white.
+/// dropped, palettes are resolved, CMYK JPEGs are taken as inverted. Three things differ:
+/// Exif orientation is applied, as by `ImageOps.exif_transpose`; 16-bit grey keeps
+/// its high byte, as 16-bit colour does, where Pillow clips values above 255 to white; and
+/// a JPEG of more than [`LARGE_PIXELS`] is decoded at a half, a quarter or an eighth of its
+/// size, the largest that has no more, as by Pillow's `draft`.
 ///
 /// # Errors
 /// [`Error::Data`] where the bytes are damaged, truncated, of another format, or
-/// have more than [`MAX_PIXELS`](super::MAX_PIXELS) pixels.
+/// have more than [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8], path: &Path) -> Result<RgbImage> {
-    let decoded = match image::guess_format(bytes) {
+    decode_within(bytes, path, MAX_PIXELS)
+}
+
+/// As [`decode`], with another limit on the number of pixels.
+pub(super) fn decode_within(bytes: &[u8], path: &Path, max_pixels: u64) -> Result<RgbImage> {
+    let decoded = match format_of(bytes) {
         _ if bytes.is_empty() => Err("the file is empty".to_owned()),
-        Ok(ImageFormat::Jpeg) => decode_jpeg(bytes),
-        Ok(format) => guarded(|| decode_as(format, bytes)),
-        Err(_) => Err(UNKNOWN.to_owned()),
+        Some(ImageFormat::Jpeg) => jpeg::decode(bytes, max_pixels),
+        Some(ImageFormat::Tiff) => guarded(|| tiff::decode(bytes, max_pixels)),
+        Some(format) => guarded(|| decode_as(format, bytes, max_pixels)),
+        None => Err(unknown(bytes)),
     };
     decoded.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
+}
+
+fn format_of(bytes: &[u8]) -> Option<ImageFormat> {
+    // The image crate knows no BigTIFF.
+    let big = [b"II\x2b\0", b"MM\0\x2b"].iter().any(|magic| bytes.starts_with(*magic));
+    if big { Some(ImageFormat::Tiff) } else { image::guess_format(bytes).ok() }
+}
+
+/// Why a file of no known format cannot be read; of a NumPy array it names the shape.
+fn unknown(bytes: &[u8]) -> String {
+    let header = bytes.starts_with(b"\x93NUMPY").then(|| &bytes[..bytes.len().min(512)]);
+    let text = header.map(String::from_utf8_lossy).unwrap_or_default();
+    let shape = text.split_once("'shape': (").and_then(|(_, rest)| rest.split_once(')'));
+    match shape {
+        Some((shape, _)) => format!(
+            "it is a NumPy array of shape ({shape}); images are read from image files of grey or RGB"
+        ),
+        None => UNKNOWN.to_owned(),
+    }
+}
+
+/// Whether an image is within the limit, and what is held while it is decoded.
+fn admit(width: u64, height: u64, limit: u64) -> Result<Option<impl Drop>, String> {
+    check_size(width, height, limit).map_err(|error| error.to_string())?;
+    let large = width * height > LARGE_PIXELS;
+    Ok(large.then(|| LARGE.lock().unwrap_or_else(|poison| poison.into_inner())))
 }
 
 /// Turns a decoder's panic into an error: the file is damaged.
@@ -49,20 +90,21 @@ fn guarded<T>(
     })
 }
 
-/// Height and width of the upright image, from its header.
+/// Height and width of the upright image as [`decode`] gives it, from its header.
 ///
 /// # Errors
 /// [`Error::Data`] where its header is damaged or of another format.
 pub(super) fn dimensions(bytes: &[u8], path: &Path) -> Result<[usize; 2]> {
-    let found = match image::guess_format(bytes) {
-        Ok(ImageFormat::Jpeg) => jpeg_dimensions(bytes),
-        Ok(format) => guarded(|| {
+    let found = match format_of(bytes) {
+        Some(ImageFormat::Jpeg) => jpeg::dimensions(bytes),
+        Some(ImageFormat::Tiff) => guarded(|| tiff::dimensions(bytes)),
+        Some(format) => guarded(|| {
             let mut decoder = opened(format, bytes)?;
             let (width, height) = decoder.dimensions();
             let orientation = decoder.orientation().map_err(|error| error.to_string())?;
             Ok(upright([height as usize, width as usize], orientation))
         }),
-        Err(_) => Err(UNKNOWN.to_owned()),
+        None => Err(unknown(bytes)),
     };
     found.map_err(|reason| Error::data(path, format!("unreadable image ({reason})")))
 }
@@ -92,11 +134,11 @@ fn limits(pixels: u64) -> Limits {
     limits
 }
 
-fn decode_as(format: ImageFormat, bytes: &[u8]) -> Result<RgbImage, String> {
+fn decode_as(format: ImageFormat, bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     let reason = |error: image::ImageError| error.to_string();
     let mut decoder = opened(format, bytes)?;
     let (width, height) = decoder.dimensions();
-    check_size(width.into(), height.into()).map_err(|error| error.to_string())?;
+    let _held = admit(width.into(), height.into(), max_pixels)?;
     decoder.set_limits(limits(decoder.total_bytes())).map_err(reason)?;
     let orientation = decoder.orientation().map_err(reason)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(reason)?;
@@ -121,53 +163,7 @@ fn high_bytes<P: Pixel<Subpixel = u16>>(image: &ImageBuffer<P, Vec<u16>>) -> Rgb
     })
 }
 
-/// Decodes a JPEG with libjpeg-turbo's results, which are Pillow's bit for bit, and
-/// applies its orientation. The error is the reason.
-fn decode_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
-    if is_truncated_jpeg(bytes) {
-        return Err("the JPEG data ends early".into());
-    }
-    // libjpeg's errors unwind.
-    guarded(|| read_jpeg(bytes))
-}
-
-fn read_jpeg(bytes: &[u8]) -> Result<RgbImage, String> {
-    let reason = |error: std::io::Error| error.to_string();
-    let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes).map_err(reason)?;
-    let (width, height) = jpeg.size();
-    check_size(width as u64, height as u64).map_err(|error| error.to_string())?;
-    let orientation = jpeg_orientation(&jpeg);
-    let has_black = [ColorSpace::JCS_CMYK, ColorSpace::JCS_YCCK].contains(&jpeg.color_space());
-    let space = if has_black { ColorSpace::JCS_CMYK } else { ColorSpace::JCS_RGB };
-    let mut rows = jpeg.to_colorspace(space).map_err(reason)?;
-    let pixels: Vec<[u8; 3]> = if has_black {
-        rows.read_scanlines::<[u8; 4]>().map_err(reason)?.into_iter().map(cmyk_to_rgb).collect()
-    } else {
-        rows.read_scanlines().map_err(reason)?
-    };
-    rows.finish().map_err(reason)?;
-    let image = RgbImage::from_raw(width as u32, height as u32, pixels.into_flattened());
-    let mut image = DynamicImage::ImageRgb8(image.ok_or("some of its rows are missing")?);
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
-}
-
-/// Height and width of the upright image, from the header.
-fn jpeg_dimensions(bytes: &[u8]) -> Result<[usize; 2], String> {
-    guarded(|| {
-        let jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes);
-        let jpeg = jpeg.map_err(|error| error.to_string())?;
-        let (width, height) = jpeg.size();
-        Ok(upright([height, width], jpeg_orientation(&jpeg)))
-    })
-}
-
-fn jpeg_orientation(jpeg: &Decompress<&[u8]>) -> Orientation {
-    let exif = jpeg.markers().filter_map(|marker| marker.data.strip_prefix(b"Exif\0\0"));
-    exif.filter_map(Orientation::from_exif_chunk).next().unwrap_or(Orientation::NoTransforms)
-}
-
-/// Pillow's conversion of CMYK, which it takes as inverted, as Adobe writes it.
+/// Pillow's conversion of CMYK that is stored inverted, as Adobe writes it into JPEGs.
 fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
     let light = u32::from(black);
     [cyan, magenta, yellow].map(|ink| {
@@ -175,14 +171,4 @@ fn cmyk_to_rgb([cyan, magenta, yellow, black]: [u8; 4]) -> [u8; 3] {
         // Division by 255, rounded.
         (light - ((product + (product >> 8)) >> 8)) as u8
     })
-}
-
-/// Whether no end marker follows the start of the last scan. libjpeg only warns and
-/// fills the rest with grey.
-fn is_truncated_jpeg(bytes: &[u8]) -> bool {
-    let last_marker = |kind: u8| bytes.windows(2).rposition(|pair| pair == [0xff, kind]);
-    match (last_marker(0xda), last_marker(0xd9)) {
-        (Some(scan), Some(end)) => end < scan,
-        _ => true,
-    }
 }

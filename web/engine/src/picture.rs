@@ -1,6 +1,6 @@
 use image::RgbImage;
 use js_sys::{Object, Reflect, Uint8ClampedArray};
-use singer::data::{Interpolation, check_size, eval_crop, whole_patches};
+use singer::data::{Interpolation, LARGE_PIXELS, check_size, eval_crop, whole_patches};
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::error::{Fault, Result};
@@ -15,7 +15,7 @@ pub fn from_js(image: &JsValue) -> Result<RgbImage> {
         return Err(Fault::new("an image has data, width and height"));
     };
     let (width, height) = (width as u32, height as u32);
-    check_size(width.into(), height.into())?;
+    check_size(width.into(), height.into(), LARGE_PIXELS)?;
     let data = Reflect::get(image, &"data".into()).ok().and_then(|data| {
         let data: Option<Uint8ClampedArray> = data.dyn_into().ok();
         data.filter(|data| u64::from(data.length()) == 4 * u64::from(width) * u64::from(height))

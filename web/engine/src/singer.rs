@@ -5,7 +5,7 @@ use image::RgbImage;
 use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
 use singer::Device;
-use singer::data::{check_size, render};
+use singer::data::{LARGE_PIXELS, check_size, render};
 use singer::distill::{Adapters, PartsFile};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
 use singer::weights::WeightsFile;
@@ -146,7 +146,7 @@ impl Singer {
                 false => "the file is no image that is known here",
             }));
         };
-        check_size(size.width as u64, size.height as u64)?;
+        check_size(size.width as u64, size.height as u64, LARGE_PIXELS)?;
         let object = Object::new();
         set(&object, "width", size.width as u32)?;
         set(&object, "height", size.height as u32)?;

@@ -33,6 +33,34 @@ def png16(path, pixels, colour_type):
     )
 
 
+def tiff(path, pixels, order="<", planes=False, strips=1, extra=()):
+    """Pillow writes no 16-bit colour, no planes and one byte order."""
+    h, w, c = pixels.shape
+    step = -(-h // strips)
+    bands = [pixels[..., i : i + 1] for i in range(c)] if planes else [pixels]
+    dtype = np.dtype(f"{order}u{pixels.dtype.itemsize}")
+    parts = [band[y : y + step].astype(dtype).tobytes() for band in bands for y in range(0, h, step)]
+    offsets = np.cumsum([8] + [len(part) for part in parts])
+    tags = {
+        256: [w], 257: [h], 258: [8 * pixels.dtype.itemsize] * c, 259: [1], 262: [2 if c >= 3 else 1],
+        273: list(offsets[:-1]), 277: [c], 278: [step], 279: [len(part) for part in parts], 284: [2 if planes else 1],
+    }
+    if extra:
+        tags[338] = list(extra)
+    at = int(offsets[-1])
+    tail, entries = b"", b""
+    for tag, values in sorted(tags.items()):
+        data = np.array(values, f"{order}u4").tobytes()
+        if len(values) > 1:
+            place = at + 2 + 12 * len(tags) + 4 + len(tail)
+            tail += data
+            data = struct.pack(order + "I", place)
+        entries += struct.pack(order + "HHI", tag, 4, len(values)) + data
+    head = (b"II" if order == "<" else b"MM") + struct.pack(order + "HI", 42, at)
+    directory = struct.pack(order + "H", len(tags)) + entries + struct.pack(order + "I", 0)
+    path.write_bytes(head + b"".join(parts) + directory + tail)
+
+
 def main():
     def save(name, image, **options):
         image.save(HERE / name, **options)
@@ -76,9 +104,29 @@ def main():
     frames = [colour.quantize(16), Image.fromarray(picture(3, 14)).quantize(16)]
     save("animated.gif", frames[0], save_all=True, append_images=frames[1:], transparency=3)
 
+    save("animated.webp", frames[0].convert("RGB"), save_all=True, append_images=[frames[1].convert("RGB")], lossless=True)
+    save("animated.png", colour, save_all=True, append_images=[Image.fromarray(picture(3, 14))], duration=100)
+    save("cmyk_orientation_8.jpg", Image.fromarray(picture(4, 12), "CMYK"), quality=80, exif=exif_of(8))
+
+    save("restarts.jpg", colour, quality=85, subsampling=2, restart_marker_blocks=1)
+
+    save("grey.tif", Image.fromarray(picture(1, 15)[..., 0]))
+    save("grey16.tif", Image.fromarray(picture(1, 16, 65536)[..., 0]))
+    save("lzw.tif", colour, compression="tiff_lzw")
+    save("deflate_predictor.tif", colour, compression="tiff_adobe_deflate", tiffinfo={317: 2})
+    save("packbits.tif", colour, compression="packbits")
+    save("alpha.tiff", Image.fromarray(picture(4, 17), "RGBA"))
+    tiff(HERE / "premultiplied.tif", np.array(Image.fromarray(picture(4, 18), "RGBA").convert("RGBa")), extra=[1])
+    save("cmyk.tif", Image.fromarray(picture(4, 19), "CMYK"))
+    save("orientation.tif", colour, tiffinfo={274: 6})
+    tiff(HERE / "rgb16.tif", picture(3, 20, 65536), strips=3)
+    tiff(HERE / "rgb16_big_endian.tif", picture(3, 21, 65536), order=">")
+    tiff(HERE / "planes.tif", picture(3, 22), planes=True, strips=2)
+    tiff(HERE / "alpha16.tif", picture(4, 23, 65536), extra=[2])
+
     expected = {}
     for path in sorted(HERE.iterdir()):
-        if path.suffix in (".png", ".jpg", ".webp", ".bmp", ".gif"):
+        if path.suffix in (".png", ".jpg", ".webp", ".bmp", ".gif", ".tif", ".tiff"):
             image = Image.open(path)
             if image.mode == "I;16":
                 grey = (np.array(image) >> 8).astype(np.uint8)
@@ -86,6 +134,12 @@ def main():
             else:
                 expected[path.name] = np.ascontiguousarray(ImageOps.exif_transpose(image).convert("RGB"))
     save_file(expected, HERE / "expected.safetensors")
+
+
+def exif_of(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
 
 
 def ycck():
