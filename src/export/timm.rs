@@ -4,16 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::dtype::WeightDtype;
 use super::file::{ExportFile, Package};
+use super::tensors::LazyTensor;
 use super::{Exporter, Format, decimal, safetensors};
 use crate::error::Result;
-use crate::vit::{Pooling, Positions, VitConfig, preset};
+use crate::vit::{Family, Pooling, Positions, VitConfig, preset};
 use crate::weights::CONFIG_KEY;
 
 pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Result<Package<'a>> {
     let arguments = Arguments::of(exporter)?;
     let weights = &exporter.weights;
     let tensors: BTreeMap<_, _> =
-        weights.names().map(|name| (name.to_owned(), weights.copy(name))).collect();
+        weights.names().flat_map(|name| as_timm_has_it(exporter, name)).collect();
     let stored = json!((exporter.arch, exporter.config)).to_string();
     let metadata = [("format", "pt".to_owned()), (CONFIG_KEY, stored)];
     let model = safetensors::file("model.safetensors", tensors, &metadata, dtype);
@@ -29,6 +30,24 @@ pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Res
             "load it with timm.create_model('local-dir:FOLDER', pretrained=True)".into(),
         ],
     })
+}
+
+/// A tensor under its name in timm, or the parts that timm has instead: its `Eva` keeps a gate
+/// whose width is aligned in a layer of its own.
+fn as_timm_has_it<'a>(exporter: &'a Exporter<'_>, name: &str) -> Vec<(String, LazyTensor<'a>)> {
+    let weights = &exporter.weights;
+    if !aligns_gates(exporter.config) || !name.contains(".mlp.fc1.") {
+        return vec![(name.to_owned(), weights.copy(name))];
+    }
+    let half = exporter.config.hidden_dim() / 2;
+    [("fc1_g", 0..half), ("fc1_x", half..2 * half)]
+        .map(|(part, rows)| (name.replace("fc1", part), weights.rows(name, rows)))
+        .into()
+}
+
+/// Whether timm builds this shape's gated MLPs with a width that it rounds up.
+fn aligns_gates(config: &VitConfig) -> bool {
+    config.mlp.is_gated() && config.positions != Positions::Learned
 }
 
 /// `timm.create_model(...)` with the shape's departures from the name.
@@ -66,6 +85,12 @@ impl Arguments {
         let preset = preset(name).ok_or_else(|| {
             exporter.refuse(Format::Timm, "timm has no model of this name that is known here")
         })?;
+        // It has Franca's shapes under no name.
+        let name = match preset.family {
+            Family::Franca => "vit_giant_patch14_dinov2",
+            _ => name,
+        };
+        let preset = self::preset(name).unwrap_or(preset);
         let (ours, theirs) = (exporter.config, preset.config());
         let rotary = matches!(ours.positions, Positions::Rotary { .. });
         let mut departures = Map::new();
@@ -81,7 +106,12 @@ impl Arguments {
         compare("num_heads", json!(ours.num_heads), json!(theirs.num_heads));
         let same_ratio = (ours.embed_dim as f64 * theirs.mlp_ratio) as usize == ours.hidden_dim();
         let ratio = if same_ratio { theirs.mlp_ratio } else { ours.mlp_ratio };
-        compare("mlp_ratio", json!(ratio), json!(theirs.mlp_ratio));
+        // timm's Eva does not count the gate.
+        let counted = if aligns_gates(ours) { 2.0 } else { 1.0 };
+        compare("mlp_ratio", json!(ratio / counted), json!(theirs.mlp_ratio / counted));
+        if aligns_gates(ours) && !same_ratio {
+            compare("swiglu_align_to", json!(1), Value::Null);
+        }
         // timm's Eva, which its models with rotary positions are, has another name.
         let registers = if rotary { "num_reg_tokens" } else { "reg_tokens" };
         compare(registers, json!(ours.reg_tokens), json!(theirs.reg_tokens));

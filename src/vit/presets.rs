@@ -52,8 +52,17 @@ pub enum Family {
     SiglipGap,
     /// DINOv3, <https://arxiv.org/abs/2508.10104>.
     Dinov3,
-    /// DINOv3 with biases of queries and values.
+    /// DINOv3 with biases of queries and values; EUPE, <https://arxiv.org/abs/2603.22387>, has
+    /// the same models.
     Dinov3Qkvb,
+    /// Image towers of TIPSv2, <https://arxiv.org/abs/2604.12012>.
+    Tipsv2,
+    /// LingBot-Vision, <https://arxiv.org/abs/2607.05247>.
+    Lingbot,
+    /// LingBot-Vision's teacher, ViT-g: gated and without biases of queries and values.
+    LingbotG,
+    /// Franca, <https://arxiv.org/abs/2507.14137>: DINOv2 with a gate in every size.
+    Franca,
 }
 
 impl Family {
@@ -69,6 +78,9 @@ impl Family {
             Self::SiglipGap => "SigLIP, mean pooled",
             Self::Dinov3 => "DINOv3",
             Self::Dinov3Qkvb => "DINOv3 with biases",
+            Self::Tipsv2 => "TIPSv2",
+            Self::Lingbot | Self::LingbotG => "LingBot-Vision",
+            Self::Franca => "Franca",
         }
     }
 
@@ -84,6 +96,10 @@ impl Family {
             Self::SiglipGap => "siglip_gap",
             Self::Dinov3 => "dinov3",
             Self::Dinov3Qkvb => "dinov3_qkvb",
+            Self::Tipsv2 => "tipsv2",
+            Self::Lingbot => "lingbot",
+            Self::LingbotG => "lingbot_g",
+            Self::Franca => "franca",
         }
     }
 
@@ -92,9 +108,19 @@ impl Family {
         match self {
             Self::Plain | Self::Siglip | Self::SiglipGap => Statistics::Half,
             Self::Clip => Statistics::Clip,
-            Self::Deit3 | Self::Dinov2 | Self::Dinov2Reg4 | Self::Dinov3 | Self::Dinov3Qkvb => {
-                Statistics::ImageNet
-            }
+            Self::Tipsv2 => Statistics::Unit,
+            _ => Statistics::ImageNet,
+        }
+    }
+
+    /// The family that stands for all whose models have the same tensors, which a file
+    /// without a name cannot tell apart.
+    pub(crate) fn by_tensors(self) -> Self {
+        match self {
+            Self::Lingbot => Self::Dinov3Qkvb,
+            Self::LingbotG => Self::Dinov3,
+            Self::Franca => Self::Dinov2,
+            other => other,
         }
     }
 
@@ -123,6 +149,12 @@ impl Family {
             Self::Dinov3Qkvb => {
                 VitConfig { qkv_bias: QkvBias::QueryValue, ..Self::Dinov3.config() }
             }
+            Self::Tipsv2 => {
+                VitConfig { init_values: Some(1.0), reg_tokens: 1, ..Self::Dinov2Reg4.config() }
+            }
+            Self::Lingbot => VitConfig { pooling: Pooling::Token, ..Self::Dinov3Qkvb.config() },
+            Self::LingbotG => VitConfig { pooling: Pooling::Token, ..Self::Dinov3.config() },
+            Self::Franca => Self::Dinov2.config(),
         }
     }
 }
@@ -136,6 +168,8 @@ pub(crate) enum Statistics {
     Clip,
     /// DINOv3's for satellite images.
     Satellite,
+    /// None: values from 0 to 1 as they are.
+    Unit,
 }
 
 impl Statistics {
@@ -145,6 +179,7 @@ impl Statistics {
             Self::ImageNet => ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
             Self::Clip => ([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.2613026, 0.2757771]),
             Self::Satellite => ([0.43, 0.411, 0.296], [0.213, 0.156, 0.143]),
+            Self::Unit => ([0.0; 3], [1.0; 3]),
         }
     }
 }
@@ -393,12 +428,29 @@ const PRESETS: &[Preset] = presets! {
     SiglipGap  GeluTanh  "vit_giantopt_patch16_siglip_gap_256"                       256   16 1536   40   16 6144      0 Half      0.9   Bicubic  Center;
     SiglipGap  GeluTanh  "vit_giantopt_patch16_siglip_gap_384"                       384   16 1536   40   16 6144      0 Half      0.9   Bicubic  Center;
     Dinov3     Gelu      "vit_small_patch16_dinov3"                                  256   16  384   12    6 1536      0 ImageNet  1.0   Bicubic  Center;
+    Dinov3     Swiglu    "vit_small_plus_patch16_dinov3"                             256   16  384   12    6 3072      0 ImageNet  1.0   Bicubic  Center;
     Dinov3     Gelu      "vit_base_patch16_dinov3"                                   256   16  768   12   12 3072      0 ImageNet  1.0   Bicubic  Center;
     Dinov3     Gelu      "vit_large_patch16_dinov3"                                  256   16 1024   24   16 4096      0 ImageNet  1.0   Bicubic  Center;
     Dinov3     Gelu      "vit_large_patch16_dinov3.sat493m"                          256   16 1024   24   16 4096      0 Satellite 1.0   Bicubic  Center;
+    Dinov3     Swiglu    "vit_huge_plus_patch16_dinov3"                              256   16 1280   32   20 10240      0 ImageNet  1.0   Bicubic  Center;
+    Dinov3     Swiglu    "vit_7b_patch16_dinov3"                                     256   16 4096   40   32 16384      0 ImageNet  1.0   Bicubic  Center;
+    Dinov3     Swiglu    "vit_7b_patch16_dinov3.sat493m"                             256   16 4096   40   32 16384      0 Satellite 1.0   Bicubic  Center;
     Dinov3Qkvb Gelu      "vit_tiny_patch16_dinov3_qkvb"                              256   16  192   12    3  768      0 ImageNet  1.0   Bicubic  Center;
     Dinov3Qkvb Gelu      "vit_small_patch16_dinov3_qkvb"                             256   16  384   12    6 1536      0 ImageNet  1.0   Bicubic  Center;
+    Dinov3Qkvb Swiglu    "vit_small_plus_patch16_dinov3_qkvb"                        256   16  384   12    6 3072      0 ImageNet  1.0   Bicubic  Center;
     Dinov3Qkvb Gelu      "vit_base_patch16_dinov3_qkvb"                              256   16  768   12   12 3072      0 ImageNet  1.0   Bicubic  Center;
     Dinov3Qkvb Gelu      "vit_large_patch16_dinov3_qkvb"                             256   16 1024   24   16 4096      0 ImageNet  1.0   Bicubic  Center;
     Dinov3Qkvb Gelu      "vit_large_patch16_dinov3_qkvb.sat493m"                     256   16 1024   24   16 4096      0 Satellite 1.0   Bicubic  Center;
+    Dinov3Qkvb Swiglu    "vit_huge_plus_patch16_dinov3_qkvb"                         256   16 1280   32   20 10240      0 ImageNet  1.0   Bicubic  Center;
+    Tipsv2     Gelu      "vit_base_patch14_reg1_tipsv2"                              448   14  768   12   12 3072      0 Unit      1.0   Bicubic  Center;
+    Tipsv2     Gelu      "vit_large_patch14_reg1_tipsv2"                             448   14 1024   24   16 4096      0 Unit      1.0   Bicubic  Center;
+    Tipsv2     Gelu      "vit_so400m_patch14_reg1_tipsv2"                            448   14 1152   27   16 4304      0 Unit      1.0   Bicubic  Center;
+    Tipsv2     Swiglu    "vit_giant_patch14_reg1_tipsv2"                             448   14 1536   40   24 8192      0 Unit      1.0   Bicubic  Center;
+    Lingbot    Gelu      "vit_small_patch16_lingbot"                                 512   16  384   12    6 1536      0 ImageNet  1.0   Bilinear Squash;
+    Lingbot    Gelu      "vit_base_patch16_lingbot"                                  512   16  768   12   12 3072      0 ImageNet  1.0   Bilinear Squash;
+    Lingbot    Gelu      "vit_large_patch16_lingbot"                                 512   16 1024   24   16 4096      0 ImageNet  1.0   Bilinear Squash;
+    LingbotG   Swiglu    "vit_giant_patch16_lingbot"                                 512   16 1536   40   24 8192      0 ImageNet  1.0   Bilinear Squash;
+    Franca     Swiglu    "franca_vitb14"                                             518   14  768   12   12 4096      0 ImageNet  1.0   Bicubic  Center;
+    Franca     Swiglu    "franca_vitl14"                                             224   14 1024   24   16 5472      0 ImageNet  1.0   Bicubic  Center;
+    Franca     Swiglu    "franca_vitg14"                                             224   14 1536   40   24 8192      0 ImageNet  1.0   Bicubic  Center;
 };

@@ -82,7 +82,8 @@ impl Facts {
             Self { pre_norm: true, .. } => Family::Clip,
             Self { attn_pool: true, .. } => Family::Siglip,
             Self { class_token: false, .. } => Family::SiglipGap,
-            Self { layer_scale: true, reg_tokens: 1.., .. } => Family::Dinov2Reg4,
+            Self { layer_scale: true, reg_tokens: 1, .. } => Family::Tipsv2,
+            Self { layer_scale: true, reg_tokens: 2.., .. } => Family::Dinov2Reg4,
             Self { layer_scale: true, positions: Some(rows), .. } if is_square(*rows) => {
                 Family::Deit3
             }

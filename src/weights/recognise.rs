@@ -91,9 +91,11 @@ struct Search<'t> {
 
 impl Search<'_> {
     fn run(mut self) -> Result<Recognised, String> {
-        let family = self.facts.family();
+        let shown = self.facts.family();
         // A name that the tensors contradict is ignored.
-        self.stated.preset = self.stated.preset.filter(|preset| preset.family == family);
+        self.stated.preset =
+            self.stated.preset.filter(|preset| preset.family.by_tensors() == shown);
+        let family = self.family(shown)?;
         let mut config = self.inferred(family)?;
         let defaults = self.translated.naming.defaults;
 
@@ -123,6 +125,11 @@ impl Search<'_> {
         let chosen = self.choose(&candidates, &config);
         let mean_std = self.mean_std(family, chosen, &candidates);
         let arch = chosen.map_or_else(|| description(family, &config), |p| p.name.to_owned());
+        if let Some(rival) = self.rival(shown, &config) {
+            self.assumed.push(format!(
+                "took it for {arch}; {rival} has the same tensors and is pooled otherwise: name the architecture where it is meant"
+            ));
+        }
         for what in &self.translated.left_out {
             self.assumed.push(format!("left out {what}"));
         }
@@ -133,6 +140,43 @@ impl Search<'_> {
         }
         let naming = self.translated.naming.title;
         Ok(Recognised { arch, config, naming, mean_std, assumed: self.assumed })
+    }
+
+    /// The family: the one that a config names, else of those with these tensors the first
+    /// that has a model of this shape.
+    fn family(&self, shown: Family) -> Result<Family, String> {
+        if let Some(preset) = self.stated.preset {
+            return Ok(preset.family);
+        }
+        let known = |family: Family| {
+            let config = self.inferred(family)?;
+            let mut models = presets().iter().filter(|preset| preset.family == family);
+            Ok::<bool, String>(models.any(|preset| same_build(&preset.config(), &config)))
+        };
+        let mut kin = vec![shown];
+        for family in presets().iter().map(|preset| preset.family) {
+            if family.by_tensors() == shown && !kin.contains(&family) {
+                kin.push(family);
+            }
+        }
+        for family in kin {
+            if known(family)? {
+                return Ok(family);
+            }
+        }
+        Ok(shown)
+    }
+
+    /// Another family's model with the same tensors that computes another output.
+    fn rival(&self, shown: Family, config: &VitConfig) -> Option<&'static str> {
+        let differs = |preset: &&Preset| {
+            let other = preset.config();
+            let alike = VitConfig { pooling: other.pooling, ..config.clone() };
+            other.pooling != config.pooling && same_build(&other, &alike)
+        };
+        let mut kin = presets().iter().filter(|preset| preset.family.by_tensors() == shown);
+        let rival = kin.find(differs)?;
+        self.stated.preset.is_none().then_some(rival.name)
     }
 
     /// The configuration that the tensors show; the rest is the family's.
@@ -280,7 +324,9 @@ impl Search<'_> {
         if let Some(preset) = self.stated.preset {
             return preset.mean_std();
         }
-        if let Some(statistics) = self.translated.naming.defaults.statistics {
+        // TIPSv2 has DINOv2's names and statistics of its own.
+        let of_naming = self.translated.naming.defaults.statistics;
+        if let Some(statistics) = of_naming.filter(|_| family != Family::Tipsv2) {
             return statistics.mean_std();
         }
         let found = chosen.map_or(family.statistics().mean_std(), Preset::mean_std);

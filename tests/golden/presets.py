@@ -17,18 +17,38 @@ FAMILIES = {
     "Clip": r"vit_\w+_patch\d+_clip_(quickgelu_)?\d+",
     "Siglip": r"vit_\w+_patch\d+_siglip_\d+",
     "SiglipGap": r"vit_\w+_patch\d+_siglip_gap_\d+",
-    "Dinov3": r"vit_(tiny|small|base|large)_patch16_dinov3",
-    "Dinov3Qkvb": r"vit_(tiny|small|base|large)_patch16_dinov3_qkvb",
+    "Dinov3": r"vit_\w+_patch16_dinov3",
+    "Dinov3Qkvb": r"vit_\w+_patch16_dinov3_qkvb",
+    "Tipsv2": r"vit_\w+_tipsv2",
+    "Lingbot": r"vit_(small|base|large)_patch16_lingbot",
+    "LingbotG": r"vit_giant_patch16_lingbot",
+    "Franca": r"franca_\w+",
 }
-STATS = {0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
+STATS = {0.0: "Unit", 0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
+# https://github.com/valeoai/Franca, franca/hub/backbones.py: DINOv2's code with SwiGLU in all
+# sizes, whose hidden layer has two thirds of 4 D rounded up to a multiple of 8.
+FRANCA = {
+    name: dict(embed_dim=dim, depth=depth, num_heads=dim // 64, img_size=size,
+               mlp_ratio=2 * (-(4 * dim * 2 // 3) // 8 * -8) / dim)
+    for name, dim, depth, size in [("franca_vitb14", 768, 12, 518), ("franca_vitl14", 1024, 24, 224),
+                                   ("franca_vitg14", 1536, 40, 224)]
+}  # fmt: skip
 SEEN = ["crop_pct", "interpolation", "crop_mode"]
 MLPS = {"GELU": "Gelu", "GELUTanh": "GeluTanh", "QuickGELU": "QuickGelu", "SiLU": "Swiglu"}
 
 
+def create(name):
+    if name in FRANCA:
+        return timm.create_model("vit_giant_patch14_dinov2", **FRANCA[name])
+    return timm.create_model(name)
+
+
 def describe(family, name):
     with torch.device("meta"):
-        model = timm.create_model(name)
+        model = create(name)
     config, block = model.pretrained_cfg, model.blocks[0]
+    # A gate in a layer of its own counts as half of one.
+    split = hasattr(block.mlp, "fc1_g")
     return {
         "family": family,
         "img_size": model.patch_embed.img_size[0],
@@ -36,7 +56,7 @@ def describe(family, name):
         "embed_dim": model.embed_dim,
         "depth": len(model.blocks),
         "num_heads": block.attn.num_heads,
-        "hidden_dim": block.mlp.fc1.out_features,
+        "hidden_dim": 2 * block.mlp.fc1_g.out_features if split else block.mlp.fc1.out_features,
         "num_classes": model.num_classes,
         "mlp": MLPS[type(block.mlp.act).__name__],
         "norm_eps": model.norm.eps,
@@ -52,7 +72,7 @@ def describe(family, name):
 
 def rows():
     for family, pattern in FAMILIES.items():
-        names = [name for name in timm.list_models() if re.fullmatch(pattern, name)]
+        names = [name for name in [*timm.list_models(), *FRANCA] if re.fullmatch(pattern, name)]
         found = [(name, describe(family, name)) for name in names]
         # 384 pixels are no multiple of 14.
         found = [(n, d) for n, d in found if d["img_size"] % d["patch_size"] == 0]

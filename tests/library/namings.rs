@@ -319,6 +319,11 @@ fn every_preset_is_recognised_from_its_shapes_or_its_ambiguity_is_said() {
         hollow(&wanted, &path);
         let found = recognised(&path);
         let said = |what: &str| found.assumed.iter().any(|line| line.contains(what));
+        if said(&format!("; {} has the same tensors", preset.name)) {
+            // Nothing in the file tells LingBot-Vision from DINOv3.
+            assert!(preset.name.ends_with("_lingbot"), "{}: {found:?}", preset.name);
+            continue;
+        }
         let mlp = if said("GELU") { wanted.mlp } else { found.config.mlp };
         assert_eq!(VitConfig { mlp, ..found.config.clone() }, wanted, "{}", preset.name);
         assert!(

@@ -156,6 +156,7 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
     let patches = img_size.iter().product::<usize>() / patch_size.pow(2);
     let rotary = !weights.has("pos_embed");
     let family = json["family"].as_str().unwrap_or_default();
+    let stated = |key: &str| json.get(key).cloned();
     let depth = (0..).take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight"))).count();
     VitConfig {
         img_size,
@@ -174,9 +175,10 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
         norm_eps: json["norm_eps"].as_f64().unwrap_or(if rotary { 1e-5 } else { 1e-6 }),
         class_token: weights.has("cls_token"),
         pre_norm: weights.has("norm_pre.weight"),
-        mlp: match family {
-            "clip_openai" => Activation::QuickGelu,
-            "dinov2_swiglu" => Activation::Swiglu,
+        mlp: match (stated("mlp"), family) {
+            (Some(mlp), _) => serde_json::from_value(mlp).unwrap(),
+            (None, "clip_openai") => Activation::QuickGelu,
+            (None, "dinov2_swiglu") => Activation::Swiglu,
             _ => Activation::Gelu,
         },
         qkv_bias: match (weights.has("blocks.0.attn.qkv.bias"), weights.has("blocks.0.attn.q_bias"))
@@ -189,8 +191,9 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
             Some(temperature) => Positions::Rotary { temperature },
             None => Positions::Learned,
         },
-        pooling: match family {
-            "siglip" => Pooling::Attention,
+        pooling: match (stated("pooling"), family) {
+            (Some(pooling), _) => serde_json::from_value(pooling).unwrap(),
+            (None, "siglip") => Pooling::Attention,
             _ if rotary => Pooling::Mean,
             _ => Pooling::Token,
         },

@@ -12,7 +12,7 @@ use crate::support::{distill, fail_with, run, singer, succeed, teacher, tiny};
 
 /// Golden models of tests/golden/vit and the timm name whose shape each departs
 /// from. The flag says that transformers has no class for its head.
-const GOLDEN: [(&str, &str, bool); 17] = [
+const GOLDEN: [(&str, &str, bool); 22] = [
     ("clip_openai", "vit_base_patch16_clip_quickgelu_224", true),
     ("clip_openai_strong", "vit_base_patch16_clip_quickgelu_224", true),
     ("deit3", "deit3_small_patch16_224", false),
@@ -22,11 +22,16 @@ const GOLDEN: [(&str, &str, bool); 17] = [
     ("dinov2_reg4_strong", "vit_small_patch14_reg4_dinov2", false),
     ("dinov2_swiglu_strong", "vit_giant_patch14_dinov2", false),
     ("dinov3_qkvb", "vit_small_patch16_dinov3_qkvb", false),
+    ("dinov3_plus", "vit_small_plus_patch16_dinov3_qkvb", false),
     ("dinov3_strong", "vit_small_patch16_dinov3", false),
+    ("dinov2_swiglu_strong", "franca_vitb14", false),
+    ("lingbot_g", "vit_giant_patch16_lingbot", false),
     ("mae", "vit_base_patch16_224.mae", false),
     ("openclip", "vit_base_patch16_clip_224", true),
     ("siglip", "vit_base_patch16_siglip_224", false),
     ("siglip_strong", "vit_base_patch16_siglip_224", false),
+    ("tipsv2", "vit_base_patch14_reg1_tipsv2", false),
+    ("tipsv2_g", "vit_giant_patch14_reg1_tipsv2", false),
     ("vit_augreg", "vit_tiny_patch16_224", false),
     ("vit_augreg_strong", "vit_tiny_patch16_224", false),
     ("vit_rect", "vit_tiny_patch16_224", false),
@@ -170,10 +175,12 @@ fn every_family_runs_the_same_in_timm_transformers_and_onnxruntime() {
     let root = folder.path();
     let mut cases = Vec::new();
     for (name, arch, headless) in GOLDEN {
-        let (weights, config) = golden(name, arch, root);
+        let folder = root.join(arch);
+        fs::create_dir_all(&folder).unwrap();
+        let (weights, config) = golden(name, arch, &folder);
         let io = std::env::current_dir().unwrap();
         let io = io.join(format!("tests/golden/vit/{name}.io.safetensors"));
-        cases.push((name.to_owned(), weights, io, config, headless));
+        cases.push((format!("{name} as {arch}"), weights, io, config, headless));
     }
     let made = others(root).into_iter();
     cases.extend(made.map(|(name, weights, io, config)| (name, weights, io, config, false)));

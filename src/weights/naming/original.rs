@@ -54,30 +54,38 @@ pub(super) const DEIT_DISTILLED: Naming = Naming {
 };
 
 /// <https://github.com/facebookresearch/dinov2>, also in training's chunks of
-/// blocks, and UNIC (<https://github.com/naver/unic>), whose encoder is DINOv2's.
+/// blocks, and others with its encoder: UNIC (<https://github.com/naver/unic>), Franca
+/// (<https://github.com/valeoai/Franca>) and TIPSv2 (<https://github.com/google-deepmind/tips>).
 pub(super) const DINOV2: Naming = Naming {
     title: "DINOv2",
-    prefixes: &["", "encoder."],
+    prefixes: &["", "encoder.", "vision_encoder."],
     marks: &["mask_token", "register_tokens", "blocks.#.#.norm1.weight"],
     counter: None,
     rules: &[
         &[
             ("blocks.#.#.*", Again("blocks.#.*")),
             ("mask_token", Outside),
+            ("dino_head.*", Outside),
+            ("ibot_head.*", Outside),
             ("register_tokens", Tokens("reg_token")),
             ("blocks.#.mlp.w12.*", Is("blocks.#.mlp.fc1.*")),
             ("blocks.#.mlp.w3.*", Is("blocks.#.mlp.fc2.*")),
+            // transformers writes TIPSv2 so.
+            ("blocks.#.mlp.c_fc.*", Is("blocks.#.mlp.fc1.*")),
+            ("blocks.#.mlp.c_proj.*", Is("blocks.#.mlp.fc2.*")),
         ],
         TIMM_RULES,
     ],
-    // The ladder of projections to UNIC's teachers; heads of DINOv2's training.
-    beside: &[("lp.*", Outside), ("dino_head.*", Outside), ("ibot_head.*", Outside)],
+    // The ladder of projections to UNIC's teachers; TIPSv2's text tower.
+    beside: &[("lp.*", Outside), ("text_encoder.*", Outside), ("temperature", Outside)],
     folds_class_position: true,
     activation_varies: false,
     defaults: Defaults { statistics: Some(Statistics::ImageNet), ..NO_DEFAULTS },
 };
 
-/// <https://github.com/facebookresearch/dinov3>.
+/// <https://github.com/facebookresearch/dinov3>, EUPE
+/// (<https://github.com/facebookresearch/EUPE>) and LingBot-Vision
+/// (<https://github.com/robbyant/lingbot-vision>), whose code is DINOv3's.
 pub(super) const DINOV3: Naming = Naming {
     title: "DINOv3",
     prefixes: &[""],
@@ -90,6 +98,8 @@ pub(super) const DINOV3: Naming = Naming {
             ("rope_embed.periods", Periods),
             // Of crops that only training has.
             ("local_cls_norm.*", Outside),
+            // From EUPE's distillation.
+            ("projectors.*", Outside),
             ("blocks.#.attn.qkv.bias_mask", MasksKeys("blocks.#.attn.qkv.bias")),
             ("blocks.#.mlp.w1.*", Part("blocks.#.mlp.fc1.*", 0)),
             ("blocks.#.mlp.w2.*", Part("blocks.#.mlp.fc1.*", 1)),

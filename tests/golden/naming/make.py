@@ -428,4 +428,68 @@ siglip_text = {"text.ln_final.weight": torch.randn(8), "logit_scale": torch.tens
 original("orig_open_clip_trunk", model, OrderedDict(**trunk, **siglip_text), dict(family="siglip"),
          tower=trunk, file="open_clip_model.safetensors", beside=heads)  # fmt: skip
 
+# --- later families -----------------------------------------------------------------
+
+torch.manual_seed(1)
+
+config = hf.Tipsv2Config(
+    text_config=dict(hidden_size=DIM, num_hidden_layers=1, num_attention_heads=2, vocab_size=8,
+                     intermediate_size=8, max_position_embeddings=4),
+    vision_config=dict(hidden_size=DIM, num_hidden_layers=DEPTH, num_attention_heads=HEADS,
+                       mlp_ratio=2, image_size=SIDE, patch_size=PATCH),
+)  # fmt: skip
+model = randomise(hf.Tipsv2Model(config))
+published("hf_tipsv2", model)
+vit = model.vision_model
+record("hf_tipsv2", dict(family="tipsv2", reg_tokens=1), vit.encoder.layer, lambda: vit(image),
+       vit.layernorm, lambda r: r.last_hidden_state[:, 0])  # fmt: skip
+
+
+def dinov3_names(model):
+    """timm's names as DINOv3's repository has them, and what else is in its files."""
+    own, state = model.state_dict(), OrderedDict()
+    table = [("gamma_1", "ls1.gamma"), ("gamma_2", "ls2.gamma"), ("reg_token", "storage_tokens"),
+             ("mlp.fc1_g", "mlp.w1"), ("mlp.fc1_x", "mlp.w2")]  # fmt: skip
+    if "blocks.0.mlp.fc1_g.weight" in own:
+        table.append(("mlp.fc2", "mlp.w3"))
+    for name, value in renamed(own, table).items():
+        if name.endswith("q_bias"):
+            # What the mask takes out must not matter.
+            whole = torch.cat([value, torch.randn(DIM), own[name.replace("q_bias", "v_bias")]])
+            state[name.replace("q_bias", "qkv.bias")] = whole
+            mask = torch.cat([torch.ones(DIM), torch.zeros(DIM), torch.ones(DIM)])
+            state[name.replace("q_bias", "qkv.bias_mask")] = mask
+        elif not name.endswith("v_bias"):
+            state[name] = value
+    state["mask_token"] = torch.randn(1, DIM)
+    state["rope_embed.periods"] = 100 ** (torch.arange(DIM // HEADS // 4) / (DIM // HEADS // 4))
+    return state
+
+
+expected = dict(reg_tokens=4, norm_eps=1e-5, img_size=None)
+model = randomise(eva.Eva(**rope))
+state = dinov3_names(model)
+state["projectors.dinov3.0.weight"] = torch.randn(4, DIM)
+original("orig_eupe", model, state, dict(expected, family="dinov3_qkvb"), tower=state)
+
+gated = dict(swiglu_mlp=True, swiglu_align_to=8)
+model = randomise(eva.Eva(**{**rope, **gated, "qkv_bias": False, "global_pool": "avg"}))
+state = dinov3_names(model)
+original("orig_lingbot_g", model, state, dict(expected, family="dinov3", mlp="swiglu"), tower=state)
+
+model = randomise(eva.Eva(**{**rope, **gated}))
+original("timm_dinov3_plus", model, model.state_dict(),
+         dict(expected, family="dinov3_qkvb", mlp="swiglu"), tower=model.state_dict(),
+         beside=heads)  # fmt: skip
+
+model = plain(init_values=0.1, mlp_layer=timm.layers.SwiGLUPacked, act_layer=torch.nn.SiLU,
+              mlp_ratio=3)  # fmt: skip
+state = renamed(model.state_dict(), [("mlp.fc1", "mlp.w12"), ("mlp.fc2", "mlp.w3")])
+state["mask_token"] = torch.randn(1, DIM)
+teacher = OrderedDict((f"backbone.{k.replace('blocks.', 'blocks.0.')}", v) for k, v in state.items())
+teacher["dino_head.mlps.0.0.weight"] = torch.randn(4, DIM)
+teacher["ibot_head.mlps.0.0.weight"] = torch.randn(4, DIM)
+original("orig_franca", model, {"teacher": teacher}, dict(family="dinov2", mlp="swiglu"),
+         tower=state, beside=heads)  # fmt: skip
+
 (here / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")
