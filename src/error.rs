@@ -1,6 +1,10 @@
 //! The library's one error type.
 
+mod not_finite;
+
 use std::path::{Path, PathBuf};
+
+pub use not_finite::{NotFiniteIn, NotFiniteOrigin};
 
 /// What can go wrong in this library.
 ///
@@ -321,15 +325,18 @@ pub enum Error {
     },
     /// A loss became NaN or infinite.
     #[error(
-        "step {step}: the {term} loss is {value}; training stopped, and an earlier checkpoint is kept where there is one"
+        "step {step}: the {term} is {value}; training stopped, and an earlier checkpoint is kept where there is one{}",
+        origin.as_ref().map(|origin| format!("; {origin}")).unwrap_or_default()
     )]
     NotFinite {
         /// The step, counted from 1.
         step: usize,
-        /// The loss term.
+        /// The loss term, or the norm of the gradients.
         term: String,
         /// NaN or an infinity.
         value: f32,
+        /// Where it begins, as far as that was looked for.
+        origin: Option<Box<NotFiniteOrigin>>,
     },
     /// A model of the hub could not be had.
     #[error("{model}: {reason}")]

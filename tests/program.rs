@@ -19,6 +19,8 @@ mod kernel_cache;
 mod methods;
 #[path = "program/namings.rs"]
 mod namings;
+#[path = "program/not_finite.rs"]
+mod not_finite;
 #[path = "program/plan.rs"]
 mod plan;
 #[path = "program/preprocessing.rs"]
@@ -29,6 +31,8 @@ mod probe;
 mod recover;
 #[path = "program/resume.rs"]
 mod resume;
+#[path = "program/size.rs"]
+mod size;
 #[path = "program/software_gpu.rs"]
 mod software_gpu;
 #[path = "program/study.rs"]

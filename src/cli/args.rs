@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use super::export::ExportArgs;
 use super::fit::FitArgs;
 use super::inspect::InspectArgs;
+use super::models::{ShapeArgs, WeightsArgs};
 use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
 use super::recover::RecoverArgs;
@@ -144,9 +145,8 @@ pub(super) struct EvaluateArgs {
     /// Images with labels to classify
     #[arg(long, value_name = "PATH")]
     pub(super) test: String,
-    /// The model's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) shape: ShapeArgs,
     /// Use at most this many images of each set, evenly spread
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub(super) limit: usize,
@@ -170,9 +170,8 @@ pub(super) struct EvaluateArgs {
 pub(super) struct NullspaceArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
-    /// The model's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) read: WeightsArgs,
     /// Only these layers, from 0
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<usize>>,
@@ -345,9 +344,8 @@ pub(super) struct PlantArgs {
     /// Seed of the direction
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The model's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) shape: ShapeArgs,
     #[command(flatten)]
     pub(super) preprocess: PreprocessArgs,
 }

@@ -154,7 +154,7 @@ pub(super) fn images(args: &BenchArgs, device: &BurnDevice) -> Result<Tensor<4>>
 fn loading(weights: &Path, opened: &Device, runs: usize) -> Result<ExitCode> {
     let mut arch = String::new();
     let seconds = timed(runs, || {
-        let resolved = models::open(weights, None)?;
+        let resolved = models::resolve(&ModelSpec::weights(weights), "model")?;
         let model = models::build(&resolved, 0, opened.burn())?;
         arch = resolved.arch;
         wait(opened.burn(), Some(model.patch_embed.proj.weight.val().flatten(2, 3)))

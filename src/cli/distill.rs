@@ -21,7 +21,7 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
 
 /// The settings of the flags and the configuration file.
 pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
-    let mut overrides = session::overrides(&args.train)?;
+    let mut overrides = session::overrides(&args.train, &["teacher", "student"])?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         overrides.extend(value.map(|value| Override::new(key, value)));
     };
@@ -46,15 +46,16 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
 pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Result<Run> {
     models::fetch(&config.teacher)?;
     models::fetch(&config.student)?;
+    let sized = config.teacher.img_size.is_some() || config.student.img_size.is_some();
     let run = Distill::from_config(config).resume(resume).stop(stop.flag());
-    let run = run.run(session::watch(stop, announce))?;
+    let run = run.run(session::watch(stop, |start| announce(start, sized)))?;
     print_measurements(run.measurements());
     say!("wrote {}", run.folder().join("student.safetensors").display());
     Ok(run)
 }
 
-/// What a run begins with, for people.
-fn announce(start: &Start) {
+/// What a run begins with, for people; `sized` where the settings state the image size.
+fn announce(start: &Start, sized: bool) {
     let Start { method, teacher, model, bases, student_layers, untrained, .. } = start;
     let device = session::device(start);
     match (method, teacher) {
@@ -69,6 +70,9 @@ fn announce(start: &Start) {
             let name = name.as_str().unwrap_or_default();
             say!("distilling {teacher} into {model} by {name}, {device}");
         }
+    }
+    if !sized {
+        models::hint_size(&start.shape);
     }
     announce_bases(bases, student_layers);
     warn_untrained(untrained);

@@ -12,7 +12,7 @@ use crate::probe::{EvalSettings, evaluate};
 use crate::run::DataConfig;
 
 pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
-    let mut shape = models::open(&args.weights, args.arch.as_deref())?;
+    let mut shape = args.shape.open(&args.weights)?;
     let data = args.preprocess.over(DataConfig::default())?;
     let device = Device::open(&args.device)?;
     if args.untrained {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args as ClapArgs;
 use serde::de::DeserializeOwned;
 
+use super::models::ShapeArgs;
 use super::preprocessing::PreprocessArgs;
 use super::progress::Shown;
 use super::{models, session};
@@ -61,9 +62,8 @@ pub(super) struct FitArgs {
     /// Seed of a random basis
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// The teacher's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    arch: Option<String>,
+    #[command(flatten)]
+    shape: ShapeArgs,
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
     device: String,
@@ -72,7 +72,7 @@ pub(super) struct FitArgs {
 }
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
-    let shape = models::open(&args.teacher, args.arch.as_deref())?;
+    let shape = args.shape.open(&args.teacher)?;
     let device = Device::open(&args.device)?;
     let settings = FitSettings {
         singer: SingerSettings {

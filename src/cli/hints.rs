@@ -1,7 +1,7 @@
 //! How to fix an error: the library says what is wrong, the program which flag or key
 //! of the configuration file changes it.
 
-use crate::error::{Error, LimitKind};
+use crate::error::{Error, LimitKind, NotFiniteIn};
 
 /// What the user can do about an error, as a clause; none where its message says all.
 pub(super) fn hint(error: &Error) -> Option<String> {
@@ -72,6 +72,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("leave student.num_classes out or raise it".into())
         }
         Error::DataClasses { .. } => Some("leave model.num_classes out or raise it".into()),
+        Error::NotFinite { origin: Some(origin), .. } if !matches!(origin.place, NotFiniteIn::Beyond { .. }) => {
+            Some("with precision = \"f16\" use bf16 or f32, else look at that batch and those weights".into())
+        }
         Error::NotFinite { .. } | Error::NotFiniteWeights { .. } => {
             Some("lower the learning rate (optimizer.lr) or clip the gradients (train.clip)".into())
         }

@@ -3,12 +3,79 @@
 use std::path::Path;
 
 use burn::tensor::Device as BurnDevice;
+use clap::Args as ClapArgs;
 
 use crate::device::Device;
 use crate::error::Result;
-use crate::model::{Model, ModelSpec, ResolvedModel, locate};
+use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel, locate};
 use crate::run::DataConfig;
-use crate::vit::Vit;
+use crate::vit::{Vit, VitConfig};
+
+/// How a file of weights is read.
+#[derive(Debug, ClapArgs)]
+pub(super) struct WeightsArgs {
+    /// The model's timm name; needed where the file does not state the shape, or to override it
+    #[arg(long, value_name = "NAME")]
+    arch: Option<String>,
+}
+
+impl WeightsArgs {
+    /// The model of a file of weights.
+    pub(super) fn open(&self, weights: &Path) -> Result<ResolvedModel> {
+        resolve(&self.spec(weights), "model")
+    }
+
+    fn spec(&self, weights: &Path) -> ModelSpec {
+        ModelSpec { arch: self.arch.clone(), ..ModelSpec::weights(weights) }
+    }
+}
+
+/// How a file of weights is read, and for which image size.
+#[derive(Debug, ClapArgs)]
+pub(super) struct ShapeArgs {
+    #[command(flatten)]
+    weights: WeightsArgs,
+    /// Image size in pixels, `224` or `HxW`, instead of the model's own; its positions are
+    /// resampled
+    #[arg(long, value_name = "SIZE")]
+    size: Option<ImageSize>,
+}
+
+impl ShapeArgs {
+    /// The model of a file of weights.
+    pub(super) fn open(&self, weights: &Path) -> Result<ResolvedModel> {
+        let spec = ModelSpec { img_size: self.size, ..self.weights.spec(weights) };
+        let model = resolve(&spec, "model")?;
+        if self.size.is_none() {
+            hint_size(&model.config);
+        }
+        Ok(model)
+    }
+
+    /// The model of another file of weights, for images of the size of `like`.
+    pub(super) fn open_like(&self, weights: &Path, like: &VitConfig) -> Result<ResolvedModel> {
+        let img_size = Some(ImageSize::Sides(like.img_size));
+        resolve(&ModelSpec { img_size, ..self.weights.spec(weights) }, "model")
+    }
+}
+
+/// The image side that most models are distilled at.
+const USUAL_SIDE: usize = 224;
+
+/// Says on stderr what a model's own image size costs where it is far above 224 pixels.
+pub(super) fn hint_size(config: &VitConfig) {
+    let side = USUAL_SIDE / config.patch_size * config.patch_size;
+    let usual = VitConfig { img_size: [side; 2], ..config.clone() };
+    let times = config.multiply_adds() as f64 / usual.multiply_adds().max(1) as f64;
+    if side > 0 && times >= 2.0 {
+        let [height, width] = config.img_size;
+        note!(
+            "singer: the model takes images of {height}x{width} pixels, {} tokens each; with --size {side} it is {} tokens and about {times:.1} times less work",
+            config.tokens(),
+            usual.tokens()
+        );
+    }
+}
 
 /// A model's shape; `role` is the config section's name.
 pub(super) fn resolve(spec: &ModelSpec, role: &'static str) -> Result<ResolvedModel> {
@@ -43,10 +110,4 @@ pub(super) fn say_assumed(model: &ResolvedModel) {
         let file = model.weights().unwrap_or(Path::new(&model.arch));
         note!("singer: {}: {line}", file.display());
     }
-}
-
-/// A model for measuring: `arch` names its shape, else its weights file says it.
-pub(super) fn open(weights: &Path, arch: Option<&str>) -> Result<ResolvedModel> {
-    let arch = arch.map(str::to_owned);
-    resolve(&ModelSpec { arch, ..ModelSpec::weights(weights) }, "model")
 }

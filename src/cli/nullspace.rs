@@ -10,7 +10,7 @@ use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection,
 use crate::error::{Error, Result};
 
 pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
-    let model = models::open(&args.weights, args.arch.as_deref())?;
+    let model = args.read.open(&args.weights)?;
     let vit = models::build(&model, 0, &Device::flex())?;
     let kind: BasisKind = serde_json::from_value(json!(args.basis)).map_err(|_| {
         Error::config(format!("--basis {}: use smallest, threshold or random", args.basis))

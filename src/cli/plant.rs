@@ -12,7 +12,7 @@ use crate::plant::{PlantSettings, plant};
 use crate::run::{DataConfig, batches};
 
 pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
-    let shape = models::open(&args.weights, args.arch.as_deref())?;
+    let shape = args.shape.open(&args.weights)?;
     let placement = serde_json::from_value(json!(args.placement)).map_err(|_| {
         Error::config(format!("--placement {}: use inside, mixed or outside", args.placement))
     })?;

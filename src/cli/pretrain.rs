@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
-    let mut overrides = session::overrides(&args.train)?;
+    let mut overrides = session::overrides(&args.train, &["model"])?;
     overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
     session::exit_code(

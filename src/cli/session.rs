@@ -13,6 +13,7 @@ use super::config::Override;
 use super::console::Console;
 use crate::data::{ClassifySet, ImageSet, Split};
 use crate::error::{Error, Result};
+use crate::model::ImageSize;
 use crate::run::{Event, Start};
 use crate::vit::{Precision, VitConfig};
 
@@ -30,6 +31,10 @@ pub(super) struct TrainArgs {
     /// Images to measure on at the end, in the same form
     #[arg(long, value_name = "PATH")]
     pub(super) val: Option<String>,
+    /// Image size in pixels, `224` or `HxW`, instead of the model's own: positions of given
+    /// weights are resampled, and what is trained is saved for this size
+    #[arg(long, value_name = "SIZE")]
+    pub(super) size: Option<ImageSize>,
     /// Output folder
     #[arg(short, long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -77,8 +82,9 @@ pub(super) struct TrainArgs {
     pub(super) resume: bool,
 }
 
-/// The overrides that flags of both training commands stand for.
-pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
+/// The overrides that flags of both training commands stand for; `models` are the sections of
+/// the models whose image size is set.
+pub(super) fn overrides(args: &TrainArgs, models: &[&str]) -> Result<Vec<Override>> {
     let mut list = args.set.iter().map(|text| Override::parse(text)).collect::<Result<Vec<_>>>()?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         list.extend(value.map(|value| Override::new(key, value)));
@@ -88,6 +94,10 @@ pub(super) fn overrides(args: &TrainArgs) -> Result<Vec<Override>> {
     add("data.val", args.val.clone().map(Into::into));
     add("data.workers", args.workers.map(Into::into));
     add("out", out.map(Into::into));
+    for model in models {
+        let sides = args.size.map(|size| size.sides().map(|side| side as i64).to_vec());
+        add(&format!("{model}.img_size"), sides.map(Into::into));
+    }
     add("train.batch", args.batch.map(Into::into));
     add("train.accumulate", args.accumulate.map(Into::into));
     add("train.recompute", args.recompute.then(|| true.into()));

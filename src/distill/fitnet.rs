@@ -94,6 +94,10 @@ impl Method for Fitnet {
         &model.student
     }
 
+    fn teacher(&self) -> Option<&Vit> {
+        Some(self.teacher.vit())
+    }
+
     fn student_layers(&self) -> &[usize] {
         &self.student_layers
     }

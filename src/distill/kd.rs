@@ -77,6 +77,10 @@ impl Method for Kd {
         model
     }
 
+    fn teacher(&self) -> Option<&Vit> {
+        Some(self.teacher.vit())
+    }
+
     fn student_layers(&self) -> &[usize] {
         &[]
     }

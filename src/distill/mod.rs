@@ -33,6 +33,8 @@ use std::ops::Range;
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
+#[cfg(not(target_family = "wasm"))]
+use crate::error::NotFiniteIn;
 use crate::error::{Error, Result};
 use crate::train::{Loss, Shard, Task, label_loss};
 use crate::vit::Vit;
@@ -47,6 +49,11 @@ pub trait Method: Sync {
 
     /// The student's blocks whose tokens the loss wants.
     fn student_layers(&self) -> &[usize];
+
+    /// The frozen teacher, where there is one.
+    fn teacher(&self) -> Option<&Vit> {
+        None
+    }
 
     /// Whether the loss wants the student's logits.
     fn wants_logits(&self) -> bool {
@@ -157,6 +164,14 @@ impl<M: Method> Task for Distillation<M> {
         // Labels add a mean, and no ratio.
         let known = self.method.counts(model, &shard);
         known.unwrap_or_else(|| self.loss(model, shard).counts())
+    }
+
+    #[cfg(not(target_family = "wasm"))]
+    fn not_finite_in(&self, images: &Tensor<4>) -> Result<NotFiniteIn> {
+        match self.method.teacher() {
+            Some(vit) => teacher::not_finite_in(vit, images),
+            None => Ok(NotFiniteIn::Beyond { largest: 0.0 }),
+        }
     }
 }
 

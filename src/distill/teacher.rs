@@ -1,6 +1,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+#[cfg(not(target_family = "wasm"))]
+use crate::error::{NotFiniteIn, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::readback::read;
 use crate::vit::{Precision, Vit};
 
 /// A frozen teacher on the plain device.
@@ -46,6 +50,39 @@ impl Teacher {
     pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
         self.vit.forward(images)
     }
+}
+
+/// Looks through a teacher's pass over `images`, `[B, 3, H, W]`, for the first values that are
+/// not finite.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn not_finite_in(vit: &Vit, images: &Tensor<4>) -> Result<NotFiniteIn> {
+    let mut tokens = vit.embed(images.clone());
+    let mut entering = largest(tokens.clone())?;
+    let mut most = entering;
+    if !entering.is_finite() {
+        return Ok(NotFiniteIn::TeacherEmbedding);
+    }
+    for block in 0..vit.depth() {
+        tokens = vit.forward_blocks(tokens, block..block + 1);
+        let leaving = largest(tokens.clone())?;
+        if !leaving.is_finite() {
+            return Ok(NotFiniteIn::TeacherBlock { block, largest: entering });
+        }
+        entering = leaving;
+        most = most.max(leaving);
+    }
+    match largest(vit.logits(tokens))?.is_finite() {
+        true => Ok(NotFiniteIn::Beyond { largest: most }),
+        false => Ok(NotFiniteIn::TeacherHead),
+    }
+}
+
+/// The largest absolute value; infinite where one is no number.
+#[cfg(not(target_family = "wasm"))]
+fn largest<const D: usize>(values: Tensor<D>) -> Result<f32> {
+    let values: Vec<f32> = read(values)?;
+    let sizes = values.iter().map(|value| if value.is_nan() { f32::INFINITY } else { value.abs() });
+    Ok(sizes.fold(0.0, f32::max))
 }
 
 /// A tensor of the plain device as a constant of the training graph of `device`; it shares

@@ -230,6 +230,10 @@ impl Method for Vitkd {
         &model.student
     }
 
+    fn teacher(&self) -> Option<&Vit> {
+        Some(self.teacher.vit())
+    }
+
     fn student_layers(&self) -> &[usize] {
         &self.student_layers
     }

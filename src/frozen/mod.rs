@@ -60,6 +60,16 @@ impl FrozenVit {
         }
     }
 
+    /// The same model for images of another patch grid, as [`Vit::with_grid`].
+    ///
+    /// # Errors
+    /// As [`Vit::with_grid`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn with_grid(&self, device: &Device, from: [usize; 2], to: [usize; 2]) -> Result<Self> {
+        let vit = self.vit.with_grid(from, to)?;
+        Ok(Self { half: self.half, ..Self::new(vit, device)? })
+    }
+
     /// The same model for images of another patch grid, as
     /// [`Vit::with_grid_async`].
     ///

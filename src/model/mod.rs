@@ -165,6 +165,20 @@ impl Model {
         &self.assumed
     }
 
+    /// The model for images of `size` pixels (`[H, W]`, multiples of its patch size): learned
+    /// positions are resampled as timm does, see
+    /// [`resample_positions`](crate::vit::resample_positions); rotary ones follow from the grid.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a size that is not of whole patches.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn with_size(self, size: [usize; 2]) -> Result<Self> {
+        let config = VitConfig { img_size: size, ..self.config.clone() };
+        config.validate()?;
+        let vit = self.vit.with_grid(self.config.grid(), config.grid())?;
+        Ok(Self { vit, config, ..self })
+    }
+
     /// The model with another preparation of images.
     pub fn with_preprocess(self, preprocess: Preprocess) -> Self {
         Self { preprocess, ..self }

@@ -25,6 +25,8 @@ pub struct ResolvedModel {
     pub arch: String,
     /// The shape.
     pub config: VitConfig,
+    /// The image size that the weights have positions for.
+    stored_size: [usize; 2],
     source: Source,
     /// Channel mean and deviation of its images, where no file says more.
     mean_std: ([f32; 3], [f32; 3]),
@@ -50,7 +52,7 @@ enum Source {
 impl ModelSpec {
     /// Works out the shape: that of the architecture's name, else the one that the weights
     /// are recognised to have, with the departures of this spec. Weights of the hub are
-    /// fetched.
+    /// fetched. Another image size than that of the weights resamples their positions.
     ///
     /// # Errors
     /// [`Error::UnknownArch`]; [`Error::Setting`] for a shape that cannot be; those of
@@ -94,13 +96,19 @@ impl ModelSpec {
                 let mut config = preset.config();
                 let (found, source) = weights.unzip();
                 let found = found.and_then(Result::ok);
-                // A name leaves open whether the weights have their head.
+                let mut stored_size = config.img_size;
+                // A name leaves open whether the weights have their head, and their size where
+                // another is asked for.
                 if let Some(found) = &found {
                     config.num_classes = found.config.num_classes;
+                    if self.img_size.is_some() {
+                        stored_size = found.config.img_size;
+                    }
                 }
                 ResolvedModel {
                     arch: arch.clone(),
                     config,
+                    stored_size,
                     source: source.unwrap_or(Source::New),
                     mean_std: preset.mean_std(),
                     naming: found.map(|found| found.naming),
@@ -109,7 +117,15 @@ impl ModelSpec {
             }
             (None, Some((found, source))) => {
                 let Recognised { arch, config, naming, mean_std, assumed } = found?;
-                ResolvedModel { arch, config, source, mean_std, naming: Some(naming), assumed }
+                ResolvedModel {
+                    arch,
+                    stored_size: config.img_size,
+                    config,
+                    source,
+                    mean_std,
+                    naming: Some(naming),
+                    assumed,
+                }
             }
             (None, None) => {
                 return Err(Error::setting(
@@ -226,11 +242,21 @@ impl ResolvedModel {
         match &self.source {
             Source::New => Ok(init_weights(self.config.build(device)?, seed)),
             #[cfg(not(target_family = "wasm"))]
-            Source::Disk(path) => weights::load(path, &self.arch, &self.config, device),
+            Source::Disk(path) => {
+                let stored = self.stored_config();
+                let vit = weights::load(path, &self.arch, &stored, device)?;
+                vit.with_grid(stored.grid(), self.config.grid())
+            }
             #[cfg(not(target_family = "wasm"))]
             Source::Open(model) => Ok(model.vit().clone().fork(device)),
             Source::Memory(file, _) => file.load(&self.arch, &self.config, device),
         }
+    }
+
+    /// The shape that the weights have.
+    #[cfg(not(target_family = "wasm"))]
+    fn stored_config(&self) -> VitConfig {
+        VitConfig { img_size: self.stored_size, ..self.config.clone() }
     }
 
     /// The transformer for features alone, by our shaders on a GPU. With `half`, its
@@ -248,6 +274,13 @@ impl ResolvedModel {
             Source::Memory(file, _) => Some(file.clone()),
         };
         match file.filter(|_| half) {
+            #[cfg(not(target_family = "wasm"))]
+            Some(file) => {
+                let stored = self.stored_config();
+                let frozen = FrozenVit::load_half(&file, &self.arch, &stored, device)?;
+                frozen.with_grid(device, stored.grid(), self.config.grid())
+            }
+            #[cfg(target_family = "wasm")]
             Some(file) => FrozenVit::load_half(&file, &self.arch, &self.config, device),
             None => FrozenVit::new(self.build(0, device.burn())?, device),
         }
@@ -274,6 +307,7 @@ impl Model {
         ResolvedModel {
             arch: self.arch.clone(),
             config: self.config.clone(),
+            stored_size: self.config.img_size,
             source: Source::Open(Box::new(self.clone())),
             mean_std: (normalise.mean, normalise.std),
             naming: None,

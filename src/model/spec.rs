@@ -1,4 +1,5 @@
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,8 @@ pub struct ModelSpec {
     /// A file, a folder, a model of the hub or a timm name with the tag of its weights,
     /// as [`Model::open`](super::Model::open) takes it; none for new weights.
     pub weights: Option<PathBuf>,
-    /// Height and width of the images in pixels.
+    /// Height and width of the images in pixels. Where weights were made for another size,
+    /// their positions are resampled.
     pub img_size: Option<ImageSize>,
     /// Side of a patch in pixels.
     pub patch_size: Option<usize>,
@@ -76,5 +78,27 @@ impl ImageSize {
             Self::Square(side) => [side; 2],
             Self::Sides(sides) => sides,
         }
+    }
+}
+
+/// The most pixels of a side that a text may name.
+const LONGEST_SIDE: usize = 1 << 14;
+
+/// `224`, or height and width as `336x224`.
+impl FromStr for ImageSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side =
+            |text: &str| text.parse().ok().filter(|side: &usize| (1..=LONGEST_SIDE).contains(side));
+        let size = match text.split_once('x') {
+            Some((height, width)) => {
+                side(height).zip(side(width)).map(|(height, width)| Self::Sides([height, width]))
+            }
+            None => side(text).map(Self::Square),
+        };
+        size.ok_or_else(|| {
+            format!("write pixels as 224, or HEIGHTxWIDTH as 336x224, up to {LONGEST_SIDE}")
+        })
     }
 }

@@ -16,10 +16,11 @@ use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
 use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
-use crate::model::{Model, ModelSpec, ResolvedModel};
+use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{accuracy, last_block_norms};
 use crate::train::{Progress, TrainSettings};
+use crate::vit::VitConfig;
 
 /// A distillation to run: what `singer distill` does, without flags and printing.
 ///
@@ -70,6 +71,8 @@ pub struct Start {
     pub model: String,
     /// Its number of parameters.
     pub parameters: usize,
+    /// The shape of the model that takes most of the work: the teacher's, where there is one.
+    pub shape: VitConfig,
     /// The device's name.
     pub device: String,
     /// What the device's kernels are compiled to; none on the CPU.
@@ -150,6 +153,14 @@ impl Distill {
         self.configure(|config| config.singer.layers = layers.into())
     }
 
+    /// Height and width of the images in pixels; the teacher's own by default. The teacher's
+    /// positions are resampled, and the student is trained and saved for this size.
+    #[must_use]
+    pub fn size(self, size: [usize; 2]) -> Self {
+        let size = Some(ImageSize::Sides(size));
+        self.configure(|config| (config.teacher.img_size, config.student.img_size) = (size, size))
+    }
+
     /// Steps in all; by default the paper's 100 passes over the images.
     #[must_use]
     pub fn steps(self, steps: usize) -> Self {
@@ -208,8 +219,12 @@ impl Distill {
     /// [`Error::RunExists`], [`Error::OtherRun`], [`Error::Interrupted`] where
     /// [`stop`](Self::stop) was set, [`Error::NotFinite`]; errors of data, files and the
     /// device.
-    pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
+    pub fn run(mut self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
         let report = &mut report;
+        if let Some(size) = self.config.teacher.img_size {
+            let resized = self.teacher.map(|teacher| teacher.with_size(size.sides()));
+            self.teacher = resized.transpose()?;
+        }
         match self.config.method {
             MethodKind::Singer => self.train(methods::singer, report),
             MethodKind::Fitnet => self.train(methods::fitnet, report),
@@ -327,6 +342,7 @@ impl Distill {
             teacher: teacher_shape.as_ref().map(|shape| shape.arch.clone()),
             model: student_shape.arch.clone(),
             parameters,
+            shape: seen_as.config.clone(),
             device: device.name().to_owned(),
             compiler: device.capabilities().compiler,
             precision,

@@ -170,6 +170,7 @@ impl Pretrain {
             teacher: None,
             model: model.arch.clone(),
             parameters: start.num_params(),
+            shape: model.config.clone(),
             device: device.name().to_owned(),
             compiler: device.capabilities().compiler,
             precision,

@@ -5,8 +5,8 @@ use crate::distill::check_tokens;
 use crate::error::{Error, Result};
 use crate::model::{ImageSize, ModelSpec, ResolvedModel};
 
-/// The student, for data of `classes` classes where they are known yet. A new student's
-/// patches follow the teacher's unless the settings say otherwise.
+/// The student, for data of `classes` classes where they are known yet. Its image size follows
+/// the teacher's unless the settings say otherwise, and so does a new student's patch size.
 pub(super) fn student(
     config: &DistillConfig,
     teacher: Option<&ResolvedModel>,
@@ -14,9 +14,11 @@ pub(super) fn student(
 ) -> Result<ResolvedModel> {
     let head = classes.map(|classes| head(config, teacher, classes)).transpose()?;
     let mut spec = with_classes(&config.student, head.unwrap_or(0));
-    if let (None, Some(teacher)) = (&spec.weights, teacher) {
+    if let Some(teacher) = teacher {
         spec.img_size = spec.img_size.or(Some(ImageSize::Sides(teacher.config.img_size)));
-        spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
+        if spec.weights.is_none() {
+            spec.patch_size = spec.patch_size.or(Some(teacher.config.patch_size));
+        }
     }
     let student = spec.resolve_for("student")?;
     let Some(teacher) = teacher else { return Ok(student) };

@@ -46,6 +46,9 @@ pub use supervised::{Pretraining, cross_entropy, top1_accuracy};
 use burn::module::Module;
 use burn::tensor::Tensor;
 
+#[cfg(not(target_family = "wasm"))]
+use crate::error::{NotFiniteIn, Result};
+
 /// What is trained and how its loss comes about.
 pub trait Task: Sync {
     /// All trained parameters.
@@ -62,5 +65,15 @@ pub trait Task: Sync {
     /// them than the loss has ratios makes the trainer panic.
     fn counts(&self, model: &Self::Model, shard: Shard<'_>) -> Vec<Tensor<1>> {
         self.loss(model, shard).counts()
+    }
+
+    /// Where the values of a batch whose loss is not finite first cease to be finite: `images`
+    /// is `[B, 3, H, W]` on the plain device. A task with a frozen teacher looks there.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`](crate::Error::Gpu).
+    #[cfg(not(target_family = "wasm"))]
+    fn not_finite_in(&self, _images: &Tensor<4>) -> Result<NotFiniteIn> {
+        Ok(NotFiniteIn::Beyond { largest: 0.0 })
     }
 }

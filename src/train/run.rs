@@ -1,8 +1,9 @@
-use std::path::PathBuf;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 
 use super::{
@@ -11,8 +12,9 @@ use super::{
 };
 use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
 use crate::device::Device as OpenDevice;
-use crate::error::{Error, Result};
+use crate::error::{Error, NotFiniteOrigin, Result};
 use crate::readback::read;
+use crate::weights::NamedTensors;
 
 /// Images and how they become tensors.
 #[derive(Debug)]
@@ -177,7 +179,21 @@ pub fn train<T: Task>(
         true => Loader::start,
         false => Loader::start_with_bytes,
     };
-    let mut loader = start(images, transform, normalise, settings.loader, step)?;
+    let batches = |step| start(images.clone(), transform, normalise, settings.loader, step);
+    let mut loader = batches(step)?;
+    let explain = |error| {
+        let Error::NotFinite { step, term, value, .. } = error else {
+            return error;
+        };
+        let origin = batches(step - 1).and_then(|mut loader| {
+            let batch = loader.next().ok_or(Error::NoImages)??;
+            let pixels = batch.pixels.to_device(size, &plain);
+            let file = settings.out.join(format!("not-finite-step-{step}.safetensors"));
+            keep_batch(&pixels, &batch.labels, &file)?;
+            Ok(NotFiniteOrigin { place: task.not_finite_in(&pixels)?, batch: file })
+        });
+        Error::NotFinite { step, term, value, origin: origin.ok().map(Box::new) }
+    };
     let shards =
         Shards::new(settings.shards)?.accumulate(settings.accumulate).recompute(settings.recompute);
     let mut pending = Pending::default();
@@ -212,16 +228,17 @@ pub fn train<T: Task>(
         pending.push(step, step as f64 / per_epoch as f64, lr, count, loss, scaled);
         if !scale_can_help {
             // Where a loss itself is not finite, that is the better message.
-            pending.read()?;
+            pending.read().map_err(&explain)?;
             let term = "norm of the gradients".to_owned();
-            return Err(Error::NotFinite { step, term, value: f32::INFINITY });
+            let value = f32::INFINITY;
+            return Err(explain(Error::NotFinite { step, term, value, origin: None }));
         }
 
         let interrupted = stop.load(Ordering::Relaxed);
         let done = step == settings.steps;
         let due = step % settings.checkpoint_every.max(1) == 0;
         if step % settings.log_every.max(1) == 0 || due || done || interrupted {
-            let (records, images_per_second, waiting, each) = pending.read()?;
+            let (records, images_per_second, waiting, each) = pending.read().map_err(&explain)?;
             metrics.append(&records)?;
             if let Some(record) = records.last() {
                 let left = (settings.steps - step) as u32;
@@ -246,6 +263,17 @@ pub fn train<T: Task>(
         }
     }
     Ok((model, Outcome::Finished { ends: first.zip(last) }))
+}
+
+/// Writes a batch as the model sees it: `images` `[B, 3, H, W]`, normalised, and `labels` `[B]`.
+fn keep_batch(images: &Tensor<4>, labels: &[usize], file: &Path) -> Result<()> {
+    let labels: Vec<f32> = labels.iter().map(|&label| label as f32).collect();
+    let tensors = [
+        ("images".to_owned(), TensorData::new(read(images.clone())?, images.dims())),
+        ("labels".to_owned(), TensorData::new(labels, [images.dims()[0]])),
+    ];
+    let metadata = HashMap::new();
+    NamedTensors { tensors: BTreeMap::from(tensors), metadata }.write(file)
 }
 
 /// The first setting in which two descriptions differ, in brackets where they are JSON
@@ -323,8 +351,9 @@ impl Pending {
                     if !value.is_finite() {
                         return Err(Error::NotFinite {
                             step: record.step,
-                            term: name.into(),
+                            term: format!("{name} loss"),
                             value,
+                            origin: None,
                         });
                     }
                     record.loss += value;

@@ -109,6 +109,15 @@ impl VitConfig {
         (self.embed_dim as f64 * self.mlp_ratio) as usize
     }
 
+    /// Multiplications and additions, in pairs, of the products of one image's forward pass
+    /// through the blocks: what its time grows with.
+    pub fn multiply_adds(&self) -> u64 {
+        let [tokens, dim, hidden] =
+            [self.tokens(), self.embed_dim, self.hidden_dim()].map(|n| n as u64);
+        let products = tokens * dim * (4 * dim + 2 * hidden);
+        self.depth as u64 * (products + 2 * tokens * tokens * dim)
+    }
+
     /// Rejects a shape that no model can have.
     ///
     /// # Errors

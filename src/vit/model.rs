@@ -287,8 +287,10 @@ impl Vit {
         }
         let values = resample_positions(&values, prefix, from, to);
         let data = TensorData::new(values, [1, prefix + to[0] * to[1], dim]);
-        let on_device = |like: Tensor<3>| Tensor::from_data(data, (&like.device(), like.dtype()));
-        model.pos_embed = Some(learned.clone().map(on_device));
+        let like = learned.val();
+        let resampled: Tensor<3> = Tensor::from_data(data, (&like.device(), like.dtype()));
+        let resampled = resampled.set_require_grad(learned.is_require_grad());
+        model.pos_embed = Some(Param::initialized(learned.id, resampled));
         Ok(model)
     }
 }

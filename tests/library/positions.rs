@@ -1,4 +1,5 @@
 use burn::tensor::{Device, Distribution, Tensor};
+use singer::model::{ImageSize, Model, ModelSpec};
 use singer::vit::{VitConfig, init_weights, resample_positions};
 
 #[test]
@@ -50,4 +51,34 @@ fn a_model_takes_another_grid_and_keeps_its_prefix_positions() {
         }
         assert!(model.with_grid([3, 3], [4, 5]).is_err(), "the model's grid is another");
     }
+}
+
+#[test]
+fn weights_opened_at_another_size_have_resampled_positions_that_train() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.safetensors");
+    let mut spec = ModelSpec::named("vit_tiny_patch16_224");
+    spec.img_size = Some(ImageSize::Sides([16, 24]));
+    spec.patch_size = Some(8);
+    (spec.embed_dim, spec.depth, spec.num_heads) = (Some(8), Some(1), Some(2));
+    let device = singer::Device::cpu();
+    let model = Model::new(spec, 3, &device).unwrap();
+    model.save(&file).unwrap();
+    let values = |vit: &singer::vit::Vit| -> Vec<f32> {
+        vit.pos_embed.as_ref().unwrap().val().into_data().iter::<f32>().collect()
+    };
+
+    let mut larger = ModelSpec::weights(&file);
+    larger.img_size = Some(ImageSize::Sides([40, 32]));
+    let resolved = larger.resolve().unwrap();
+    let training = resolved.build(0, &device.autodiff()).unwrap();
+    let wanted = resample_positions(&values(model.vit()), 1, [2, 3], [5, 4]);
+    assert_eq!(values(&training), wanted);
+    assert_eq!(values(model.clone().with_size([40, 32]).unwrap().vit()), wanted);
+
+    let image = Tensor::<4>::random([1, 3, 40, 32], Distribution::Default, &device.autodiff());
+    let gradients = training.forward_features(image).sum().backward();
+    let positions = training.pos_embed.as_ref().unwrap().val();
+    assert_eq!(positions.grad(&gradients).expect("positions are trained").dims(), [1, 21, 8]);
+    assert!(model.with_size([20, 16]).is_err(), "20 is not whole patches");
 }

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use crate::cli::models::WeightsArgs;
 use crate::export::{Format, WeightDtype};
 
 #[derive(Debug, ClapArgs)]
@@ -22,9 +23,8 @@ pub(in crate::cli) struct ExportArgs {
     /// Data type of the weights
     #[arg(long, value_enum, default_value = "f32")]
     pub(super) dtype: Dtype,
-    /// The model's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) read: WeightsArgs,
     /// Leave the head out
     #[arg(long)]
     pub(super) no_head: bool,

@@ -17,7 +17,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<ExitCode> {
     // Before the weights are fetched and read.
     Destination::of(format, &args.out)?.check(args.force)?;
     let origin = Provenance::of(&args.weights)?;
-    let resolved = models::open(&origin.weights, args.arch.as_deref())?;
+    let resolved = args.read.open(&origin.weights)?;
     let model = models::load(resolved, &DataConfig::default(), &Device::cpu())?;
     let mut model = model.with_card(origin.card());
     if args.no_head {

@@ -1,9 +1,9 @@
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 
 use crate::cli::args::named;
+use crate::cli::models::ShapeArgs;
 use crate::cli::preprocessing::PreprocessArgs;
 use crate::probe::features::FeaturePrecision;
 use crate::probe::{LossAt, Token};
@@ -33,9 +33,8 @@ pub(super) struct ModelArgs {
     /// The model's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
     /// with its tag
     pub(super) weights: PathBuf,
-    /// The model's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) shape: ShapeArgs,
     /// Probe a model of this shape with random weights instead
     #[arg(long)]
     pub(super) untrained: bool,
@@ -135,11 +134,6 @@ pub(super) struct ClassifyArgs {
 /// Options of both probes of pixels.
 #[derive(Debug, ClapArgs)]
 pub(super) struct DenseArgs {
-    /// Height and width that the model sees, in whole patches; every image is
-    /// resized to it as a whole, labels keep their own size. By default the
-    /// model's own
-    #[arg(long, value_name = "HxW")]
-    pub(super) size: Option<Size>,
     /// Learning rate of the first step, by default 1e-3, and 0.5 for sgd
     #[arg(long)]
     pub(super) lr: Option<f64>,
@@ -224,22 +218,4 @@ pub(super) struct DepthArgs {
 pub(super) enum OptimizerArg {
     Sgd,
     Adamw,
-}
-
-/// A height and a width in pixels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(pub(super) [usize; 2]);
-
-impl FromStr for Size {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let sides = text.split_once('x').and_then(|(height, width)| {
-            Some([height.parse::<usize>().ok()?, width.parse::<usize>().ok()?])
-        });
-        match sides {
-            Some(sides) if sides.iter().all(|side| (1..=1 << 14).contains(side)) => Ok(Self(sides)),
-            _ => Err("write HEIGHTxWIDTH in pixels, e.g. 224x224".into()),
-        }
-    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn open(args: &ModelArgs) -> Result<Self> {
-        let mut shape = models::open(&args.weights, args.arch.as_deref())?;
+        let mut shape = args.shape.open(&args.weights)?;
         let device = Device::open(&args.device)?;
         if args.untrained {
             shape = shape.without_weights();
@@ -87,7 +87,7 @@ impl Subject {
         let settings = DenseSettings {
             extraction: self.extraction.clone(),
             fit: fit_settings(fit, args.lr, HeadFitSettings::for_pixels()),
-            size: args.size.map(|size| size.0),
+            size: None,
             loss_at,
             limit: args.limit,
             samples: if fit.out.is_some() { args.show } else { 0 },

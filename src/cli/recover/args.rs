@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use clap::Args as ClapArgs;
 
+use crate::cli::models::ShapeArgs;
 use crate::cli::preprocessing::PreprocessArgs;
 
 #[derive(Debug, ClapArgs)]
@@ -71,9 +72,8 @@ pub(in crate::cli) struct RecoverArgs {
     /// Seed of the planted directions
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
-    /// The teacher's timm name; needed where the file does not state the shape, or to override it
-    #[arg(long, value_name = "NAME")]
-    pub(super) arch: Option<String>,
+    #[command(flatten)]
+    pub(super) shape: ShapeArgs,
     /// auto, cpu, gpu, gpu:N or software
     #[arg(long, default_value = "auto")]
     pub(super) device: String,

@@ -22,7 +22,7 @@ use crate::report::recover::{markdown, write};
 use crate::run::{DataConfig, MethodKind, RunRecord, batches};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
-    let shape = models::open(&args.clean, args.arch.as_deref())?;
+    let shape = args.shape.open(&args.clean)?;
     let device = Device::open(&args.device)?;
     let experiment = Experiment { threads: device.shards(), ..experiment(args)? };
     let side = session::scene_side(&shape.config);
@@ -43,7 +43,8 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
         None => fit.clone(),
     };
     let given = args.planted.as_deref().map(|file| -> Result<GivenTeacher> {
-        let planted = models::build(&models::open(file, args.arch.as_deref())?, 0, device.burn())?;
+        let planted = args.shape.open_like(file, model.config())?;
+        let planted = models::build(&planted, 0, device.burn())?;
         let adapters =
             args.run.as_deref().map(|run| adapters_of(run, device.burn())).transpose()?;
         Ok(GivenTeacher { planted, adapters })

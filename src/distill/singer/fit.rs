@@ -108,7 +108,12 @@ impl FitLosses {
 fn finite(step: usize, steps: usize, values: &[f32]) -> Result<FitStep> {
     for (term, &value) in ["outlier", "information"].into_iter().zip(values) {
         if !value.is_finite() {
-            return Err(Error::NotFinite { step, term: term.into(), value });
+            return Err(Error::NotFinite {
+                step,
+                term: format!("{term} loss"),
+                value,
+                origin: None,
+            });
         }
     }
     Ok(FitStep { step, steps, outlier: values[0], information: values[1] })

@@ -138,6 +138,10 @@ impl Method for Singer {
         &model.student
     }
 
+    fn teacher(&self) -> Option<&Vit> {
+        Some(self.refinement.teacher())
+    }
+
     fn student_layers(&self) -> &[usize] {
         &self.student_layers
     }
