@@ -257,6 +257,31 @@ pub enum Error {
         /// What was found, and how to fix it.
         reason: String,
     },
+    /// A file holds several models, and nothing tells which one is meant.
+    #[error(
+        "{path}: it holds {} Vision Transformers: {}; choose one by its key",
+        found.len(), found.join(", "), path = path.display()
+    )]
+    SeveralModels {
+        /// The file.
+        path: PathBuf,
+        /// Key and shape of each.
+        found: Vec<String>,
+    },
+    /// A file of weights has no tensors under a key.
+    #[error(
+        "{path}: no tensor is under the key `{key}`{}",
+        if found.is_empty() { String::new() } else { format!("; there are {}", found.join(", ")) },
+        path = path.display()
+    )]
+    WeightsKey {
+        /// The file.
+        path: PathBuf,
+        /// The key or prefix.
+        key: String,
+        /// Those that are there.
+        found: Vec<String>,
+    },
     /// A file of weights belongs to another architecture.
     #[error("{path}: the tensors do not fit {arch}{report}", path = path.display())]
     Mismatch {

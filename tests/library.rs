@@ -1,5 +1,7 @@
 //! Claims about the library's parts that hold for any weights and shapes.
 
+#[path = "library/checkpoints.rs"]
+mod checkpoints;
 #[path = "library/data.rs"]
 mod data;
 #[path = "library/dense.rs"]

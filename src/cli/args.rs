@@ -79,6 +79,10 @@ pub(super) struct DistillArgs {
     /// The teacher's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) teacher_arch: Option<String>,
+    /// Which of the models in the teacher's file: a key of the checkpoint, or a prefix of the
+    /// tensors' names; by default the average of the weights (EMA), else the teacher
+    #[arg(long, value_name = "KEY_OR_PREFIX")]
+    pub(super) weights_key: Option<String>,
     /// The student's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) student: Option<String>,
@@ -133,6 +137,10 @@ pub(super) struct PretrainArgs {
     /// The model's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) model: Option<String>,
+    /// Which of the models in the model's file: a key of the checkpoint, or a prefix of the
+    /// tensors' names; by default the average of the weights (EMA), else the teacher
+    #[arg(long, value_name = "KEY_OR_PREFIX")]
+    pub(super) weights_key: Option<String>,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -28,6 +28,7 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
     let teacher = args.teacher.map(|path| path.to_string_lossy().into_owned());
     add("teacher.weights", teacher.map(Into::into));
     add("teacher.arch", args.teacher_arch.map(Into::into));
+    add("teacher.weights_key", args.weights_key.map(Into::into));
     add("student.arch", args.student.map(Into::into));
     add("method", args.method.map(Into::into));
     add("label_weight", args.label_weight.map(Into::into));

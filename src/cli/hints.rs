@@ -61,6 +61,9 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             }
             (role, setting) => format!("set {role}.{setting}"),
         }),
+        Error::SeveralModels { .. } | Error::WeightsKey { .. } => {
+            Some("give --weights-key KEY (in a file of settings weights_key)".into())
+        }
         Error::ImageSizes { .. } => Some("set student.img_size to the teacher's".into()),
         Error::RunExists { .. } => Some("go on with --resume or choose another --out".into()),
         Error::OtherRun { .. } => Some("resume with the same ones or choose another --out".into()),

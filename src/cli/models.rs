@@ -17,6 +17,10 @@ pub(super) struct WeightsArgs {
     /// The model's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     arch: Option<String>,
+    /// Which of the models in the file: a key of the checkpoint, or a prefix of the tensors'
+    /// names; by default the average of the weights (EMA), else the teacher
+    #[arg(long, value_name = "KEY_OR_PREFIX")]
+    weights_key: Option<String>,
 }
 
 impl WeightsArgs {
@@ -26,7 +30,9 @@ impl WeightsArgs {
     }
 
     fn spec(&self, weights: &Path) -> ModelSpec {
-        ModelSpec { arch: self.arch.clone(), ..ModelSpec::weights(weights) }
+        let Self { arch, weights_key } = self;
+        let [arch, weights_key] = [arch.clone(), weights_key.clone()];
+        ModelSpec { arch, weights_key, ..ModelSpec::weights(weights) }
     }
 }
 
@@ -55,7 +61,8 @@ impl ShapeArgs {
     /// The model of another file of weights, for images of the size of `like`.
     pub(super) fn open_like(&self, weights: &Path, like: &VitConfig) -> Result<ResolvedModel> {
         let img_size = Some(ImageSize::Sides(like.img_size));
-        resolve(&ModelSpec { img_size, ..self.weights.spec(weights) }, "model")
+        let spec = ModelSpec { img_size, weights_key: None, ..self.weights.spec(weights) };
+        resolve(&spec, "model")
     }
 }
 

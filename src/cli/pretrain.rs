@@ -12,6 +12,7 @@ use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train, &["model"])?;
     overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
+    overrides.extend(args.weights_key.map(|key| Override::new("model.weights_key", key)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
     session::exit_code(
         pretrain(config, args.train.resume, &Stop::watch(session::SAVING)?),

@@ -39,9 +39,9 @@ pub struct ResolvedModel {
 enum Source {
     /// A random generator.
     New,
-    /// A file or folder, with config files beside it.
+    /// A file or folder, with config files beside it, and which of its models.
     #[cfg(not(target_family = "wasm"))]
-    Disk(PathBuf),
+    Disk(PathBuf, Option<String>),
     /// A model that is open already.
     #[cfg(not(target_family = "wasm"))]
     Open(Box<Model>),
@@ -62,8 +62,9 @@ impl ModelSpec {
         let found = match &self.weights {
             Some(reference) => {
                 let path = super::locate(reference, false)?;
-                let found = weights::recognise(&path);
-                Some((found, Source::Disk(path)))
+                let key = self.weights_key.clone();
+                let file = WeightsFile::open_under(&path, key.as_deref())?;
+                Some((file.recognise_on_disk(), file.taken(), Source::Disk(path, key)))
             }
             None => None,
         };
@@ -85,8 +86,11 @@ impl ModelSpec {
         })
     }
 
-    /// As `resolve`, with what the weights were recognised as.
-    fn resolve_from(&self, weights: Option<(Result<Recognised>, Source)>) -> Result<ResolvedModel> {
+    /// As `resolve`, with what the weights were recognised as, and what of their file was taken.
+    fn resolve_from(
+        &self,
+        weights: Option<(Result<Recognised>, Option<String>, Source)>,
+    ) -> Result<ResolvedModel> {
         let mut resolved = match (&self.arch, weights) {
             (Some(arch), weights) => {
                 let preset = preset(arch).ok_or_else(|| Error::UnknownArch {
@@ -94,8 +98,12 @@ impl ModelSpec {
                     nearest: nearest_name(arch),
                 })?;
                 let mut config = preset.config();
-                let (found, source) = weights.unzip();
-                let found = found.and_then(Result::ok);
+                let (found, taken, source) = match weights {
+                    // Which model is meant, the architecture does not tell.
+                    Some((Err(error @ Error::SeveralModels { .. }), ..)) => return Err(error),
+                    Some((found, taken, source)) => (found.ok(), taken, source),
+                    None => (None, None, Source::New),
+                };
                 let mut stored_size = config.img_size;
                 // A name leaves open whether the weights have their head, and their size where
                 // another is asked for.
@@ -109,13 +117,13 @@ impl ModelSpec {
                     arch: arch.clone(),
                     config,
                     stored_size,
-                    source: source.unwrap_or(Source::New),
+                    source,
                     mean_std: preset.mean_std(),
                     naming: found.map(|found| found.naming),
-                    assumed: Vec::new(),
+                    assumed: taken.into_iter().collect(),
                 }
             }
-            (None, Some((found, source))) => {
+            (None, Some((found, _, source))) => {
                 let Recognised { arch, config, naming, mean_std, assumed } = found?;
                 ResolvedModel {
                     arch,
@@ -167,14 +175,24 @@ impl ResolvedModel {
     ) -> Result<Self> {
         let file = WeightsFile::from_bytes(name, bytes)?;
         let found = file.recognise(|config| configs.get(config).cloned());
-        ModelSpec::default().resolve_from(Some((found, Source::Memory(file, configs))))
+        let taken = file.taken();
+        ModelSpec::default().resolve_from(Some((found, taken, Source::Memory(file, configs))))
+    }
+
+    /// Which of the models in the file of the weights was asked for.
+    pub fn weights_key(&self) -> Option<&str> {
+        match &self.source {
+            #[cfg(not(target_family = "wasm"))]
+            Source::Disk(_, key) => key.as_deref(),
+            _ => None,
+        }
     }
 
     /// The file or folder of the weights; none for a new model and one in memory.
     pub fn weights(&self) -> Option<&Path> {
         match &self.source {
             #[cfg(not(target_family = "wasm"))]
-            Source::Disk(path) => Some(path),
+            Source::Disk(path, _) => Some(path),
             #[cfg(not(target_family = "wasm"))]
             Source::Open(model) => model.weights.as_deref(),
             Source::New | Source::Memory(..) => None,
@@ -209,7 +227,7 @@ impl ResolvedModel {
             #[cfg(not(target_family = "wasm"))]
             Source::Open(model) => Some(*model.preprocess()),
             #[cfg(not(target_family = "wasm"))]
-            Source::Disk(path) => {
+            Source::Disk(path, _) => {
                 let note = weights::stored_note(path, PREPROCESS_KEY)?;
                 match stored(path, note.as_deref())? {
                     Some(stored) => Some(stored),
@@ -242,9 +260,10 @@ impl ResolvedModel {
         match &self.source {
             Source::New => Ok(init_weights(self.config.build(device)?, seed)),
             #[cfg(not(target_family = "wasm"))]
-            Source::Disk(path) => {
+            Source::Disk(path, key) => {
                 let stored = self.stored_config();
-                let vit = weights::load(path, &self.arch, &stored, device)?;
+                let vit = WeightsFile::open_under(path, key.as_deref())?
+                    .load(&self.arch, &stored, device)?;
                 vit.with_grid(stored.grid(), self.config.grid())
             }
             #[cfg(not(target_family = "wasm"))]
@@ -270,7 +289,7 @@ impl ResolvedModel {
             #[cfg(not(target_family = "wasm"))]
             Source::Open(_) => None,
             #[cfg(not(target_family = "wasm"))]
-            Source::Disk(path) => Some(WeightsFile::open(path)?),
+            Source::Disk(path, key) => Some(WeightsFile::open_under(path, key.as_deref())?),
             Source::Memory(file, _) => Some(file.clone()),
         };
         match file.filter(|_| half) {

@@ -23,6 +23,10 @@ pub struct ModelSpec {
     /// A file, a folder, a model of the hub or a timm name with the tag of its weights,
     /// as [`Model::open`](super::Model::open) takes it; none for new weights.
     pub weights: Option<PathBuf>,
+    /// Which of the models in the weights' file: a key of the checkpoint, or a prefix of the
+    /// tensors' names; by default as [`WeightsFile`](crate::weights::WeightsFile) says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights_key: Option<String>,
     /// Height and width of the images in pixels. Where weights were made for another size,
     /// their positions are resampled.
     pub img_size: Option<ImageSize>,

@@ -461,13 +461,29 @@ fn description(
         let given = config.teacher.weights.as_deref();
         given.or(teacher.weights()).map(std::path::Path::to_owned)
     };
+    let keyed = |mut model: Value, key: Option<&str>| {
+        if let Some(key) = key {
+            model["weights_key"] = key.into();
+        }
+        model
+    };
+    let student = keyed(
+        json!({ "weights": config.student.weights, "shape": student.config }),
+        student.weights_key(),
+    );
+    let teacher = teacher.map(|teacher| {
+        keyed(
+            json!({ "weights": weights(teacher), "shape": teacher.config }),
+            teacher.weights_key(),
+        )
+    });
     json!({
         "command": "distill",
         "method": config.method,
         "label_weight": config.label_weight,
         "seed": config.seed,
-        "teacher": teacher.map(|teacher| json!({ "weights": weights(teacher), "shape": teacher.config })),
-        "student": { "weights": config.student.weights, "shape": student.config },
+        "teacher": teacher,
+        "student": student,
         "data": config.data.identity(normalise),
         "settings": method,
         "batch": config.train.batch,

@@ -56,22 +56,16 @@ impl Contents {
         }
     }
 
-    /// The tensors under the model's own names: without the `module.` of
-    /// `DistributedDataParallel`; and where a file has tensors under `backbone.` (as DINO's,
-    /// beside its projection head), only those.
-    pub(super) fn under_own_names(self) -> Result<Self, String> {
-        let bare = |name: &str| name.strip_prefix("module.").unwrap_or(name).to_owned();
-        let wrapped = self.tensors.keys().any(|name| bare(name).starts_with("backbone."));
-        let bookkeeping = self.bookkeeping.iter().map(|name| bare(name)).collect();
-        let mut own = Self { metadata: self.metadata, bookkeeping, ..Self::default() };
-        for (name, entry) in self.tensors {
-            let name = bare(&name);
-            if !wrapped {
-                own.add(name, entry)?;
-            } else if let Some(name) = name.strip_prefix("backbone.") {
-                own.add(name.to_owned(), entry)?;
-            }
+    /// The tensors whose names begin with `prefix`, under the rest of their names; the
+    /// metadata stays.
+    pub(super) fn under(&self, prefix: &str) -> Self {
+        let own = |name: &str| name.strip_prefix(prefix).map(str::to_owned);
+        let tensors = self.tensors.range(prefix.to_owned()..);
+        let tensors = tensors.map_while(|(name, entry)| Some((own(name)?, entry.clone())));
+        Self {
+            tensors: tensors.collect(),
+            metadata: self.metadata.clone(),
+            bookkeeping: self.bookkeeping.iter().filter_map(|name| own(name)).collect(),
         }
-        Ok(own)
     }
 }

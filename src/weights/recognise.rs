@@ -44,15 +44,23 @@ pub struct Recognised {
 /// no known model or the shape is ambiguous.
 #[cfg(not(target_family = "wasm"))]
 pub fn recognise(path: &Path) -> Result<Recognised> {
-    let folder = if path.is_dir() { Some(path) } else { path.parent() };
-    WeightsFile::open(path)?.recognise(|name| {
-        let path = folder?.join(name);
-        let size = std::fs::metadata(&path).ok()?.len();
-        (size <= MAX_CONFIG).then(|| std::fs::read_to_string(path).ok())?
-    })
+    WeightsFile::open(path)?.recognise_on_disk()
 }
 
 impl WeightsFile {
+    /// As [`recognise`](Self::recognise), with the configs in the file's folder.
+    ///
+    /// # Errors
+    /// As [`recognise`](Self::recognise).
+    #[cfg(not(target_family = "wasm"))]
+    pub fn recognise_on_disk(&self) -> Result<Recognised> {
+        self.recognise(|name| {
+            let path = self.path().parent()?.join(name);
+            let size = std::fs::metadata(&path).ok()?.len();
+            (size <= MAX_CONFIG).then(|| std::fs::read_to_string(path).ok())?
+        })
+    }
+
     /// Works out the architecture from the tensors and the configs beside the file,
     /// whose text `beside` gives by name. A file written by `save` states it itself.
     ///
@@ -76,7 +84,8 @@ impl WeightsFile {
         let facts = Facts::of(&translated.tensors).map_err(fault)?;
         let stated = Stated::of(beside);
         let found = Search { facts, stated, translated: &translated, assumed: Vec::new() }.run();
-        let recognised = found.map_err(fault)?;
+        let mut recognised = found.map_err(fault)?;
+        recognised.assumed.splice(0..0, self.taken());
         recognised.config.validate().map_err(|error| fault(error.to_string()))?;
         Ok(recognised)
     }
@@ -132,6 +141,10 @@ impl Search<'_> {
         }
         for what in &self.translated.left_out {
             self.assumed.push(format!("left out {what}"));
+        }
+        if let Some(first) = self.translated.beside.first() {
+            let count = self.translated.beside.len();
+            self.assumed.push(format!("left out {count} tensors beside the ViT, such as {first}"));
         }
         if let Some(name) = &self.stated.unknown_arch {
             self.assumed.push(format!(

@@ -8,29 +8,18 @@ use zip::ZipArchive;
 use super::contents::Contents;
 use super::entry::{Element, Entry};
 
-/// Keys under which checkpoints keep a model's tensors; the first that is there counts.
-const KEYS: [&str; 5] = ["state_dict", "model", "teacher", "student", "model_state_dict"];
-
-/// The most dictionaries around a state dictionary.
-const MAX_DEPTH: usize = 3;
-
 const TORCHSCRIPT: &str = "it is a TorchScript archive, which is a program: take its weights out \
     with torch.save(torch.jit.load(FILE, map_location='cpu').state_dict(), 'weights.pth')";
 
-/// The tensors of a file of `length` bytes that `torch.save` wrote: those of its
-/// root, or of the dictionary that lies there under one of [`KEYS`].
+/// The tensors of a file of `length` bytes that `torch.save` wrote. The keys of the
+/// dictionaries and lists around a tensor are its name, joined by dots.
 pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
     if is_program(path) {
         return Err(TORCHSCRIPT.into());
     }
-    let root = PytorchReader::read_pickle_data(path, None).map_err(|error| error.to_string())?;
-    let prefix = prefix(&root);
     let reader = PytorchReader::new(path).map_err(|error| error.to_string())?;
     let mut contents = Contents::default();
     for (name, tensor) in reader.into_tensors() {
-        let Some(name) = name.strip_prefix(&prefix) else {
-            continue;
-        };
         // A view may repeat its storage; a model's weights are never larger than
         // their file.
         if tensor.byte_len() as u64 > length {
@@ -38,12 +27,13 @@ pub(super) fn contents(path: &Path, length: u64) -> Result<Contents, String> {
         }
         let (_, dtype, shape, read) = tensor.into_parts();
         let element = element(dtype);
-        if !contents.passes_over(name, element) {
-            contents.add(name.to_owned(), Entry::deferred(Arc::new(read), element, shape)?)?;
+        if !contents.passes_over(&name, element) {
+            contents.add(name, Entry::deferred(Arc::new(read), element, shape)?)?;
         }
     }
     if contents.tensors.is_empty() {
-        return Err(match foreign(&root) {
+        let root = PytorchReader::read_pickle_data(path, None);
+        return Err(match root.ok().as_ref().and_then(foreign) {
             Some(class) => format!(
                 "it holds no tensors but an object of {class}, which is never made or called; save the model's state_dict() alone"
             ),
@@ -62,28 +52,6 @@ fn is_program(path: &Path) -> bool {
             .flatten()
             .any(|name| name.ends_with("/constants.pkl") || name.contains("/code/"))
     })
-}
-
-/// The prefix of the names of the state dictionary's tensors.
-fn prefix(root: &PickleValue) -> String {
-    let mut prefix = String::new();
-    let mut at = root;
-    for _ in 0..MAX_DEPTH {
-        let PickleValue::Dict(items) = at else {
-            break;
-        };
-        let inner = KEYS.iter().find_map(|&key| match items.get(key) {
-            Some(value @ PickleValue::Dict(_)) => Some((key, value)),
-            _ => None,
-        });
-        let Some((key, value)) = inner else {
-            break;
-        };
-        prefix.push_str(key);
-        prefix.push('.');
-        at = value;
-    }
-    prefix
 }
 
 /// The class of a value that is not plain data.

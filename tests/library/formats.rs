@@ -24,7 +24,10 @@ pub(crate) fn golden(name: &str) -> PathBuf {
 
 /// All tensors of a file: name, shape, bits.
 fn bits(path: &Path) -> Vec<(String, Vec<usize>, Vec<u32>)> {
-    let file = WeightsFile::open(path).unwrap_or_else(|error| panic!("{error}"));
+    bits_of(&WeightsFile::open(path).unwrap_or_else(|error| panic!("{error}")))
+}
+
+pub(crate) fn bits_of(file: &WeightsFile) -> Vec<(String, Vec<usize>, Vec<u32>)> {
     let tensor = |name: &str| {
         let values = file.read(name).unwrap().unwrap();
         let bits = values.as_slice::<f32>().unwrap().iter().map(|value| value.to_bits()).collect();
@@ -33,7 +36,7 @@ fn bits(path: &Path) -> Vec<(String, Vec<usize>, Vec<u32>)> {
     file.names().map(tensor).collect()
 }
 
-const F32_FILES: [&str; 8] = [
+const F32_FILES: [&str; 12] = [
     "sharded",
     "sharded/model.safetensors.index.json",
     "plain.pth",
@@ -42,6 +45,10 @@ const F32_FILES: [&str; 8] = [
     "training.pth",
     "dino.pth",
     "views.bin",
+    "lightning.ckpt",
+    "ema.pth",
+    "ema_alone.pt",
+    "compiled.pt",
 ];
 
 #[test]

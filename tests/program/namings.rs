@@ -1,6 +1,8 @@
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value;
+use singer::weights::WeightsFile;
 
 use crate::support::{fail_with, singer, succeed};
 
@@ -87,6 +89,104 @@ fn what_is_assumed_is_said_on_stderr_and_a_name_overrules_it() {
         ]),
         &["the tensors do not fit vit_tiny_patch16_224", "mis-shaped"],
     );
+}
+
+/// A published model under two keys of one file, beside its config.
+fn teacher_and_student(folder: &Path) -> PathBuf {
+    let case = published("hf_dinov2");
+    std::fs::copy(case.join("config.json"), folder.join("config.json")).unwrap();
+    let file = WeightsFile::open(&case).unwrap();
+    let tensors: Vec<_> =
+        file.names().map(|name| (name.to_owned(), file.read(name).unwrap().unwrap())).collect();
+    let views = ["teacher.backbone", "student"].into_iter().flat_map(|key| {
+        tensors.iter().map(move |(name, data)| {
+            let view = TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes());
+            (format!("{key}.{name}"), view.unwrap())
+        })
+    });
+    let path = folder.join("checkpoint.safetensors");
+    std::fs::write(&path, safetensors::serialize(views, None).unwrap()).unwrap();
+    path
+}
+
+#[test]
+fn what_was_taken_of_a_training_checkpoint_is_said_and_weights_key_takes_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = teacher_and_student(folder.path());
+    let images = ["--data", "scenes:8", "--images", "8"];
+    let of_scenes = ["--train", "scenes:4", "--test", "scenes:4", "--device", "cpu"];
+    let out = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let commands: [(&str, Vec<String>); 5] = [
+        ("nullspace", vec!["--rank".into(), "4".into()]),
+        ("evaluate", of_scenes.map(str::to_owned).into()),
+        (
+            "plant",
+            [images.map(str::to_owned).to_vec(), vec!["--block".into(), "0".into()]].concat(),
+        ),
+        ("export", vec!["--to".into(), "hf".into()]),
+        ("fit", ["--data", "scenes:8", "--steps", "1", "--rank", "4"].map(str::to_owned).into()),
+    ];
+    for (command, more) in commands {
+        for (key, said) in [
+            (
+                None,
+                "took the tensors under `teacher.backbone`, the teacher; another weights key takes others: student",
+            ),
+            (Some("student."), "took the tensors under `student`"),
+        ] {
+            let mut line = singer();
+            line.arg(command).arg(&file).args(&more);
+            if ["plant", "export", "fit"].contains(&command) {
+                line.args(["--out", &out(&format!("{command}{}", key.unwrap_or_default()))]);
+            }
+            line.args(key.map(|key| ["--weights-key", key]).into_iter().flatten());
+            let stderr = succeed(&mut line).stderr;
+            assert!(stderr.contains(said), "{command}: {stderr}");
+            assert_eq!(stderr.matches("took the tensors").count(), 1, "{command}: {stderr}");
+        }
+        let mut line = singer();
+        line.arg(command).arg(&file).args(&more).args(["--weights-key", "ema"]);
+        if ["plant", "export", "fit"].contains(&command) {
+            line.args(["--out", &out("none")]);
+        }
+        fail_with(
+            &mut line,
+            &["no tensor is under the key `ema`", "teacher.backbone, student", "--weights-key KEY"],
+        );
+    }
+}
+
+#[test]
+fn a_run_names_the_model_of_its_teachers_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = teacher_and_student(folder.path());
+    let out = folder.path().join("run");
+    let distill = |key: &str| {
+        let mut line = singer();
+        line.args(["distill", "--student", "vit_tiny_patch16_224", "--data", "scenes:16"]);
+        line.args(["--set", "student.embed_dim=8", "--set", "student.depth=2"]);
+        line.args(["--set", "student.num_heads=2", "--batch", "8", "--steps", "2"]);
+        line.args(["--layers", "0", "--rank", "4", "--device", "cpu"]);
+        line.arg("--teacher").arg(&file).arg("--out").arg(&out);
+        line.args(["--weights-key", key]);
+        line
+    };
+    let outcome = succeed(&mut distill("student"));
+    assert!(outcome.stderr.contains("under `student`"), "{}", outcome.stderr);
+    let record: Value =
+        serde_json::from_str(&std::fs::read_to_string(out.join("run.json")).unwrap()).unwrap();
+    assert_eq!(record["config"]["teacher"]["weights_key"], "student");
+    let outcome = succeed(
+        singer()
+            .args(["inspect", "scenes:1", "--device", "cpu", "--run"])
+            .arg(&out)
+            .arg("--out")
+            .arg(folder.path().join("look")),
+    );
+    assert!(outcome.stderr.contains("under `student`"), "{}", outcome.stderr);
+    let other = distill("teacher").arg("--resume").output().unwrap();
+    let stderr = String::from_utf8_lossy(&other.stderr);
+    assert!(!other.status.success() && stderr.contains("teacher.weights_key"), "{stderr}");
 }
 
 #[test]

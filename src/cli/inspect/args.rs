@@ -28,6 +28,14 @@ pub(in crate::cli) struct InspectArgs {
     /// The student's timm name; needed where the file does not state the shape, or to override it
     #[arg(long, value_name = "NAME")]
     pub(super) student_arch: Option<String>,
+    /// Which of the models in the teacher's file: a key of the checkpoint, or a prefix of the
+    /// tensors' names; by default the average of the weights (EMA), else the teacher
+    #[arg(long, value_name = "KEY_OR_PREFIX")]
+    pub(super) weights_key: Option<String>,
+    /// Which of the models in the student's file: a key of the checkpoint, or a prefix of the
+    /// tensors' names; by default the average of the weights (EMA), else the teacher
+    #[arg(long, value_name = "KEY_OR_PREFIX")]
+    pub(super) student_weights_key: Option<String>,
     /// Teacher layers, from 0; by default the run's, else the one at 17/24 of the
     /// depth and the last
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]

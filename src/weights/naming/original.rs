@@ -10,7 +10,7 @@ use crate::vit::{Activation, Statistics};
 /// models with timm's image tower.
 pub(super) const TIMM: Naming = Naming {
     title: "timm",
-    prefixes: &["", "visual.trunk.", "model."],
+    prefixes: &["", "visual.trunk."],
     marks: &["patch_embed.proj.weight"],
     counter: None,
     rules: &[TIMM_RULES],
@@ -58,7 +58,7 @@ pub(super) const DEIT_DISTILLED: Naming = Naming {
 /// (<https://github.com/valeoai/Franca>) and TIPSv2 (<https://github.com/google-deepmind/tips>).
 pub(super) const DINOV2: Naming = Naming {
     title: "DINOv2",
-    prefixes: &["", "encoder.", "vision_encoder."],
+    prefixes: &["", "vision_encoder."],
     marks: &["mask_token", "register_tokens", "blocks.#.#.norm1.weight"],
     counter: None,
     rules: &[
@@ -76,8 +76,8 @@ pub(super) const DINOV2: Naming = Naming {
         ],
         TIMM_RULES,
     ],
-    // The ladder of projections to UNIC's teachers; TIPSv2's text tower.
-    beside: &[("lp.*", Outside), ("text_encoder.*", Outside), ("temperature", Outside)],
+    // TIPSv2's text tower.
+    beside: &[("text_encoder.*", Outside), ("temperature", Outside)],
     folds_class_position: true,
     activation_varies: false,
     defaults: Defaults { statistics: Some(Statistics::ImageNet), ..NO_DEFAULTS },

@@ -8,15 +8,16 @@ use crate::vit::{Activation, Statistics};
 pub(in crate::weights) struct Naming {
     /// The project whose names they are.
     pub(in crate::weights) title: &'static str,
-    /// Prefixes of all of the ViT's names; the first that fits counts.
+    /// Prefixes of the ViT's names in models that have more than a ViT.
     pub(super) prefixes: &'static [&'static str],
-    /// Patterns of names behind the prefix; one that fits identifies this naming.
+    /// Patterns of names of the ViT; one that fits identifies this naming, whatever stands
+    /// before it.
     pub(super) marks: &'static [&'static str],
     /// A tensor without weights that must be there too.
     pub(super) counter: Option<&'static str>,
-    /// Rules for the names behind the prefix; the first that fits counts.
+    /// Rules for the ViT's names; the first that fits counts.
     pub(super) rules: &'static [&'static [Rule]],
-    /// Rules for the names without the prefix.
+    /// Rules for the model's names without the prefix; others are left out.
     pub(super) beside: &'static [Rule],
     /// Whether register tokens stand before positions that count the class token
     /// alone. timm has no such models: it adds the class token's position to the

@@ -8,7 +8,7 @@ use crate::weights::contents::Contents;
 use crate::weights::entry::{Entry, Source};
 
 /// All namings, the ones with the most specific marks first.
-const NAMINGS: [&Naming; 13] = [
+pub(super) const NAMINGS: [&Naming; 13] = [
     &original::MAE,
     &original::DINOV3,
     &original::DEIT_DISTILLED,
@@ -39,41 +39,39 @@ pub(in crate::weights) struct Translated {
     pub(in crate::weights) head_dim: Option<usize>,
     /// Parts of the model that were left out.
     pub(in crate::weights) left_out: BTreeSet<&'static str>,
+    /// The names of tensors beside the ViT that its naming does not know.
+    pub(in crate::weights) beside: Vec<String>,
 }
 
-/// Finds the naming of a file's tensors and gives them timm's names. A tensor
-/// that the naming does not know keeps its own. The error is the reason why
-/// the file cannot be used.
-pub(in crate::weights) fn translate(contents: Contents) -> Result<Translated, String> {
-    let Some((naming, prefix)) = find(&contents) else {
-        return Err(unknown(&contents));
-    };
+/// Gives timm's names to the tensors of a model in a naming, whose ViT is under the prefix
+/// `own`. Of the ViT, a tensor that the naming does not know keeps its own name. The error
+/// is the reason why the tensors cannot be used.
+pub(super) fn translate(
+    contents: Contents,
+    naming: &'static Naming,
+    own: &str,
+) -> Result<Translated, String> {
     let mut sorting = Sorting::default();
+    let rules = naming.rules.iter().copied().flatten();
     for (name, entry) in contents.tensors {
-        match name.strip_prefix(prefix) {
-            Some(own) => sorting.sort(own, &name, entry, naming.rules.iter().copied().flatten())?,
-            None => sorting.sort(&name, &name, entry, naming.beside.iter())?,
+        match name.strip_prefix(own) {
+            Some(bare) => {
+                if let Some(unknown) = sorting.sort(bare, entry, rules.clone())? {
+                    sorting.add(name, Source::View(unknown))?;
+                }
+            }
+            None => {
+                if sorting.sort(&name, entry, naming.beside.iter())?.is_some() {
+                    sorting.beside.push(name);
+                }
+            }
         }
     }
     sorting.finish(naming)
 }
 
-fn find(contents: &Contents) -> Option<(&'static Naming, &'static str)> {
-    let marked = |naming: &Naming, prefix: &str| {
-        let own = contents.tensors.keys().filter_map(|name| name.strip_prefix(prefix));
-        own.into_iter().any(|name| naming.marks.iter().any(|mark| fit(mark, name).is_some()))
-    };
-    NAMINGS.into_iter().find_map(|naming| {
-        let counted = |counter| contents.bookkeeping.iter().any(|name| name == counter);
-        if !naming.counter.is_none_or(counted) {
-            return None;
-        }
-        let prefix = naming.prefixes.iter().copied().find(|prefix| marked(naming, prefix))?;
-        Some((naming, prefix))
-    })
-}
-
-fn unknown(contents: &Contents) -> String {
+/// Why tensors with these names are of no use.
+pub(in crate::weights) fn unknown(contents: &Contents) -> String {
     let count = contents.tensors.len();
     if count == 0 {
         return "it holds no tensors".into();
@@ -94,18 +92,17 @@ struct Sorting {
     masked: Vec<String>,
     head_dim: Option<usize>,
     left_out: BTreeSet<&'static str>,
+    beside: Vec<String>,
 }
 
 impl Sorting {
-    /// Applies the first rule that fits a tensor's name; without one the tensor keeps its
-    /// `full` name.
+    /// Applies the first rule that fits a tensor's name; without one gives the tensor back.
     fn sort<'r>(
         &mut self,
         name: &str,
-        full: &str,
         entry: Entry,
         rules: impl Iterator<Item = &'r Rule> + Clone,
-    ) -> Result<(), String> {
+    ) -> Result<Option<Entry>, String> {
         let mut name = name.to_owned();
         for _ in 0..=MAX_AGAIN {
             let rule = rules.clone().find_map(|(from, to)| Some((fit(from, &name)?, to)));
@@ -146,9 +143,9 @@ impl Sorting {
                     self.left_out.insert(what);
                 }
             }
-            return Ok(());
+            return Ok(None);
         }
-        self.add(full.to_owned(), Source::View(entry))
+        Ok(Some(entry))
     }
 
     fn add(&mut self, name: String, source: Source) -> Result<(), String> {
@@ -192,8 +189,8 @@ impl Sorting {
             self.fold_class_position();
         }
         self.rename_gains()?;
-        let Self { tensors, head_dim, left_out, .. } = self;
-        Ok(Translated { naming, tensors, head_dim, left_out })
+        let Self { tensors, head_dim, left_out, beside, .. } = self;
+        Ok(Translated { naming, tensors, head_dim, left_out, beside })
     }
 
     /// Takes the keys' third out of a bias: what a mask sets to zero.

@@ -77,6 +77,44 @@ dino = {
 dino["teacher"]["head.mlp.0.weight"] = torch.zeros(2, dim)
 torch.save(dino, here / "dino.pth")
 
+# Checkpoints of trainings that keep several models.
+other = {name: -tensor for name, tensor in model.items()}
+
+
+class Settings:
+    """A class that only the training knew."""
+
+    def __init__(self):
+        self.width, self.layers = dim, [0, 1]
+
+
+def under(prefix, tensors):
+    return {f"{prefix}{name}": tensor for name, tensor in tensors.items()}
+
+
+torch.save(
+    {
+        "pytorch-lightning_version": "2.5.0",
+        "hyper_parameters": {"settings": Settings(), "lr": 1e-3},
+        "state_dict": under("teacher.backbone.", model)
+        | under("student.vit._orig_mod.", other)
+        | {"student.head.weight": torch.zeros(2, dim), "criterion.center": torch.zeros(1, 2)},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 1e-3}]}],
+        "callbacks": {},
+    },
+    here / "lightning.ckpt",
+)
+torch.save({"epoch": 1, "state_dict": other, "state_dict_ema": model}, here / "ema.pth")
+torch.save({"step": 3, "ema": under("module.", model)}, here / "ema_alone.pt")
+torch.save(
+    {
+        "model": under("module._orig_mod.", model),
+        "optimizer": {"exp_avg": other, "step": torch.tensor(3.0)},
+    },
+    here / "compiled.pt",
+)
+torch.save({"left": model, "right": [other]}, here / "twins.pt")
+
 # Transposed matrices, the rest views of one storage.
 flat = torch.cat([tensor.flatten() for tensor in model.values()])
 views, at = {}, 0
