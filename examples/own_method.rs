@@ -70,7 +70,7 @@ fn main() -> Result<()> {
 
     let size = shape.img_size;
     let feed = Feed {
-        images: ImageSet::open("scenes:512")?.with_scene_side(size[0]),
+        images: ImageSet::open("scenes:512")?.with_scene_side(size[0]).into(),
         transform: Transform::Train(TrainTransform {
             size,
             scale: [0.6, 1.0],

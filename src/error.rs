@@ -214,6 +214,22 @@ pub enum Error {
         /// Images in a batch.
         batch: usize,
     },
+    /// An epoch has no length, as the number of images is known only when they are read.
+    #[error(
+        "how many images there are is known only when their shards are read, so epochs have no length"
+    )]
+    UnknownLength,
+    /// Labels are to be learnt, and the number of classes is known only when they are read.
+    #[error("how many classes there are is known only when the shards are read")]
+    UnknownClasses,
+    /// Images that come in one pass from a server are to be read in any order.
+    #[error(
+        "{place}: its images come from a server in one pass, and here they are read in any order"
+    )]
+    OnePass {
+        /// The first shard.
+        place: String,
+    },
     /// Labels are to be learnt, and the images have none.
     #[error("the images have no labels (no folder for each class), and training needs them")]
     NoLabels,

@@ -54,3 +54,7 @@ mod recover;
 mod refinement;
 #[path = "library/sets.rs"]
 mod sets;
+#[path = "library/shards.rs"]
+mod shards;
+#[path = "library/stream.rs"]
+mod stream;

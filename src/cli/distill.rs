@@ -75,6 +75,9 @@ fn announce(start: &Start, sized: bool) {
     if !sized {
         models::hint_size(&start.shape);
     }
+    if start.data_shards > 0 {
+        say!("training on {}", session::number(start));
+    }
     announce_bases(bases, student_layers);
     warn_untrained(untrained);
 }

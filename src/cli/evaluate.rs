@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::args::EvaluateArgs;
 use super::{models, session};
-use crate::data::Split;
+use crate::data::{ImageSet, Split};
 use crate::device::Device;
 use crate::error::Result;
 use crate::probe::{EvalSettings, evaluate};
@@ -23,12 +23,16 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
         model = model.without_head();
     }
     let side = session::scene_side(model.config());
-    let train = session::labelled(&args.train, Split::Train, side)?;
-    let test = session::labelled(&args.test, Split::Test, side)?;
+    let limit = Some(args.limit.max(1));
+    let labelled = |place: &str, split| -> Result<ImageSet> {
+        Ok(session::labelled(place, split, limit)?.images().with_scene_side(side))
+    };
+    let train = labelled(&args.train, Split::Train)?;
+    let test = labelled(&args.test, Split::Test)?;
     let settings = EvalSettings {
         batch: args.batch.max(1),
         workers: data.workers.max(1),
-        limit: Some(args.limit.max(1)),
+        limit,
         ..EvalSettings::of(&model)
     };
     let found = evaluate(&model, &train, &test, &settings)?;

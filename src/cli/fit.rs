@@ -103,7 +103,7 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;
     let teacher = models::load(shape, &data, &device)?;
-    let images = session::images(&args.data, Split::Train, side)?;
+    let images = session::images(&args.data, Split::Train, side, Some(args.limit))?;
     let batches = batches(&teacher, &images, settings.images)?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);

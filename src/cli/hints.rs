@@ -67,6 +67,11 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::ImageSizes { .. } => Some("set student.img_size to the teacher's".into()),
         Error::RunExists { .. } => Some("go on with --resume or choose another --out".into()),
         Error::OtherRun { .. } => Some("resume with the same ones or choose another --out".into()),
+        Error::UnknownLength => Some("give --steps N (train.steps)".into()),
+        Error::UnknownClasses => Some("set data.classes to their number".into()),
+        Error::OnePass { .. } => {
+            Some("give --limit N where the command has it, or download them first".into())
+        }
         Error::NothingToDo { .. } => Some("set more epochs or steps".into()),
         Error::DataClasses { head: "the teacher's head", .. } => {
             Some("set label_weight to 0 or use the teacher's data".into())
@@ -129,6 +134,7 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "weight_decay" => "optimizer.weight_decay",
         "label_weight" => "label_weight or --label-weight",
         "label_smoothing" => "label_smoothing",
+        "classes" => "data.classes",
         "scale" => "data.scale",
         "ratio" => "data.ratio",
         "flip" => "data.flip",

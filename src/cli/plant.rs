@@ -17,7 +17,12 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         Error::config(format!("--placement {}: use inside, mixed or outside", args.placement))
     })?;
     let data = args.preprocess.over(DataConfig::default())?;
-    let images = session::images(&args.data, Split::Train, session::scene_side(&shape.config))?;
+    let images = session::images(
+        &args.data,
+        Split::Train,
+        session::scene_side(&shape.config),
+        Some(args.images),
+    )?;
     let model = models::load(shape, &data, &Device::cpu())?;
     let batches = batches(&model, &images, args.images)?;
     let settings = PlantSettings {

@@ -33,10 +33,10 @@ fn pretrain(config: PretrainConfig, resume: bool, stop: &Stop) -> Result<Pretrai
 
 fn announce(start: &Start) {
     say!(
-        "pretraining {} ({:.1} M parameters) on {} images of {} classes, {} steps, {}",
+        "pretraining {} ({:.1} M parameters) on {} of {} classes, {} steps, {}",
         start.model,
         start.parameters as f64 / 1e6,
-        start.images,
+        session::number(start),
         start.classes,
         start.steps,
         session::device(start)

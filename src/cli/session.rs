@@ -11,7 +11,7 @@ use clap::Args as ClapArgs;
 
 use super::config::Override;
 use super::console::Console;
-use crate::data::{ClassifySet, ImageSet, Split};
+use crate::data::{ClassifySet, ImageSet, ImageStream, Split};
 use crate::error::{Error, Result};
 use crate::model::ImageSize;
 use crate::run::{Event, Start};
@@ -25,7 +25,8 @@ pub(super) struct TrainArgs {
     pub(super) config: Option<PathBuf>,
     /// Images: a folder or a zip (`x.zip/inner/folder`), with one folder for each class
     /// where labels are used, a published layout (`imagenet:PATH`), or `scenes:N` for N
-    /// procedural scenes
+    /// procedural scenes, or shards (`shard-{000..099}.tar`, a folder of .parquet files, a URL);
+    /// docs/data.md lists all
     #[arg(long, value_name = "PATH")]
     pub(super) data: Option<String>,
     /// Images to measure on at the end, in the same form
@@ -112,18 +113,37 @@ pub(super) fn overrides(args: &TrainArgs, models: &[&str]) -> Result<Vec<Overrid
 }
 
 /// Opens a split of a data set, with or without classes: a path, a layout with one
-/// (`imagenet:PATH`), `scenes:N` or `scenes:A-B`.
-pub(super) fn images(place: &str, split: Split, side: usize) -> Result<ImageSet> {
+/// (`imagenet:PATH`), `scenes:N` or `scenes:A-B`; of shards at most `limit` images.
+pub(super) fn images(
+    place: &str,
+    split: Split,
+    side: usize,
+    limit: Option<usize>,
+) -> Result<ImageSet> {
+    if let Some(stream) = ImageStream::find(&[place], split)? {
+        return stream.into_set(limit);
+    }
     Ok(announced(ImageSet::open_split(place, split)?.with_scene_side(side)))
 }
 
 /// The same with classes.
-pub(super) fn labelled(place: &str, split: Split, side: usize) -> Result<ImageSet> {
-    Ok(announced(ClassifySet::open(place, split)?.images().with_scene_side(side)))
+pub(super) fn labelled(place: &str, split: Split, limit: Option<usize>) -> Result<ClassifySet> {
+    let Some(stream) = ImageStream::find(&[place], split)? else {
+        let set = ClassifySet::open(place, split)?;
+        announced(set.images());
+        return Ok(set);
+    };
+    match stream.classes().is_empty() {
+        true => Err(Error::NoLabels),
+        false => stream.into_set(limit).map(Into::into),
+    }
 }
 
 /// Opens images that need no classes: a file too, or a folder of any layout.
-pub(super) fn pictures(place: &str, side: usize) -> Result<ImageSet> {
+pub(super) fn pictures(place: &str, side: usize, limit: usize) -> Result<ImageSet> {
+    if let Some(stream) = ImageStream::find(&[place], Split::Train)? {
+        return stream.into_set(Some(limit));
+    }
     Ok(announced(ImageSet::open_all(place)?.with_scene_side(side)))
 }
 
@@ -213,6 +233,15 @@ pub(super) fn device(start: &Start) -> String {
         (None, Precision::F32) => device.clone(),
         (None, precision) => format!("{device}, products in {precision}"),
         (Some(compiler), precision) => format!("{device}, {compiler}, products in {precision}"),
+    }
+}
+
+/// The images of a run, counted where that is known, and their shards.
+pub(super) fn number(start: &Start) -> String {
+    let images = start.images.map_or_else(|| "images".into(), |count| format!("{count} images"));
+    match start.data_shards {
+        0 => images,
+        shards => format!("{images} in {shards} shard(s)"),
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! From leaf to root: `resample`, `transform` and `preprocess` (pixels), `decode` and
 //! `files` (files), `image_set`, `scenes` and `file_set` (sets), `place`, `classify` and
-//! `dense` (published data sets), `open`, `pixels` (a batch on its way to a device) and `loader`.
+//! `dense` (published data sets), `open`, `stream` (shards), `images` (either), `pixels` (a batch
+//! on its way to a device) and `loader`.
 
 #[cfg(not(target_family = "wasm"))]
 mod classify;
@@ -17,6 +18,8 @@ mod file_set;
 mod files;
 mod image_set;
 #[cfg(not(target_family = "wasm"))]
+mod images;
+#[cfg(not(target_family = "wasm"))]
 mod loader;
 #[cfg(not(target_family = "wasm"))]
 mod mat;
@@ -29,6 +32,8 @@ mod place;
 mod preprocess;
 mod resample;
 mod scenes;
+#[cfg(not(target_family = "wasm"))]
+mod stream;
 mod transform;
 
 #[cfg(not(target_family = "wasm"))]
@@ -42,6 +47,8 @@ pub use dense::{
 };
 pub use image_set::{ImageSet, ImageSource};
 #[cfg(not(target_family = "wasm"))]
+pub use images::Images;
+#[cfg(not(target_family = "wasm"))]
 pub use loader::{Batch, Loader, LoaderSettings, Order};
 #[cfg(not(target_family = "wasm"))]
 pub use pixels::Pixels;
@@ -50,6 +57,8 @@ pub use place::Split;
 pub use preprocess::{CropMode, Edges, Framing, Preprocess, Steps};
 pub use resample::{Interpolation, LARGE_PIXELS, MAX_PIXELS, check_size};
 pub use scenes::{Scene, Scenes, render};
+#[cfg(not(target_family = "wasm"))]
+pub use stream::ImageStream;
 pub use transform::{
     EvalTransform, Normalise, Offset, Resize, TrainTransform, Transform, eval_crop, whole_patches,
 };

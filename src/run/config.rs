@@ -3,8 +3,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{
-    ClassifySet, CropMode, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order,
-    Preprocess, Split, TrainTransform, Transform,
+    ClassifySet, CropMode, ImageSet, ImageStream, Images, Interpolation, Loader, LoaderSettings,
+    Normalise, Order, Preprocess, Split, TrainTransform, Transform,
 };
 use crate::device::{Device, TestedPrecision};
 use crate::distill::singer::SingerSettings;
@@ -152,7 +152,7 @@ impl PrecisionChoice {
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct DataConfig {
-    /// The training images, as [`ImageSet::open`](crate::data::ImageSet::open) takes them.
+    /// The training images, as [`Images::open`](crate::data::Images::open) takes them.
     pub path: Option<String>,
     /// Images to measure on at the end, in the same form.
     pub val: Option<String>,
@@ -176,6 +176,8 @@ pub struct DataConfig {
     pub interpolation: Option<Interpolation>,
     /// Largest share of unreadable images that is skipped.
     pub max_unreadable: f64,
+    /// Number of classes, for labels in shards of which that is not known before they are read.
+    pub classes: Option<usize>,
 }
 
 impl Default for DataConfig {
@@ -193,6 +195,7 @@ impl Default for DataConfig {
             crop_mode: None,
             interpolation: None,
             max_unreadable: 0.01,
+            classes: None,
         }
     }
 }
@@ -211,22 +214,53 @@ impl DataConfig {
     /// folders where they must be `labelled`; scenes are drawn at `side` pixels.
     pub(super) fn training_images(
         &self,
-        given: Option<&ImageSet>,
+        given: Option<&Images>,
         labelled: bool,
         side: usize,
-    ) -> Result<ImageSet> {
-        let images = open_images(given, self.path.as_deref(), Split::Train, labelled, side)?;
-        images.ok_or(Error::Missing("training images"))
+    ) -> Result<Images> {
+        let images = self.open(given, self.path.as_deref(), Split::Train, labelled, side)?;
+        let images = images.ok_or(Error::Missing("training images"))?;
+        match images {
+            Images::Stream(_) if labelled && !images.has_labels() => Err(match images.len() {
+                Some(_) => Error::NoLabels,
+                None => Error::UnknownClasses,
+            }),
+            images => Ok(images),
+        }
     }
 
     /// As `training_images` of those to measure on; none where there are none.
     pub(super) fn validation_images(
         &self,
-        given: Option<&ImageSet>,
+        given: Option<&Images>,
         labelled: bool,
         side: usize,
     ) -> Result<Option<ImageSet>> {
-        open_images(given, self.val.as_deref(), Split::Val, labelled, side)
+        let images = self.open(given, self.val.as_deref(), Split::Val, labelled, side)?;
+        images.map(|images| images.into_set(None)).transpose()
+    }
+
+    fn open(
+        &self,
+        given: Option<&Images>,
+        place: Option<&str>,
+        split: Split,
+        labelled: bool,
+        side: usize,
+    ) -> Result<Option<Images>> {
+        let images = match (given, place) {
+            (Some(images), _) => images.clone(),
+            (None, Some(place)) => match ImageStream::find(&[place], split)? {
+                Some(stream) => stream.into(),
+                None if labelled => ClassifySet::open(place, split)?.images().into(),
+                None => ImageSet::open_split(place, split)?.into(),
+            },
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(match (images, self.classes) {
+            (Images::Stream(stream), Some(classes)) => stream.with_classes(classes)?.into(),
+            (images, _) => images.with_scene_side(side),
+        }))
     }
 
     /// The random transform of training, to `size` pixels.
@@ -331,22 +365,6 @@ impl Default for TrainConfig {
     }
 }
 
-fn open_images(
-    given: Option<&ImageSet>,
-    place: Option<&str>,
-    split: Split,
-    labelled: bool,
-    side: usize,
-) -> Result<Option<ImageSet>> {
-    let images = match (given, place) {
-        (Some(images), _) => images.clone(),
-        (None, Some(place)) if labelled => ClassifySet::open(place, split)?.images(),
-        (None, Some(place)) => ImageSet::open_split(place, split)?,
-        (None, None) => return Ok(None),
-    };
-    Ok(Some(images.with_scene_side(side)))
-}
-
 impl TrainConfig {
     /// The loader's settings.
     pub(super) fn loader(&self, data: &DataConfig, seed: u64) -> LoaderSettings {
@@ -360,8 +378,8 @@ impl TrainConfig {
     }
 
     /// Steps in all.
-    pub(super) fn steps(&self, images: usize, loader: &LoaderSettings) -> Result<usize> {
-        if loader.batch == 0 || loader.batch > images {
+    pub(super) fn steps(&self, images: Option<usize>, loader: &LoaderSettings) -> Result<usize> {
+        if let Some(images) = images.filter(|&images| loader.batch == 0 || loader.batch > images) {
             let expected =
                 format!("the data set has {images} images: use a batch of 1 to {images}");
             return Err(Error::setting("batch", loader.batch, expected));
@@ -373,9 +391,20 @@ impl TrainConfig {
             let expected = format!("a batch of {0} goes in 1 to {0} micro-batches", self.batch);
             return Err(Error::setting("accumulate", self.accumulate, expected));
         }
-        let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
-        match self.steps.unwrap_or_else(|| (self.epochs * per_epoch).round() as usize) {
-            0 => Err(Error::NothingToDo { epochs: self.epochs, images, batch: self.batch }),
+        let steps = match (self.steps, images) {
+            (Some(steps), _) => steps,
+            (None, None) => return Err(Error::UnknownLength),
+            (None, Some(images)) => {
+                let per_epoch = Loader::batches_per_epoch(images, loader) as f64;
+                (self.epochs * per_epoch).round() as usize
+            }
+        };
+        match steps {
+            0 => Err(Error::NothingToDo {
+                epochs: self.epochs,
+                images: images.unwrap_or(0),
+                batch: self.batch,
+            }),
             steps => Ok(steps),
         }
     }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
 use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train, shapes};
-use crate::data::{ImageSet, Normalise};
+use crate::data::{ImageSet, Images, Normalise};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
@@ -42,8 +42,8 @@ use crate::vit::VitConfig;
 pub struct Distill {
     config: DistillConfig,
     teacher: Option<Model>,
-    images: Option<ImageSet>,
-    validation: Option<ImageSet>,
+    images: Option<Images>,
+    validation: Option<Images>,
     adapters: Option<Adapters>,
     resume: bool,
     stop: Arc<AtomicBool>,
@@ -79,8 +79,10 @@ pub struct Start {
     pub compiler: Option<Compiler>,
     /// What products are computed in, after a self-test.
     pub precision: TestedPrecision,
-    /// Number of images.
-    pub images: usize,
+    /// Number of images; none where it is known only when their shards are read.
+    pub images: Option<usize>,
+    /// Shards that they are streamed from; 0 where they are a set.
+    pub data_shards: usize,
     /// Their number of classes.
     pub classes: usize,
     /// How many files beside them are images in formats that cannot be read, by ending.
@@ -131,14 +133,14 @@ impl Distill {
     /// The images to train on. Labels are used only with a
     /// [`label_weight`](Self::label_weight) above 0 or [`MethodKind::None`].
     #[must_use]
-    pub fn images(self, images: ImageSet) -> Self {
-        Self { images: Some(images), ..self }
+    pub fn images(self, images: impl Into<Images>) -> Self {
+        Self { images: Some(images.into()), ..self }
     }
 
     /// Images to measure on at the end; the training images by default.
     #[must_use]
-    pub fn validation(self, images: ImageSet) -> Self {
-        Self { validation: Some(images), ..self }
+    pub fn validation(self, images: impl Into<Images>) -> Self {
+        Self { validation: Some(images.into()), ..self }
     }
 
     /// Adapters to start from, as [`fit`](super::fit) gives them, instead of the nullspace.
@@ -347,6 +349,7 @@ impl Distill {
             compiler: device.capabilities().compiler,
             precision,
             images: images.len(),
+            data_shards: images.shards(),
             classes,
             left_out: images.left_out(),
             steps,
@@ -382,8 +385,12 @@ impl Distill {
         };
         let batch = config.train.batch.min(64);
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
+        let measured = match &validation {
+            Some(validation) => validation.clone(),
+            None => images.clone().into_set(Some(config.train.measure.max(1)))?,
+        };
         let measure = Measure {
-            images: validation.clone().unwrap_or_else(|| images.clone()),
+            images: measured,
             settings: limited(Some(config.train.measure.max(1))),
             device: plain,
         };

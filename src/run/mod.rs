@@ -27,7 +27,7 @@ use burn::tensor::Device as BurnDevice;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::data::{ImageSet, Normalise, Transform};
+use crate::data::{Images, Normalise, Transform};
 use crate::device::Device;
 use crate::distill::singer::LayerNorms;
 use crate::distill::{Adapters, PartsFile};
@@ -193,7 +193,7 @@ fn run_train<T: Task>(
     task: &T,
     model: T::Model,
     device: &BurnDevice,
-    (images, transform, normalise): (ImageSet, Transform, Normalise),
+    (images, transform, normalise): (Images, Transform, Normalise),
     settings: &TrainSettings,
     stop: &AtomicBool,
     report: &mut dyn FnMut(Event<'_>),

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::folder::RunFolder;
 use super::{Event, PretrainConfig, Start, loss_scale, run_train, shapes};
-use crate::data::ImageSet;
+use crate::data::{ImageSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::export::{MODEL, Provenance};
@@ -21,8 +21,8 @@ use crate::train::{Pretraining, TrainSettings};
 pub struct Pretrain {
     config: PretrainConfig,
     device: Option<Device>,
-    images: Option<ImageSet>,
-    validation: Option<ImageSet>,
+    images: Option<Images>,
+    validation: Option<Images>,
     resume: bool,
     stop: Arc<AtomicBool>,
 }
@@ -57,14 +57,14 @@ impl Pretrain {
 
     /// Labelled images to train on.
     #[must_use]
-    pub fn images(self, images: ImageSet) -> Self {
-        Self { images: Some(images), ..self }
+    pub fn images(self, images: impl Into<Images>) -> Self {
+        Self { images: Some(images.into()), ..self }
     }
 
     /// Labelled images to measure on at the end.
     #[must_use]
-    pub fn validation(self, images: ImageSet) -> Self {
-        Self { validation: Some(images), ..self }
+    pub fn validation(self, images: impl Into<Images>) -> Self {
+        Self { validation: Some(images.into()), ..self }
     }
 
     /// Steps in all.
@@ -175,6 +175,7 @@ impl Pretrain {
             compiler: device.capabilities().compiler,
             precision,
             images: images.len(),
+            data_shards: images.shards(),
             classes,
             left_out: images.left_out(),
             steps,

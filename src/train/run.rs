@@ -10,7 +10,7 @@ use super::{
     BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings,
     ParamOptimizer, Record, Schedule, Shards, Task,
 };
-use crate::data::{ImageSet, Loader, LoaderSettings, Normalise, Transform};
+use crate::data::{Images, Loader, LoaderSettings, Normalise, Transform};
 use crate::device::Device as OpenDevice;
 use crate::error::{Error, NotFiniteOrigin, Result};
 use crate::readback::read;
@@ -20,7 +20,7 @@ use crate::weights::NamedTensors;
 #[derive(Debug)]
 pub struct Feed {
     /// The images.
-    pub images: ImageSet,
+    pub images: Images,
     /// Crop and augmentation.
     pub transform: Transform,
     /// Mean and deviation.
@@ -173,7 +173,12 @@ pub fn train<T: Task>(
     let Feed { images, transform, normalise } = feed;
     let size = transform.size();
     let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
-    let per_epoch = Loader::batches_per_epoch(images.len(), &settings.loader).max(1);
+    // Where an epoch's length is not known, the run is taken as the paper's hundred.
+    let per_epoch = match images.len() {
+        Some(count) => Loader::batches_per_epoch(count, &settings.loader),
+        None => settings.steps / 100,
+    };
+    let per_epoch = per_epoch.max(1);
     let plain = device.clone().inner();
     let start = match OpenDevice::of(&plain).is_cpu() {
         true => Loader::start,

@@ -56,7 +56,7 @@ fn run(
     let size = [8, 8];
     let crop = TrainTransform { size, scale: [0.5, 1.0], ratio: [0.9, 1.1], flip: 0.5 };
     let normalise = Normalise { mean: [0.5; 3], std: [0.5; 3] };
-    let feed = Feed { images, transform: Transform::Train(crop), normalise };
+    let feed = Feed { images: images.into(), transform: Transform::Train(crop), normalise };
     let stop = AtomicBool::new(false);
     let report = &mut |progress: singer::train::Progress<'_>| {
         if progress.record.step + 1 >= stop_after {

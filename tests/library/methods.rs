@@ -132,7 +132,7 @@ fn three_steps<M: Method>(method: M, model: M::Model) -> (Vec<Seen>, Vec<f32>) {
         &task,
         model,
         &device,
-        Feed { images, transform, normalise },
+        Feed { images: images.into(), transform, normalise },
         &settings,
         &stop,
         quiet,

@@ -21,7 +21,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let models = models::resolve(args)?;
     let (framing, scene_side) = framing(args, &models)?;
     let inspection = inspection(args, &models);
-    let sets = args.images.iter().map(|place| session::pictures(place, scene_side));
+    let sets = args.images.iter().map(|place| session::pictures(place, scene_side, args.limit));
     let sets = sets.collect::<Result<Vec<ImageSet>>>()?;
     let (pictures, left_out) = open_pictures(&sets, framing, args.limit)?;
 

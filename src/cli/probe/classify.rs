@@ -4,7 +4,8 @@ use super::args::ClassifyArgs;
 use super::report::{Report, make_folder, percent};
 use super::subject::{Subject, fit_settings};
 use crate::cli::progress::Shown;
-use crate::data::{ClassifySet, Split};
+use crate::cli::session;
+use crate::data::Split;
 use crate::error::{Error, Result};
 use crate::probe::{
     Classification, ClassificationScores, HeadFitSettings, ProbedSet, SetScores, class_map,
@@ -24,9 +25,9 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<()> {
         limit: args.limit,
     };
     probe.check()?;
-    let train = ClassifySet::open(&args.train, Split::Train)?;
+    let train = session::labelled(&args.train, Split::Train, args.limit)?;
     let open = |place: &String| {
-        let set = ClassifySet::open(place, Split::Test)?;
+        let set = session::labelled(place, Split::Test, args.limit)?;
         class_map(train.images().classes(), set.images().classes())
             .map_err(|error| Error::data(place, error.to_string()))?;
         Ok(set)

@@ -29,7 +29,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let data = args.preprocess.over(DataConfig::default())?;
     let model = models::load(shape, &data, &device)?;
     let images = |place: &str, split: Split| -> Result<Vec<Tensor<4>>> {
-        batches(&model, &session::images(place, split, side)?, args.limit)
+        batches(&model, &session::images(place, split, side, Some(args.limit))?, args.limit)
     };
     let mut clean = model.vit().clone();
     if let Some(block) = args.silence {

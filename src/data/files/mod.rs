@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(super) use names::READ;
-use names::{count_unreadable, is_image};
+pub(super) use archives::MAX_FILE;
+use names::count_unreadable;
+pub(super) use names::{READ, is_image};
 pub(super) use store::Store;
 
 use super::place::Split;

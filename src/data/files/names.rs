@@ -47,7 +47,7 @@ pub(super) fn slashed(text: &str) -> Cow<'_, str> {
 }
 
 /// Whether a file of this name is a visible image.
-pub(super) fn is_image(name: &str) -> bool {
+pub(in crate::data) fn is_image(name: &str) -> bool {
     ending(name).is_some_and(|end| IMAGES.contains(&end.as_str()))
 }
 

@@ -13,7 +13,7 @@ use super::names::slashed;
 use crate::error::{Error, Result};
 
 /// The most bytes of one file; a larger one may be a bomb.
-const MAX_FILE: u64 = 256 << 20;
+pub(in crate::data) const MAX_FILE: u64 = 256 << 20;
 
 /// Open handles of one archive, one for each thread that reads concurrently.
 #[derive(Debug)]
