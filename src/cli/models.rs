@@ -1,10 +1,11 @@
 //! Models by the flags and keys that name them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device as BurnDevice;
 use clap::Args as ClapArgs;
 
+use super::progress;
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel, locate};
@@ -92,7 +93,12 @@ pub(super) fn resolve(spec: &ModelSpec, role: &'static str) -> Result<ResolvedMo
 
 /// Downloads a model of the hub with a progress bar, that the library finds it in the cache.
 pub(super) fn fetch(spec: &ModelSpec) -> Result<()> {
-    spec.weights.as_deref().map_or(Ok(()), |reference| locate(reference, true).map(|_| ()))
+    spec.weights.as_deref().map_or(Ok(()), |reference| found(reference).map(|_| ()))
+}
+
+/// The file or folder of weights that a reference stands for, downloaded with a progress bar.
+pub(super) fn found(reference: &Path) -> Result<PathBuf> {
+    locate(reference, &mut progress::download())
 }
 
 /// The model with its weights, or new ones from `seed`. What was assumed of the weights is

@@ -62,6 +62,24 @@ impl Shown {
 }
 
 /// Whether a tenth of the whole ends with `done`, where they are counted singly.
+/// Shows a download on a terminal: the file, the bytes that are there, and those of the whole.
+pub(super) fn download() -> impl FnMut(&str, u64, u64) {
+    let style =
+        ProgressStyle::with_template("{bar:24} {bytes}/{total_bytes} {bytes_per_sec} {wide_msg}");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    let mut bar: Option<ProgressBar> = None;
+    move |file, done, total| {
+        let shown = bar.get_or_insert_with(|| {
+            ProgressBar::new(total).with_style(style.clone()).with_message(file.to_owned())
+        });
+        shown.set_position(done);
+        if done >= total {
+            shown.finish_and_clear();
+            bar = None;
+        }
+    }
+}
+
 fn is_tenth(done: usize, total: usize) -> bool {
     total >= 10 && done.is_multiple_of(total / 10)
 }

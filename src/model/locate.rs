@@ -8,23 +8,23 @@ use crate::hub::Reference;
 use crate::vit::preset;
 
 /// The file or folder of weights that a reference stands for: a path as it is; the copy
-/// in the hub's cache of `hf-hub:OWNER/NAME[@REVISION]`, or of a timm name with the tag of
-/// its weights, downloaded where it is not there yet. With `progress`, a bar on stderr
-/// shows the download.
+/// in the hub's cache of `hf-hub:OWNER/NAME[/FILE][@REVISION]`, or of a timm name with the tag
+/// of its weights, downloaded where it is not there yet. `report` hears of the download: the
+/// file, the bytes that are there, and those of the whole.
 ///
 /// # Errors
 /// [`Error::Hub`](crate::Error::Hub) for a model that cannot be had,
 /// [`Error::Data`](crate::Error::Data) for the folder of a run without weights.
-pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
+pub fn locate(reference: &Path, report: &mut dyn FnMut(&str, u64, u64)) -> Result<PathBuf> {
     let text = reference.to_string_lossy();
     #[cfg(feature = "hub")]
     {
         if let Some(named) = Reference::parse(&text) {
-            return named?.fetch(progress);
+            return named?.fetch(report);
         }
         let tagged = text.contains('.') && !text.contains('/') && preset(&text).is_some();
         if tagged && !reference.exists() {
-            return Reference::timm(&text).fetch(progress);
+            return Reference::timm(&text).fetch(report);
         }
     }
     #[cfg(not(feature = "hub"))]
@@ -34,7 +34,8 @@ pub fn locate(reference: &Path, progress: bool) -> Result<PathBuf> {
             reason: "this build cannot download models: its feature `hub` is off".into(),
         });
     }
-    let _ = progress;
+    #[cfg(not(feature = "hub"))]
+    let _ = report;
     if reference.join(RUN_FILE).is_file() {
         return Ok(Provenance::of(reference)?.weights);
     }

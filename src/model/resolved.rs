@@ -61,7 +61,7 @@ impl ModelSpec {
     pub fn resolve(&self) -> Result<ResolvedModel> {
         let found = match &self.weights {
             Some(reference) => {
-                let path = super::locate(reference, false)?;
+                let path = super::locate(reference, &mut |_, _, _| ())?;
                 let key = self.weights_key.clone();
                 let file = WeightsFile::open_under(&path, key.as_deref())?;
                 Some((file.recognise_on_disk(), file.taken(), Source::Disk(path, key)))

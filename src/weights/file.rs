@@ -197,12 +197,26 @@ impl WeightsFile {
         let fault = |reason: String| Error::naming(&self.path, &reason);
         match &self.choice {
             Ok(Some(choice)) => choice.place.translate(Contents::clone(&self.own)).map_err(fault),
-            Ok(None) => Err(fault(unknown(&self.all))),
+            Ok(None) => Err(fault(match self.foreign() {
+                Some(reason) => reason.into(),
+                None => unknown(&self.all),
+            })),
             Err(ambiguous) => Err(Error::SeveralModels {
                 path: self.path.clone(),
                 found: ambiguous.described(&self.all),
             }),
         }
+    }
+
+    /// What has to be done with a part of another program's checkpoint.
+    #[cfg(not(target_family = "wasm"))]
+    fn foreign(&self) -> Option<&'static str> {
+        super::folder::foreign(self.path.file_name()?.to_str()?)
+    }
+
+    #[cfg(target_family = "wasm")]
+    fn foreign(&self) -> Option<&'static str> {
+        None
     }
 
     /// What was taken of a file that holds more than the model; none where it does not.

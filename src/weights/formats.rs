@@ -19,35 +19,55 @@ use super::contents::Contents;
 #[cfg(not(target_family = "wasm"))]
 use super::contents::has_bookkeeping_name;
 use super::entry::Bytes;
+#[cfg(not(target_family = "wasm"))]
+use super::folder::{Unclear, choose, foreign};
 use super::safetensors;
 #[cfg(not(target_family = "wasm"))]
 use super::torch;
 use crate::error::{Error, Result};
 
-/// The files that a folder of weights is read from, the first that it holds.
-#[cfg(not(target_family = "wasm"))]
-const IN_FOLDER: [&str; 3] =
-    ["model.safetensors.index.json", "model.safetensors", "pytorch_model.bin"];
-
 /// Opens the file of weights at a path, or in the folder at it.
 #[cfg(not(target_family = "wasm"))]
 pub(super) fn open(path: &Path) -> Result<(PathBuf, Contents)> {
-    let path = match path.is_dir() {
-        false => path.to_owned(),
-        true => {
-            let files = IN_FOLDER.iter().map(|name| path.join(name));
-            files.into_iter().find(|file| file.is_file()).ok_or_else(|| {
-                let names = IN_FOLDER.join(" or ");
-                Error::checkpoint(path, &format!("a folder without {names}"))
-            })?
-        }
-    };
+    let path = if path.is_dir() { file_in(path)? } else { path.to_owned() };
     let bytes = Arc::new(Bytes::map(&path)?);
     let contents = match kind(&bytes) {
         Ok(Kind::Index) => sharded(&path, &bytes)?,
         _ => read_single(&path, &bytes)?,
     };
     Ok((path, contents))
+}
+
+/// The file with the weights in a folder.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Checkpoint`] where there is none, or several may be it.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn file_in(folder: &Path) -> Result<PathBuf> {
+    let io = |error| Error::io(folder, error);
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if let Some(name) = path.file_name().and_then(|name| name.to_str()) {
+            let end = if path.is_dir() { "/" } else { "" };
+            names.push(format!("{name}{end}"));
+        }
+    }
+    names.sort_unstable();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    choose(&names).map(|name| folder.join(name)).map_err(|unclear| {
+        Error::checkpoint(
+            folder,
+            &match unclear {
+                Unclear::Foreign(reason) => reason.into(),
+                Unclear::Several(found) => format!(
+                    "a folder in which each of {} may be the weights: name the file",
+                    found.join(", ")
+                ),
+                Unclear::Nothing => "a folder without weights, such as model.safetensors".into(),
+            },
+        )
+    })
 }
 
 /// Reads a safetensors file in memory; `name` is for messages.
@@ -78,7 +98,8 @@ fn read_single(path: &Path, bytes: &Arc<Bytes>) -> Result<Contents> {
         Ok(Kind::Index) => Err("it is a shard index where weights should be".into()),
         Err(reason) => Err(reason.into()),
     };
-    contents.map_err(|reason| Error::checkpoint(path, &reason))
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    contents.map_err(|reason| Error::checkpoint(path, foreign(name).unwrap_or(&reason)))
 }
 
 enum Kind {

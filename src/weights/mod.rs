@@ -8,6 +8,8 @@ mod contents;
 mod entry;
 mod facts;
 mod file;
+#[cfg(not(target_family = "wasm"))]
+mod folder;
 mod formats;
 mod load;
 mod naming;
@@ -28,7 +30,9 @@ pub use atomic::{remove_unfinished, stream_atomically, write_atomically};
 pub(crate) use file::CONFIG_KEY;
 pub use file::{PREPROCESS_KEY, WeightsFile};
 #[cfg(feature = "hub")]
-pub(crate) use formats::shard_names;
+pub(crate) use folder::{Unclear, choose as choose_file};
+#[cfg(feature = "hub")]
+pub(crate) use formats::{file_in, shard_names};
 #[cfg(not(target_family = "wasm"))]
 pub use load::{load, stored_config, stored_note};
 pub use recognise::Recognised;

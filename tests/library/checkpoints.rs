@@ -208,3 +208,77 @@ fn a_spec_chooses_among_the_models_of_a_checkpoint() {
     assert!(bits_of(&opened) == teacher);
     assert_eq!(opened.under("nowhere").unwrap_err().to_string().matches("module").count(), 1);
 }
+
+#[test]
+fn checkpoints_of_other_programs_name_what_converts_them() {
+    let at = tempfile::tempdir().unwrap();
+    let torch = fs::read(golden("twins.pt")).unwrap();
+    for (folder, files, converter) in [
+        (
+            "dcp",
+            &[".metadata", "__0_0.distcp"][..],
+            "torch.distributed.checkpoint.format_utils dcp_to_torch",
+        ),
+        (
+            "deepspeed",
+            &["latest", "zero_to_fp32.py", "global_step5/mp_rank_00_model_states.pt"],
+            "zero_to_fp32.py",
+        ),
+        ("global_step5", &["zero_pp_rank_0_mp_rank_00_optim_states.pt"], "zero_to_fp32.py"),
+        (
+            "fsdp",
+            &["pytorch_model_fsdp_0/__0_0.distcp", "optimizer_0/.metadata"],
+            "accelerate merge-weights",
+        ),
+        ("keras", &["tf_model.h5"], "from_tf=True"),
+        ("flax", &["flax_model.msgpack"], "from_flax=True"),
+        ("augreg", &["S_16.npz"], "checkpoint_path=FILE"),
+    ] {
+        let folder = at.path().join(folder);
+        for file in files {
+            let path = folder.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, &torch[..1000]).unwrap();
+        }
+        let mut paths = vec![folder.clone()];
+        // Each of its parts, too.
+        let parts =
+            files.iter().filter(|file| file.ends_with("distcp") || file.contains("_model."));
+        paths.extend(parts.map(|file| folder.join(file)));
+        for path in paths {
+            let error = WeightsFile::open(&path).unwrap_err();
+            assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
+            let line = error.to_string();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            let wanted = if name == "__0_0.distcp" { "dcp_to_torch" } else { converter };
+            assert!(line.contains(wanted) && line.contains(name) && !line.contains('…'), "{line}");
+        }
+    }
+    // A whole file of torch.save whose tensors are pieces.
+    let piece = at.path().join("zero_pp_rank_0_mp_rank_00_optim_states.pt");
+    write(&piece, &[("flat".to_owned(), TensorData::zeros::<f32, _>([4]))].into());
+    assert!(weights::recognise(&piece).unwrap_err().to_string().contains("zero_to_fp32.py"));
+}
+
+#[test]
+fn the_only_weights_of_a_folder_are_taken_whatever_their_name() {
+    let wanted = bits_of(&WeightsFile::open(&golden("f32.safetensors")).unwrap());
+    for files in [
+        &[("EUPE-ViT-T.pt", "plain.pth"), ("optimizer.pt", "twins.pt"), ("notes.txt", "make.py")][..],
+        &[("x.bin", "twins.pt"), ("x.safetensors", "f32.safetensors")],
+        &[("last.ckpt", "lightning.ckpt")],
+        &[("open_clip_pytorch_model.bin", "plain.pth"), ("other.pt", "twins.pt")],
+    ] {
+        let at = tempfile::tempdir().unwrap();
+        for (name, from) in files {
+            fs::copy(golden(from), at.path().join(name)).unwrap();
+        }
+        assert!(bits_of(&WeightsFile::open(at.path()).unwrap()) == wanted, "{files:?}");
+    }
+    let at = tempfile::tempdir().unwrap();
+    for name in ["a.pt", "b.pt"] {
+        fs::copy(golden("plain.pth"), at.path().join(name)).unwrap();
+    }
+    let line = WeightsFile::open(at.path()).unwrap_err().to_string();
+    assert!(line.contains("a.pt, b.pt") && line.contains("name the file"), "{line}");
+}

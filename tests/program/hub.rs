@@ -50,6 +50,15 @@ impl Hub {
         (endpoint, hub)
     }
 
+    /// What `/api/models/OWNER/NAME/revision/REVISION` answers.
+    fn listing(&self, listed: &str) -> Option<String> {
+        let (model, revision) = listed.split_once("/revision/")?;
+        let start = path(model, revision, "");
+        let names = self.files.iter().filter_map(|(path, ..)| path.strip_prefix(&start));
+        let siblings: Vec<Value> = names.map(|name| json!({ "rfilename": name })).collect();
+        (!siblings.is_empty()).then(|| json!({ "siblings": siblings }).to_string())
+    }
+
     fn answer(&self, request: Request) {
         let header = |name: &'static str| {
             let found = request.headers().iter().find(|header| header.field.equiv(name));
@@ -61,6 +70,13 @@ impl Hub {
             && header("Authorization").is_none()
         {
             let _ = request.respond(Response::empty(401));
+            return;
+        }
+        if let Some(listed) = url.strip_prefix("/api/models/") {
+            let _ = match self.listing(listed) {
+                Some(text) => request.respond(Response::from_string(text)),
+                None => request.respond(Response::empty(404)),
+            };
             return;
         }
         let Some((_, content, sum)) = self.files.iter().find(|(path, ..)| *path == url) else {
@@ -84,8 +100,16 @@ impl Hub {
     }
 }
 
-/// A way to the endpoint that breaks once, after so many bytes of one connection.
-fn breaking_once(endpoint: &str, after: usize) -> String {
+/// What happens to a connection.
+#[derive(Clone, Copy)]
+enum Fault {
+    Breaks,
+    /// It stays open and nothing comes any more.
+    Stalls,
+}
+
+/// A way to the endpoint that fails once, after so many bytes of one connection.
+fn failing_once(endpoint: &str, after: usize, fault: Fault) -> String {
     let target = endpoint.trim_start_matches("http://").to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let way = format!("http://{}", listener.local_addr().unwrap());
@@ -105,7 +129,12 @@ fn breaking_once(endpoint: &str, after: usize) -> String {
                     }
                     passed += count;
                     if passed > after && whole.swap(false, Ordering::SeqCst) {
-                        break;
+                        match fault {
+                            Fault::Breaks => break,
+                            Fault::Stalls => loop {
+                                std::thread::park();
+                            },
+                        }
                     }
                 }
                 let _ = (to.shutdown(Shutdown::Both), from.shutdown(Shutdown::Both));
@@ -187,15 +216,44 @@ fn a_dropped_connection_is_taken_up_where_it_broke_off() {
     let home = folder.path().join("home");
     let (endpoint, hub) =
         Hub::default().with(&path("a/b", "main", "model.safetensors"), &bytes).serve();
-    let fragile = breaking_once(&endpoint, bytes.len() / 2);
+    let fragile = failing_once(&endpoint, bytes.len() / 2, Fault::Breaks);
     succeed(&mut nullspace("hf-hub:a/b", &home, &fragile));
+    taken_up(&hub, &home, &bytes);
+}
+
+#[test]
+fn a_stalled_connection_is_given_up_and_taken_up_where_it_stood() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let (endpoint, hub) =
+        Hub::default().with(&path("a/b", "main", "model.safetensors"), &bytes).serve();
+    let fragile = failing_once(&endpoint, bytes.len() / 2, Fault::Stalls);
+    let mut command = nullspace("hf-hub:a/b", &home, &fragile);
+    succeed(command.env("HF_HUB_DOWNLOAD_TIMEOUT", "1"));
+    taken_up(&hub, &home, &bytes);
+}
+
+#[test]
+fn a_hub_that_never_answers_is_an_error() {
+    let home = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let mut command = nullspace("hf-hub:a/b", home.path(), &endpoint);
+    fail_with(
+        command.env("HF_HUB_DOWNLOAD_TIMEOUT", "1"),
+        &["a/b@main", "did not answer for 1 s", "HF_HUB_DOWNLOAD_TIMEOUT"],
+    );
+}
+
+/// A transfer went on in the middle of the file, which is whole now.
+fn taken_up(hub: &Hub, home: &Path, bytes: &[u8]) {
     let ranges = hub.ranges.lock().unwrap().clone();
     let resumed = ranges.iter().any(|range| {
         let start = range.trim_start_matches("bytes=").trim_end_matches('-').parse::<usize>();
         start.is_ok_and(|start| start > 0 && start < bytes.len())
     });
     assert!(resumed, "the transfer began anew: {ranges:?}");
-    let blob = cached(&home).into_iter().find(|path| path.ends_with("model.safetensors")).unwrap();
+    let blob = cached(home).into_iter().find(|path| path.ends_with("model.safetensors")).unwrap();
     assert_eq!(fs::read(blob).unwrap(), bytes);
 }
 
@@ -238,9 +296,15 @@ fn a_gated_model_says_what_to_do_and_opens_with_a_token() {
 fn names_that_are_no_models_and_hubs_out_of_reach_are_explained() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    for name in
-        ["hf-hub:", "hf-hub:one", "hf-hub:a/b/c", "hf-hub:../x", "hf-hub:a/b@", "hf-hub:a/b c"]
-    {
+    for name in [
+        "hf-hub:",
+        "hf-hub:one",
+        "hf-hub:a/b/c",
+        "hf-hub:a/b/../c.bin",
+        "hf-hub:../x",
+        "hf-hub:a/b@",
+        "hf-hub:a/b c",
+    ] {
         fail_with(
             &mut nullspace(name, home, "http://127.0.0.1:9"),
             &["names no model of the hub", "hf-hub:OWNER/NAME"],
@@ -342,6 +406,38 @@ fn a_model_in_several_files_is_fetched_whole_and_recognised() {
     let shard = cached(&home).into_iter().find(|path| path.to_string_lossy().contains("00002-of"));
     fs::remove_file(shard.unwrap()).unwrap();
     fail_with(&mut offline, &["who/big@main", "not in the cache"]);
+}
+
+#[test]
+fn the_only_weights_of_a_model_are_fetched_and_of_several_one_is_named() {
+    let (folder, bytes) = weights();
+    let home = folder.path().join("home");
+    let torch = fs::read("tests/golden/formats/plain.pth").unwrap();
+    let (endpoint, hub) = Hub::default()
+        .with(&path("who/one", "main", "EUPE-ViT-T.pt"), &bytes)
+        .with(&path("who/one", "main", "README.md"), b"# A model")
+        .with(&path("who/two", "v1", "small/a.safetensors"), &bytes)
+        .with(&path("who/two", "v1", "small/config.json"), b"{}")
+        .with(&path("who/two", "v1", "b.bin"), &torch)
+        .with(&path("who/dcp", "main", "weights/__0_0.distcp"), b"PK")
+        .serve();
+    let run = |model: &str| nullspace(&format!("hf-hub:{model}"), &home, &endpoint);
+    succeed(&mut run("who/one"));
+    fail_with(
+        &mut run("who/two@v1"),
+        &["who/two@v1", "small/a.safetensors, b.bin", "hf-hub:who/two/FILE"],
+    );
+    succeed(&mut run("who/two/small/a.safetensors@v1"));
+    assert!(cached(&home).iter().any(|path| path.ends_with("small/config.json")));
+    fail_with(&mut run("who/two/c.bin@v1"), &["it has no c.bin", "small/a.safetensors, b.bin"]);
+    fail_with(&mut run("who/dcp"), &["who/dcp@main", "dcp_to_torch"]);
+
+    // All of it is in the cache now.
+    let asked = hub.ranges.lock().unwrap().len();
+    for model in ["who/one", "who/two/small/a.safetensors@v1"] {
+        succeed(run(model).env("HF_HUB_OFFLINE", "1"));
+    }
+    assert_eq!(hub.ranges.lock().unwrap().len(), asked);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::args::InspectArgs;
 use crate::cli::models;
 use crate::error::{Error, Result};
 use crate::inspect::ModelsToCompare;
-use crate::model::{ModelSpec, ResolvedModel, locate};
+use crate::model::{ModelSpec, ResolvedModel};
 use crate::run::RunRecord;
 use crate::weights;
 
@@ -45,7 +45,7 @@ fn shape(role: &'static str, given: Given<'_>, of_run: ModelSpec) -> Result<Reso
     let path = file.map(Path::to_owned).or_else(|| of_run.weights.clone()).ok_or_else(|| {
         Error::config(format!("no {role}: give --{role} (a file of weights, or hf-hub:OWNER/NAME)"))
     })?;
-    let path = locate(&path, true)?;
+    let path = models::found(&path)?;
     if file.is_none() && !path.exists() {
         return Err(Error::config(format!(
             "{}, the run's {role}, is not there; give --{role} with its place",
