@@ -73,7 +73,7 @@ pub(super) struct DistillArgs {
     #[command(flatten)]
     pub(super) train: TrainArgs,
     /// The teacher's weights: a file in any published naming, a model of
-    /// the hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
+    /// the hub (`hf-hub:OWNER/NAME[/FILE][@REVISION]`), or a timm name with its tag
     #[arg(long, value_name = "FILE")]
     pub(super) teacher: Option<PathBuf>,
     /// The teacher's timm name; needed where the file does not state the shape, or to override it

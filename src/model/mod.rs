@@ -65,7 +65,7 @@ pub struct Model {
 
 impl Model {
     /// Opens weights: a file or folder in any published naming, a run's folder, a model of the hub
-    /// (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with the tag of its weights
+    /// (`hf-hub:OWNER/NAME[/FILE][@REVISION]`), or a timm name with the tag of its weights
     /// (`vit_small_patch16_224.augreg_in21k`), which is fetched from the hub. Family,
     /// shape and preparation of images are recognised; see [`assumed`](Self::assumed). A
     /// [`ModelSpec`] overrules them.

@@ -12,7 +12,7 @@ use crate::export::{Format, WeightDtype};
   singer export student.safetensors --to onnx --dtype f16 --out student.onnx")]
 pub(in crate::cli) struct ExportArgs {
     /// The folder of a finished run, or a model's weights: a file, a model of the
-    /// hub (`hf-hub:OWNER/NAME[@REVISION]`), or a timm name with its tag
+    /// hub (`hf-hub:OWNER/NAME[/FILE][@REVISION]`), or a timm name with its tag
     pub(super) weights: PathBuf,
     /// The runtime to export for
     #[arg(long, value_enum, value_name = "FORM")]

@@ -12,7 +12,7 @@ pub(in crate::cli) struct InspectArgs {
     /// `scenes:N` for N procedural scenes
     #[arg(required = true, value_name = "IMAGES")]
     pub(super) images: Vec<String>,
-    /// The teacher's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
+    /// The teacher's weights: a file, `hf-hub:OWNER/NAME[/FILE][@REVISION]` or a timm name
     /// with its tag; by default the run's
     #[arg(long, value_name = "FILE", required_unless_present = "run")]
     pub(super) teacher: Option<PathBuf>,

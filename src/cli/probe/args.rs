@@ -30,7 +30,7 @@ pub(super) enum Task {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ModelArgs {
-    /// The model's weights: a file, `hf-hub:OWNER/NAME[@REVISION]` or a timm name
+    /// The model's weights: a file, `hf-hub:OWNER/NAME[/FILE][@REVISION]` or a timm name
     /// with its tag
     pub(super) weights: PathBuf,
     #[command(flatten)]
