@@ -230,6 +230,14 @@ pub enum Error {
         /// The first shard.
         place: String,
     },
+    /// Classes are needed, and images have none or all one.
+    #[error("{place}: {reason}", place = place.display())]
+    NoClasses {
+        /// Where the images are.
+        place: PathBuf,
+        /// What is there instead, as a clause without its subject: "holds 1 class folder".
+        reason: String,
+    },
     /// Labels are to be learnt, and the images have none.
     #[error("the images have no labels (no folder for each class), and training needs them")]
     NoLabels,

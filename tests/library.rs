@@ -28,6 +28,8 @@ mod hostile_images;
 mod inspect;
 #[path = "library/layout.rs"]
 mod layout;
+#[path = "library/lists.rs"]
+mod lists;
 #[path = "library/loss_scale.rs"]
 mod loss_scale;
 #[path = "library/memory.rs"]

@@ -148,11 +148,11 @@ pub(super) struct EvaluateArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
     /// Images with labels whose features are the neighbours
-    #[arg(long, value_name = "PATH")]
-    pub(super) train: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    pub(super) train: Vec<String>,
     /// Images with labels to classify
-    #[arg(long, value_name = "PATH")]
-    pub(super) test: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    pub(super) test: Vec<String>,
     #[command(flatten)]
     pub(super) shape: ShapeArgs,
     /// Use at most this many images of each set, evenly spread
@@ -328,8 +328,8 @@ pub(super) struct PlantArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: PathBuf,
     /// Images on which the unit that writes the artifacts is fitted
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    pub(super) data: Vec<String>,
     /// The block whose MLP writes the artifacts, from 0
     #[arg(long)]
     pub(super) block: usize,

@@ -55,8 +55,8 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
             ..ModelSpec::default()
         },
         data: DataConfig {
-            path: Some("scenes:2000".into()),
-            val: Some(UNSEEN.into()),
+            path: "scenes:2000".into(),
+            val: UNSEEN.into(),
             scale: [0.6, 1.0],
             crop_pct: Some(1.0),
             ..DataConfig::default()
@@ -99,7 +99,7 @@ fn draw(path: &Path, teacher_file: &Path, run: &Run) -> Result<()> {
     let last = student.config().depth - 1;
     let student_layer = run.measurements().student_layers.last().copied().unwrap_or(last);
     let side = session::scene_side(teacher.config());
-    let scenes = session::images(UNSEEN, Split::Val, side, None)?;
+    let scenes = session::images(&[UNSEEN.to_owned()], Split::Val, side, None)?;
     let scenes = (0..CANDIDATES).map(|index| scenes.read(index)).collect::<Result<Vec<_>>>()?;
     let figure = NormFigure { teacher: &teacher, layer, adapter, student, student_layer };
     write_atomically(path, &png(figure.draw(&scenes, SHOWN, &device)?)?)

@@ -24,8 +24,8 @@ pub(super) fn run(args: &EvaluateArgs) -> Result<ExitCode> {
     }
     let side = session::scene_side(model.config());
     let limit = Some(args.limit.max(1));
-    let labelled = |place: &str, split| -> Result<ImageSet> {
-        Ok(session::labelled(place, split, limit)?.images().with_scene_side(side))
+    let labelled = |places: &[String], split| -> Result<ImageSet> {
+        Ok(session::labelled(places, split, limit)?.images().with_scene_side(side))
     };
     let train = labelled(&args.train, Split::Train)?;
     let test = labelled(&args.test, Split::Test)?;

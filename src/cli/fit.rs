@@ -24,8 +24,8 @@ pub(super) struct FitArgs {
     /// The teacher's weights
     teacher: PathBuf,
     /// Images, as `distill --data` takes them; no labels needed
-    #[arg(long, value_name = "PATH")]
-    data: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    data: Vec<String>,
     /// Use at most this many images, evenly spread; all are held in memory
     #[arg(long, value_name = "N", default_value_t = 1024)]
     limit: usize,

@@ -64,6 +64,10 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::SeveralModels { .. } | Error::WeightsKey { .. } => {
             Some("give --weights-key KEY (in a file of settings weights_key)".into())
         }
+        Error::NoClasses { .. } | Error::NoLabels => Some(
+            "classes are not needed to distil (with label_weight = 0 and another method than none), fit, plant, recover or inspect"
+                .into(),
+        ),
         Error::ImageSizes { .. } => Some("set student.img_size to the teacher's".into()),
         Error::RunExists { .. } => Some("go on with --resume or choose another --out".into()),
         Error::OtherRun { .. } => Some("resume with the same ones or choose another --out".into()),

@@ -23,15 +23,16 @@ pub(super) struct TrainArgs {
     /// TOML file with the settings (docs/settings.md lists them all)
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Images: a folder or a zip (`x.zip/inner/folder`), with one folder for each class
-    /// where labels are used, a published layout (`imagenet:PATH`), or `scenes:N` for N
-    /// procedural scenes, or shards (`shard-{000..099}.tar`, a folder of .parquet files, a URL);
-    /// docs/data.md lists all
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: Option<String>,
+    /// Images: a folder, a zip or tar file (`x.zip/inner/folder`), an image, a list of images
+    /// (.txt, .csv), a pattern in quotes ("photos/*.jpg"), shards (`shard-{000..099}.tar`, a
+    /// folder of .parquet files, a URL), a published layout (`imagenet:PATH`), or `scenes:N` for
+    /// N procedural scenes (docs/data.md). Given several times, they are one set. Classes, one
+    /// folder each, only where labels are used
+    #[arg(long, value_name = "PLACE")]
+    pub(super) data: Vec<String>,
     /// Images to measure on at the end, in the same form
-    #[arg(long, value_name = "PATH")]
-    pub(super) val: Option<String>,
+    #[arg(long, value_name = "PLACE")]
+    pub(super) val: Vec<String>,
     /// Image size in pixels, `224` or `HxW`, instead of the model's own: positions of given
     /// weights are resampled, and what is trained is saved for this size
     #[arg(long, value_name = "SIZE")]
@@ -91,8 +92,8 @@ pub(super) fn overrides(args: &TrainArgs, models: &[&str]) -> Result<Vec<Overrid
         list.extend(value.map(|value| Override::new(key, value)));
     };
     let out = args.out.as_ref().map(|path| path.to_string_lossy().into_owned());
-    add("data.path", args.data.clone().map(Into::into));
-    add("data.val", args.val.clone().map(Into::into));
+    add("data.path", places(&args.data));
+    add("data.val", places(&args.val));
     add("data.workers", args.workers.map(Into::into));
     add("out", out.map(Into::into));
     for model in models {
@@ -112,24 +113,38 @@ pub(super) fn overrides(args: &TrainArgs, models: &[&str]) -> Result<Vec<Overrid
     Ok(list)
 }
 
-/// Opens a split of a data set, with or without classes: a path, a layout with one
-/// (`imagenet:PATH`), `scenes:N` or `scenes:A-B`; of shards at most `limit` images.
+/// The value of a flag that names places, where it is given.
+fn places(given: &[String]) -> Option<toml::Value> {
+    match given {
+        [] => None,
+        [place] => Some(place.as_str().into()),
+        places => Some(places.to_vec().into()),
+    }
+}
+
+/// Opens a split of a data set, with or without classes: paths, lists, patterns, a layout with
+/// a path (`imagenet:PATH`), `scenes:N` or `scenes:A-B`, joined; of shards at most `limit`
+/// images.
 pub(super) fn images(
-    place: &str,
+    places: &[String],
     split: Split,
     side: usize,
     limit: Option<usize>,
 ) -> Result<ImageSet> {
-    if let Some(stream) = ImageStream::find(&[place], split)? {
+    if let Some(stream) = ImageStream::find(places, split)? {
         return stream.into_set(limit);
     }
-    Ok(announced(ImageSet::open_split(place, split)?.with_scene_side(side)))
+    Ok(announced(ImageSet::open_places(places, split)?.with_scene_side(side)))
 }
 
 /// The same with classes.
-pub(super) fn labelled(place: &str, split: Split, limit: Option<usize>) -> Result<ClassifySet> {
-    let Some(stream) = ImageStream::find(&[place], split)? else {
-        let set = ClassifySet::open(place, split)?;
+pub(super) fn labelled(
+    places: &[String],
+    split: Split,
+    limit: Option<usize>,
+) -> Result<ClassifySet> {
+    let Some(stream) = ImageStream::find(places, split)? else {
+        let set = ClassifySet::open_places(places, split)?;
         announced(set.images());
         return Ok(set);
     };

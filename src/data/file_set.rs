@@ -1,6 +1,6 @@
 //! Images in files.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -34,6 +34,18 @@ impl FileSet {
             files,
             left_out: BTreeMap::new(),
         }
+    }
+
+    /// Files of the file system by their paths from `root`, with their labels; `odd` are the
+    /// paths of those whose names are no text, by the path with the name as text.
+    pub(super) fn listed(
+        root: &Path,
+        odd: HashMap<PathBuf, PathBuf>,
+        files: Vec<(String, usize)>,
+        classes: Vec<String>,
+    ) -> Self {
+        let store = Arc::new(Store::Folder(odd));
+        Self { root: root.to_owned(), store, classes, files, left_out: BTreeMap::new() }
     }
 
     /// The same set, beside which there are images that cannot be read.

@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::image_set::ImageSet;
 use super::place::Split;
 use super::stream::ImageStream;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Images to train on: a set that is read in any order, or a stream of shards. An [`ImageSet`]
 /// and an [`ImageStream`] turn into it.
@@ -18,18 +18,17 @@ pub enum Images {
 
 impl Images {
     /// Opens the images at some places: a stream where they are shards, as
-    /// [`ImageStream::open`] takes them, else a set, as [`ImageSet::open_split`] does.
+    /// [`ImageStream::open`] takes them, else a set, as
+    /// [`ImageSet::open_places`] does.
     ///
     /// # Errors
-    /// Those of [`ImageStream::open`] and [`ImageSet::open_split`].
+    /// Those of [`ImageStream::open`] and [`ImageSet::open_places`].
     pub fn open<P: AsRef<str>>(places: &[P], split: Split) -> Result<Self> {
         if let Some(stream) = ImageStream::find(places, split)? {
             return Ok(Self::Stream(stream));
         }
-        match places {
-            [place] => ImageSet::open_split(place.as_ref(), split).map(Self::Set),
-            _ => Err(Error::config("several places are only taken of shards")),
-        }
+        let places: Vec<&str> = places.iter().map(AsRef::as_ref).collect();
+        ImageSet::open_places(&places, split).map(Self::Set)
     }
 
     /// Number of images; none where it is not known before they are read.

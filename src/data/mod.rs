@@ -2,9 +2,9 @@
 //! batches ahead.
 //!
 //! From leaf to root: `resample`, `transform` and `preprocess` (pixels), `decode` and
-//! `files` (files), `image_set`, `scenes` and `file_set` (sets), `place`, `classify` and
-//! `dense` (published data sets), `open`, `stream` (shards), `images` (either), `pixels` (a batch
-//! on its way to a device) and `loader`.
+//! `files` (files), `image_set`, `scenes`, `file_set`, `list` and `join` (sets), `place`,
+//! `classify` and `dense` (published data sets), `open`, `stream` (shards), `images` (either),
+//! `pixels` (a batch on its way to a device) and `loader`.
 
 #[cfg(not(target_family = "wasm"))]
 mod classify;
@@ -19,6 +19,10 @@ mod files;
 mod image_set;
 #[cfg(not(target_family = "wasm"))]
 mod images;
+#[cfg(not(target_family = "wasm"))]
+mod join;
+#[cfg(not(target_family = "wasm"))]
+mod list;
 #[cfg(not(target_family = "wasm"))]
 mod loader;
 #[cfg(not(target_family = "wasm"))]

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::Places;
 use crate::data::{
     ClassifySet, CropMode, ImageSet, ImageStream, Images, Interpolation, Loader, LoaderSettings,
     Normalise, Order, Preprocess, Split, TrainTransform, Transform,
@@ -153,9 +154,9 @@ impl PrecisionChoice {
 #[non_exhaustive]
 pub struct DataConfig {
     /// The training images, as [`Images::open`](crate::data::Images::open) takes them.
-    pub path: Option<String>,
+    pub path: Places,
     /// Images to measure on at the end, in the same form.
-    pub val: Option<String>,
+    pub val: Places,
     /// Threads that decode and augment images.
     pub workers: usize,
     /// Channel mean of values in 0..1; by default the model's.
@@ -183,8 +184,8 @@ pub struct DataConfig {
 impl Default for DataConfig {
     fn default() -> Self {
         Self {
-            path: None,
-            val: None,
+            path: Places::default(),
+            val: Places::default(),
             workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
             mean: None,
             std: None,
@@ -218,7 +219,7 @@ impl DataConfig {
         labelled: bool,
         side: usize,
     ) -> Result<Images> {
-        let images = self.open(given, self.path.as_deref(), Split::Train, labelled, side)?;
+        let images = self.open(given, &self.path, Split::Train, labelled, side)?;
         let images = images.ok_or(Error::Missing("training images"))?;
         match images {
             Images::Stream(_) if labelled && !images.has_labels() => Err(match images.len() {
@@ -236,26 +237,26 @@ impl DataConfig {
         labelled: bool,
         side: usize,
     ) -> Result<Option<ImageSet>> {
-        let images = self.open(given, self.val.as_deref(), Split::Val, labelled, side)?;
+        let images = self.open(given, &self.val, Split::Val, labelled, side)?;
         images.map(|images| images.into_set(None)).transpose()
     }
 
     fn open(
         &self,
         given: Option<&Images>,
-        place: Option<&str>,
+        places: &Places,
         split: Split,
         labelled: bool,
         side: usize,
     ) -> Result<Option<Images>> {
-        let images = match (given, place) {
-            (Some(images), _) => images.clone(),
-            (None, Some(place)) => match ImageStream::find(&[place], split)? {
+        let images = match given {
+            Some(images) => images.clone(),
+            None if places.is_empty() => return Ok(None),
+            None => match ImageStream::find(&places.0, split)? {
                 Some(stream) => stream.into(),
-                None if labelled => ClassifySet::open(place, split)?.images().into(),
-                None => ImageSet::open_split(place, split)?.into(),
+                None if labelled => ClassifySet::open_places(&places.0, split)?.images().into(),
+                None => ImageSet::open_places(&places.0, split)?.into(),
             },
-            (None, None) => return Ok(None),
         };
         Ok(Some(match (images, self.classes) {
             (Images::Stream(stream), Some(classes)) => stream.with_classes(classes)?.into(),

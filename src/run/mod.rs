@@ -6,6 +6,7 @@ mod distill;
 mod fit;
 pub(crate) mod folder;
 mod methods;
+mod places;
 mod plan;
 mod pretrain;
 pub(crate) mod settings_file;
@@ -16,6 +17,7 @@ pub use config::{
 };
 pub use distill::{Distill, Event, Start};
 pub use fit::{batches, fit};
+pub use places::Places;
 pub use plan::{ImageBytes, Plan};
 pub use pretrain::{Pretrain, Pretrained};
 

@@ -1,3 +1,5 @@
+use std::slice::from_ref;
+
 use serde_json::{Value, json};
 
 use super::args::ClassifyArgs;
@@ -25,9 +27,9 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<()> {
         limit: args.limit,
     };
     probe.check()?;
-    let train = session::labelled(&args.train, Split::Train, args.limit)?;
+    let train = session::labelled(from_ref(&args.train), Split::Train, args.limit)?;
     let open = |place: &String| {
-        let set = session::labelled(place, Split::Test, args.limit)?;
+        let set = session::labelled(from_ref(place), Split::Test, args.limit)?;
         class_map(train.images().classes(), set.images().classes())
             .map_err(|error| Error::data(place, error.to_string()))?;
         Ok(set)

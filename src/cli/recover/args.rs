@@ -10,11 +10,11 @@ pub(in crate::cli) struct RecoverArgs {
     /// The clean teacher's weights
     pub(super) clean: PathBuf,
     /// Images on which artifacts are planted and adapters fitted
-    #[arg(long, value_name = "PATH")]
-    pub(super) data: String,
+    #[arg(long, value_name = "PLACE", required = true)]
+    pub(super) data: Vec<String>,
     /// Images on which the recovery is measured; by default those of --data
-    #[arg(long, value_name = "PATH")]
-    pub(super) val: Option<String>,
+    #[arg(long, value_name = "PLACE")]
+    pub(super) val: Vec<String>,
     /// Use at most this many images of each, evenly spread
     #[arg(long, value_name = "N", default_value_t = 256)]
     pub(super) limit: usize,

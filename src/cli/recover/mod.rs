@@ -28,8 +28,8 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;
     let model = models::load(shape, &data, &device)?;
-    let images = |place: &str, split: Split| -> Result<Vec<Tensor<4>>> {
-        batches(&model, &session::images(place, split, side, Some(args.limit))?, args.limit)
+    let images = |places: &[String], split: Split| -> Result<Vec<Tensor<4>>> {
+        batches(&model, &session::images(places, split, side, Some(args.limit))?, args.limit)
     };
     let mut clean = model.vit().clone();
     if let Some(block) = args.silence {
@@ -38,9 +38,9 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
         clean = silenced;
     }
     let fit = images(&args.data, Split::Train)?;
-    let measure = match &args.val {
-        Some(place) => images(place, Split::Val)?,
-        None => fit.clone(),
+    let measure = match args.val.as_slice() {
+        [] => fit.clone(),
+        places => images(places, Split::Val)?,
     };
     let given = args.planted.as_deref().map(|file| -> Result<GivenTeacher> {
         let planted = args.shape.open_like(file, model.config())?;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::file_set::{FileSet, no_images};
 use super::files::Tree;
-use super::image_set::{ImageSet, ImageSource};
+use super::image_set::ImageSet;
+use super::open::sets;
 use super::place::{Split, kind, scenes};
 use crate::error::{Error, Result};
 
@@ -52,16 +53,54 @@ impl ClassifySet {
     /// - `inat2019:PATH` (`train2019.json`, …), `aircraft:PATH` (FGVC-Aircraft, variants),
     ///   `pets:PATH` (Oxford-IIIT Pet, 37 breeds), `food101:PATH`, `flowers102:PATH`;
     /// - `scenes:N` or `scenes:A-B`, procedural scenes;
+    /// - a list of files with labels, or a pattern of sets, as [`ImageSet::open_split`] takes
+    ///   them;
     /// - a plain path, `cifar10:PATH` or `folders:PATH`: a folder for each class, below
     ///   folders called `train`, `val` or `test` where there are such. A folder that
     ///   holds nothing but one other folder is stepped into.
     ///
-    /// A path may be a zip file or lead into one; the set may lie deeper below it.
+    /// A path may be a zip or tar file or lead into one; the set may lie deeper below it.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Data`] with the file's name where something is missing,
-    /// damaged or out of range, and for scenes that cannot be.
+    /// [`Error::Io`]; [`Error::NoClasses`] for images without classes, or of one class;
+    /// [`Error::Data`] with the file's name where something is missing, damaged or out of
+    /// range, and for scenes that cannot be.
     pub fn open(place: &str, split: Split) -> Result<Self> {
+        Self::open_places(&[place], split)
+    }
+
+    /// Opens a split of several sets as one: classes of one name are one class.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_places<P: AsRef<str>>(places: &[P], split: Split) -> Result<Self> {
+        let mut found = Vec::new();
+        for place in places {
+            for set in sets(Path::new(place.as_ref()), &|path| Self::open_labelled(path, split))? {
+                if !set.images.has_labels() {
+                    let reason = "not every image that is named has a class".to_owned();
+                    return Err(Error::NoClasses { place: place.as_ref().into(), reason });
+                }
+                found.push(set);
+            }
+        }
+        if let [only] = found.as_slice()
+            && only.images.classes().len() > 1
+        {
+            return Ok(only.clone());
+        }
+        let images = ImageSet::join(found.into_iter().map(|set| set.images).collect())?;
+        if images.classes().len() < 2 {
+            let place = places.first().map(|place| place.as_ref().into()).unwrap_or_default();
+            let reason = "all images are of one class; two are needed".to_owned();
+            return Err(Error::NoClasses { place, reason });
+        }
+        Ok(Self { subset: subset(&images), images })
+    }
+
+    /// Opens one set that is neither a list nor a pattern.
+    fn open_labelled(place: &Path, split: Split) -> Result<Self> {
+        let place = place.to_str().unwrap_or_default();
         if let Some(scenes) = scenes(place, split)? {
             return Ok(Self { images: ImageSet::new(scenes), subset: None });
         }
@@ -72,8 +111,8 @@ impl ClassifySet {
             Some((read, path)) => read(Tree::open(path)?, split)?,
             None => ClassFolders::find(Path::new(place), split)?.labelled()?,
         };
-        let subset = subset(&set);
-        Ok(Self { images: ImageSet::new(set), subset })
+        let images = ImageSet::new(set);
+        Ok(Self { subset: subset(&images), images })
     }
 
     /// Whether a place begins with a layout's prefix, such as `imagenet:`.
@@ -103,7 +142,7 @@ pub(super) fn open_any(path: &Path, split: Split) -> Result<FileSet> {
     folders.unlabelled()
 }
 
-fn subset(set: &FileSet) -> Option<Vec<usize>> {
+fn subset(set: &ImageSet) -> Option<Vec<usize>> {
     let used: BTreeSet<usize> = (0..set.len()).filter_map(|index| set.label(index)).collect();
     (used.len() < set.classes().len()).then(|| used.into_iter().collect())
 }
@@ -187,12 +226,12 @@ impl ClassFolders {
             None => {
                 let count = self.classes().len();
                 if count < 2 {
-                    return Err(Error::data(
-                        self.root,
-                        format!(
+                    return Err(Error::NoClasses {
+                        place: self.root,
+                        reason: format!(
                             "holds {count} class folder(s); at least two are needed, each with the images of one class"
                         ),
-                    ));
+                    });
                 }
                 Split::Train
             }

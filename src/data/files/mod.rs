@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub(super) use archives::MAX_FILE;
-use names::count_unreadable;
-pub(super) use names::{READ, is_image};
-pub(super) use store::Store;
+pub(super) use names::{READ, count_unreadable, is_image, path_of, readable, unread_ending};
+pub(super) use store::{Store, is_archive};
 
 use super::place::Split;
 use crate::error::{Error, Result};

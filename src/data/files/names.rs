@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
+#[cfg(unix)]
+use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
 
 /// A name as text. Bytes that are not UTF-8 are written `<F1>`, so that no two names get
 /// the same text, also where `\` separates folders.
-pub(super) fn readable(name: &[u8]) -> String {
+pub(in crate::data) fn readable(name: &[u8]) -> String {
     if let Ok(text) = str::from_utf8(name)
         && !text.contains('<')
     {
@@ -38,6 +40,14 @@ const OTHER_IMAGES: [&str; 28] = [
     "svg", "tga",
 ];
 
+/// The path of which these are the bytes; where paths are no bytes, their text.
+pub(in crate::data) fn path_of(bytes: &[u8]) -> Cow<'_, Path> {
+    #[cfg(unix)]
+    return Cow::Borrowed(Path::new(<OsStr as OsStrExt>::from_bytes(bytes)));
+    #[cfg(not(unix))]
+    Cow::Owned(String::from_utf8_lossy(bytes).into_owned().into())
+}
+
 /// A path's text with `/` between folders.
 pub(super) fn slashed(text: &str) -> Cow<'_, str> {
     match std::path::MAIN_SEPARATOR {
@@ -52,17 +62,20 @@ pub(in crate::data) fn is_image(name: &str) -> bool {
 }
 
 /// How many of the names are visible images that cannot be read, by ending.
-pub(super) fn count_unreadable<'a>(
+pub(in crate::data) fn count_unreadable<'a>(
     names: impl IntoIterator<Item = &'a str>,
 ) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    for name in names {
-        let end = ending(name).filter(|end| OTHER_IMAGES.contains(&end.as_str()));
-        if let Some(end) = end {
-            *counts.entry(format!(".{end}")).or_default() += 1;
-        }
+    for end in names.into_iter().filter_map(unread_ending) {
+        *counts.entry(end).or_default() += 1;
     }
     counts
+}
+
+/// The ending (`.heic`) of a visible image that cannot be read; none of other files.
+pub(in crate::data) fn unread_ending(name: &str) -> Option<String> {
+    let end = ending(name).filter(|end| OTHER_IMAGES.contains(&end.as_str()))?;
+    Some(format!(".{end}"))
 }
 
 /// The ending of a visible file's name, in lower case. Hidden are names that begin with a

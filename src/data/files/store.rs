@@ -101,6 +101,12 @@ const COMPRESSED: [&str; 11] = [
     ".tar.z", ".tar.br",
 ];
 
+/// Whether a path is that of a file which is read as a folder.
+pub(in crate::data) fn is_archive(path: &Path) -> bool {
+    let end = path.extension().unwrap_or_default();
+    (end.eq_ignore_ascii_case("zip") || end.eq_ignore_ascii_case("tar")) && path.is_file()
+}
+
 impl Archive {
     /// The archive that a path names or leads into, and the rest of the path.
     fn split(path: &Path) -> Result<Option<(Self, String)>> {
