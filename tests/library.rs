@@ -54,6 +54,8 @@ mod quantile;
 mod recover;
 #[path = "library/refinement.rs"]
 mod refinement;
+#[path = "library/server.rs"]
+mod server;
 #[path = "library/sets.rs"]
 mod sets;
 #[path = "library/shards.rs"]

@@ -31,10 +31,14 @@ mod probe;
 mod recover;
 #[path = "program/resume.rs"]
 mod resume;
+#[path = "library/shards.rs"]
+mod shards;
 #[path = "program/size.rs"]
 mod size;
 #[path = "program/software_gpu.rs"]
 mod software_gpu;
+#[path = "program/stream.rs"]
+mod stream;
 #[path = "program/study.rs"]
 mod study;
 #[path = "program/support.rs"]

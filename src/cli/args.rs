@@ -231,6 +231,18 @@ pub(super) struct BenchArgs {
     /// Time the loading of this checkpoint instead
     #[arg(long, value_name = "FILE")]
     pub(super) load: Option<PathBuf>,
+    /// Time the loading of these training images instead, on the CPU alone
+    #[arg(long, value_name = "PLACE", conflicts_with = "load")]
+    pub(super) data: Vec<String>,
+    /// With --data: side of the crops in pixels
+    #[arg(long, default_value_t = 224)]
+    pub(super) size: usize,
+    /// With --data: threads that decode and augment
+    #[arg(long, value_name = "N")]
+    pub(super) workers: Option<usize>,
+    /// With --data: images to time; by default as many as there are
+    #[arg(long, value_name = "N")]
+    pub(super) images: Option<usize>,
     /// The teacher's timm name
     #[arg(long, value_name = "NAME", default_value = "vit_small_patch16_224")]
     pub(super) teacher: String,

@@ -10,7 +10,7 @@ use statrs::statistics::{Data, Median};
 
 use super::args::BenchArgs;
 use super::bench_trace::trace;
-use super::{bench_memory, models};
+use super::{bench_data, bench_memory, models};
 use crate::device::Device;
 use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
 use crate::distill::singer::{Singer, SingerModel, SingerSettings};
@@ -22,6 +22,9 @@ use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
+    if !args.data.is_empty() {
+        return bench_data::run(args);
+    }
     let opened = Device::open(&args.device)?;
     let device = opened.burn();
     if args.batch == 0 || args.runs == 0 || args.accumulate == 0 {

@@ -7,6 +7,7 @@ mod output;
 
 mod args;
 mod bench;
+mod bench_data;
 mod bench_memory;
 mod bench_shaders;
 mod bench_trace;

@@ -1,6 +1,7 @@
 //! Shards: what comes out, in which order, and what their faults lead to.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -13,7 +14,9 @@ use singer::data::{
 };
 use tempfile::TempDir;
 
-use super::shards::{Fault, Table, parquet_of, png, serve, shard, tar_of, write_tars};
+use super::fuzz::fuzz;
+use super::server::{Fault, serve};
+use super::shards::{Table, parquet_of, png, shard, tar_of, write_tars};
 
 const PLAIN: Normalise = Normalise { mean: [0.0; 3], std: [1.0; 3] };
 
@@ -334,7 +337,6 @@ fn a_refusal_is_one_line_without_secrets_and_without_retries() {
 
 #[test]
 fn a_compressed_shard_is_streamed() {
-    use std::io::Write;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("0.tar.gz");
     let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -399,4 +401,71 @@ fn a_stream_stops_at_once_when_its_loader_is_dropped() {
     let settings = settings(4, 2, Order::Shuffled);
     drop(Loader::start(stream, Transform::Stretch([2, 2]), PLAIN, settings, 0).unwrap());
     assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+/// Goes through a stream's samples, errors or not.
+fn drain(stream: ImageStream) {
+    let settings = LoaderSettings { max_unreadable: 1.0, ..settings(4, 1, Order::Sequential) };
+    let loader = Loader::start(stream, Transform::Stretch([2, 2]), PLAIN, settings, 0);
+    loader.unwrap().take(8).map_while(Result::ok).for_each(drop);
+}
+
+#[test]
+fn mutated_tar_shards_are_errors_or_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = ("d/".repeat(80) + "x.png", png(7));
+    let labels = [("a.json".to_owned(), br#"{"label": 3}"#.to_vec()), ("a.png".to_owned(), png(3))];
+    let seeds = [shard(0..3), tar_of(&[long]), tar_of(&labels)];
+    let path = folder.path().join("0.tar");
+    fuzz("tar-shards", &seeds, |bytes| {
+        // A pattern, as one file may be a folder of images.
+        std::fs::write(&path, bytes).unwrap();
+        let pattern = folder.path().join("{0..0}.tar");
+        if let Ok(stream) = ImageStream::open(&[pattern.to_str().unwrap()], Split::Train) {
+            drain(stream);
+        }
+    });
+}
+
+#[test]
+fn mutated_compressed_tar_shards_are_errors_or_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.tar.gz");
+    let stored = |bytes: Vec<u8>| {
+        // Not compressed, so that mutations reach the tar file.
+        let mut file = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+        file.write_all(&bytes).unwrap();
+        file.finish().unwrap()
+    };
+    let seeds = [stored(shard(0..3)), stored(tar_of(&[("d/".repeat(80) + "x.png", png(7))]))];
+    fuzz("tar-gz-shards", &seeds, |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(stream) = ImageStream::open(&[path.to_str().unwrap()], Split::Train) {
+            drain(stream);
+        }
+    });
+}
+
+#[test]
+fn mutated_parquet_files_are_errors_or_images() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.parquet");
+    let codecs =
+        [Compression::UNCOMPRESSED, Compression::SNAPPY, Compression::ZSTD(Default::default())];
+    let seeds: Vec<Vec<u8>> = codecs
+        .into_iter()
+        .enumerate()
+        .map(|(index, compression)| {
+            parquet_of(0..5, Table { compression, named: index != 0, group: 3 })
+        })
+        .collect();
+    fuzz("parquet", &seeds, |bytes| {
+        std::fs::write(&path, bytes).unwrap();
+        if let Ok(stream) = ImageStream::open(&[path.to_str().unwrap()], Split::Train) {
+            if let Ok(set) = stream.clone().into_set(None) {
+                (0..set.len().min(8)).for_each(|index| drop(set.read(index)));
+            }
+            drain(stream);
+        }
+    });
 }
