@@ -4,7 +4,7 @@
 //   x[c + d/2]   = x[c + d/2] cos[i, c + d/2] + x[c] sin[i, c + d/2]
 //
 // for c < d/2 and patch i; class and register tokens, the first `prefix`, and all
-// values stay as they are.
+// values stay as they are. Where `interleaved` is not 0, the pairs are 2 c and 2 c + 1.
 //
 // Input:  qkv [B, T, 3, H, d], sin [P, d], cos [P, d], f32, P = T - prefix, d even.
 // Output: qkv.
@@ -17,6 +17,7 @@ struct Params {
     prefix: u32,
     heads: u32,
     head_dim: u32,
+    interleaved: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -39,7 +40,12 @@ fn rotary(
     if pair >= params.images * patches * 2u * params.heads * half {
         return;
     }
-    let c = pair % half;
+    var c = pair % half;
+    var apart = half;
+    if params.interleaved != 0u {
+        c = 2u * c;
+        apart = 1u;
+    }
     // Heads of the queries, then of the keys.
     let head = (pair / half) % (2u * params.heads);
     let patch_index = (pair / half / (2u * params.heads)) % patches;
@@ -48,7 +54,7 @@ fn rotary(
     let at = (token * 3u * params.heads + head) * params.head_dim + c;
     let angle = patch_index * params.head_dim + c;
     let left = qkv[at];
-    let right = qkv[at + half];
+    let right = qkv[at + apart];
     qkv[at] = left * cosines[angle] - right * sines[angle];
-    qkv[at + half] = right * cosines[angle + half] + left * sines[angle + half];
+    qkv[at + apart] = right * cosines[angle + apart] + left * sines[angle + apart];
 }

@@ -7,7 +7,7 @@ use super::file::{ExportFile, Package};
 use super::tensors::LazyTensor;
 use super::{Exporter, Format, decimal, safetensors};
 use crate::error::Result;
-use crate::vit::{Family, Pooling, Positions, VitConfig, preset};
+use crate::vit::{Family, FinalNorm, Pooling, Positions, VitConfig, preset};
 use crate::weights::CONFIG_KEY;
 
 pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Result<Package<'a>> {
@@ -33,21 +33,36 @@ pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Res
 }
 
 /// A tensor under its name in timm, or the parts that timm has instead: its `Eva` keeps a gate
-/// whose width is aligned in a layer of its own.
+/// whose width is aligned or whose output is normed in a layer of its own, and in EVA-02
+/// queries, keys and values.
 fn as_timm_has_it<'a>(exporter: &'a Exporter<'_>, name: &str) -> Vec<(String, LazyTensor<'a>)> {
-    let weights = &exporter.weights;
-    if !aligns_gates(exporter.config) || !name.contains(".mlp.fc1.") {
-        return vec![(name.to_owned(), weights.copy(name))];
+    let (weights, config) = (&exporter.weights, exporter.config);
+    let (dim, half) = (config.embed_dim, config.hidden_dim() / 2);
+    let parts = |whole: &str, parts: &[&str], rows: usize| {
+        let part = |(at, part): (usize, &&str)| {
+            let rows = weights.rows(name, at * rows..(at + 1) * rows);
+            (name.replace(whole, part), rows)
+        };
+        parts.iter().enumerate().map(part).collect()
+    };
+    let renamed = |from: &str, to: &str| vec![(name.replace(from, to), weights.copy(name))];
+    match name.rsplit_once(".attn.").map(|(_, part)| part) {
+        Some("qkv.weight") if config.scale_mlp => {
+            return parts("qkv", &["q_proj", "k_proj", "v_proj"], dim);
+        }
+        Some("q_bias") if config.scale_mlp => return renamed("q_bias", "q_proj.bias"),
+        Some("v_bias") if config.scale_mlp => return renamed("v_bias", "v_proj.bias"),
+        _ => {}
     }
-    let half = exporter.config.hidden_dim() / 2;
-    [("fc1_g", 0..half), ("fc1_x", half..2 * half)]
-        .map(|(part, rows)| (name.replace("fc1", part), weights.rows(name, rows)))
-        .into()
+    if (aligns_gates(config) || config.scale_mlp) && name.contains(".mlp.fc1.") {
+        return parts("fc1", &["fc1_g", "fc1_x"], half);
+    }
+    vec![(name.to_owned(), weights.copy(name))]
 }
 
 /// Whether timm builds this shape's gated MLPs with a width that it rounds up.
 fn aligns_gates(config: &VitConfig) -> bool {
-    config.mlp.is_gated() && config.positions != Positions::Learned
+    config.mlp.is_gated() && matches!(config.positions, Positions::Rotary { .. })
 }
 
 /// `timm.create_model(...)` with the shape's departures from the name.
@@ -92,7 +107,8 @@ impl Arguments {
         };
         let preset = self::preset(name).unwrap_or(preset);
         let (ours, theirs) = (exporter.config, preset.config());
-        let rotary = matches!(ours.positions, Positions::Rotary { .. });
+        // timm's Eva, which its models with rotary positions are, has other names.
+        let eva = ours.positions.is_rotary();
         let mut departures = Map::new();
         let mut compare = |name: &str, ours: Value, theirs: Value| {
             if ours != theirs {
@@ -107,19 +123,35 @@ impl Arguments {
         let same_ratio = (ours.embed_dim as f64 * theirs.mlp_ratio) as usize == ours.hidden_dim();
         let ratio = if same_ratio { theirs.mlp_ratio } else { ours.mlp_ratio };
         // timm's Eva does not count the gate.
-        let counted = if aligns_gates(ours) { 2.0 } else { 1.0 };
+        let counted = if eva && ours.mlp.is_gated() { 2.0 } else { 1.0 };
         compare("mlp_ratio", json!(ratio / counted), json!(theirs.mlp_ratio / counted));
         if aligns_gates(ours) && !same_ratio {
             compare("swiglu_align_to", json!(1), Value::Null);
         }
-        // timm's Eva, which its models with rotary positions are, has another name.
-        let registers = if rotary { "num_reg_tokens" } else { "reg_tokens" };
+        let registers = if eva { "num_reg_tokens" } else { "reg_tokens" };
         compare(registers, json!(ours.reg_tokens), json!(theirs.reg_tokens));
         compare("class_token", json!(ours.class_token), json!(theirs.class_token));
         compare("global_pool", json!(pool(ours.pooling)), json!(pool(theirs.pooling)));
-        if !rotary {
-            compare("no_embed_class", json!(ours.no_embed_class), json!(theirs.no_embed_class));
-            compare("pre_norm", json!(ours.pre_norm), json!(theirs.pre_norm));
+        if ours.pooling != theirs.pooling {
+            let name = if eva { "use_fc_norm" } else { "fc_norm" };
+            compare(name, json!(ours.final_norm == FinalNorm::Pooled), Value::Null);
+        }
+        let norm = if eva { "use_pre_transformer_norm" } else { "pre_norm" };
+        compare(norm, json!(ours.pre_norm), json!(theirs.pre_norm));
+        compare("no_embed_class", json!(ours.no_embed_class), json!(theirs.no_embed_class));
+        let (pool, their_pool) = (ours.attn_pool_num_heads, theirs.attn_pool_num_heads);
+        compare("attn_pool_num_heads", json!(pool), json!(their_pool));
+        let (pool, their_pool) = (ours.attn_pool_mlp_ratio, theirs.attn_pool_mlp_ratio);
+        compare("attn_pool_mlp_ratio", json!(pool), json!(their_pool));
+        let mut positions = theirs.positions;
+        if let (
+            Positions::LearnedAndRotary { side, first, .. },
+            Positions::LearnedAndRotary { side: their_side, first: their_first, .. },
+        ) = (ours.positions, &mut positions)
+        {
+            compare("ref_feat_shape", json!([side, side]), json!([*their_side, *their_side]));
+            compare("rope_grid_offset", json!(first as f64), json!(*their_first as f64));
+            (*their_side, *their_first) = (side, first);
         }
         // Only whether there are gains shapes a model; their start is no matter here.
         if ours.init_values.is_some() != theirs.init_values.is_some() {
@@ -129,12 +161,15 @@ impl Arguments {
             mlp: theirs.mlp,
             norm_eps: theirs.norm_eps,
             qkv_bias: theirs.qkv_bias,
-            positions: theirs.positions,
+            positions,
+            final_norm: theirs.final_norm,
+            scale_mlp: theirs.scale_mlp,
+            scale_attn_inner: theirs.scale_attn_inner,
             ..ours.clone()
         };
         if told != *ours {
             let reason = format!(
-                "it departs from {name} in its activation, norm epsilon, biases or kind of positions, for which timm has no plain argument"
+                "it departs from {name} in its activation, norms, epsilon, biases or kind of positions, for which timm has no plain argument"
             );
             return Err(exporter.refuse(Format::Timm, reason));
         }
@@ -154,7 +189,7 @@ fn pool(pooling: Pooling) -> &'static str {
 fn config(exporter: &Exporter<'_>, arguments: &Arguments) -> Value {
     let Exporter { config, preprocessing, .. } = exporter;
     let [height, width] = config.img_size;
-    let learned = config.positions == Positions::Learned;
+    let learned = !matches!(config.positions, Positions::Rotary { .. });
     let mut root = json!({
         "architecture": arguments.architecture,
         "num_classes": config.num_classes,

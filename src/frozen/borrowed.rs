@@ -21,6 +21,8 @@ pub(super) struct BorrowedVit {
     pub(super) blocks: Vec<BorrowedBlock>,
     /// Sines and cosines of rotary positions, `[P, d]` each.
     pub(super) rotary: Option<[Slice; 2]>,
+    /// Whether neighbouring channels turn together.
+    pub(super) interleaved: bool,
     /// T.
     pub(super) tokens: usize,
     pub(super) prefix: usize,
@@ -31,10 +33,14 @@ pub(super) struct BorrowedVit {
 pub(super) struct BorrowedBlock {
     pub(super) norm1: Norm,
     pub(super) qkv: Matrix,
+    /// On what the heads give, where the family has it.
+    pub(super) attention_norm: Option<Norm>,
     pub(super) proj: Matrix,
     pub(super) attention_gain: Option<BorrowedBuffer>,
     pub(super) norm2: Norm,
     pub(super) fc1: Matrix,
+    /// On what leaves the gate, where the family has it.
+    pub(super) mlp_norm: Option<Norm>,
     pub(super) fc2: Matrix,
     pub(super) mlp_gain: Option<BorrowedBuffer>,
     mlp: vit::Activation,
@@ -95,6 +101,7 @@ impl BorrowedVit {
                 .map(|block| BorrowedBlock::new(block, epsilon))
                 .collect::<Result<_>>()?,
             rotary,
+            interleaved: rope.is_some_and(|rope| rope.is_interleaved()),
             tokens: prefix + patches,
             prefix,
             patch_size,
@@ -108,13 +115,18 @@ impl BorrowedBlock {
             Some(bias) => Matrix::new(block.attn.qkv.weight.val(), bias)?,
             None => Matrix::of(&block.attn.qkv)?,
         };
+        let norm = |norm: &Option<nn::LayerNorm>| {
+            norm.as_ref().map(|norm| Norm::new(norm, epsilon)).transpose()
+        };
         Ok(Self {
             norm1: Norm::new(&block.norm1, epsilon)?,
             qkv,
+            attention_norm: norm(&block.attn.norm)?,
             proj: Matrix::of(&block.attn.proj)?,
             attention_gain: block.attention_gain().map(borrow).transpose()?,
             norm2: Norm::new(&block.norm2, epsilon)?,
             fc1: Matrix::of(&block.mlp.fc1)?,
+            mlp_norm: norm(&block.mlp.norm)?,
             fc2: Matrix::of(&block.mlp.fc2)?,
             mlp_gain: block.mlp_gain().map(borrow).transpose()?,
             mlp: block.mlp.activation(),

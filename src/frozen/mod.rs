@@ -1,6 +1,6 @@
 //! Features of a ViT that is not trained.
 //!
-//! On a GPU seven shaders per block compute them, on burn's own buffers and queue. burn
+//! On a GPU seven to ten shaders per block compute them, on burn's own buffers and queue. burn
 //! needs about fifty operations per block, each of which is compiled and dispatched: that
 //! is slow at start-up in a browser, on a software rasteriser, and for single images. For
 //! large batches burn's tuned matrix products may be faster.

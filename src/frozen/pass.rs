@@ -145,12 +145,18 @@ impl<'a> Pass<'a> {
             block.qkv.shader().record(recording, normed, *rows, Activation::None, qkv)?;
             if let Some([sines, cosines]) = &weights.rotary {
                 let Attention { images, tokens, heads, head_dim } = heads;
-                let rotary = Rotary { images, tokens, prefix: weights.prefix, heads, head_dim };
+                let (prefix, interleaved) = (weights.prefix, weights.interleaved);
+                let rotary = Rotary { images, tokens, prefix, heads, head_dim, interleaved };
                 rotary.record(recording, qkv, [sines, cosines])?;
             }
             heads.record(recording, qkv, mixed)?;
+            let mut attended = mixed;
+            if let Some(norm) = &block.attention_norm {
+                norm.shader().record(recording, mixed, *rows, normed)?;
+                attended = normed;
+            }
             let residual = self.residual(x, &block.attention_gain);
-            block.proj.shader().record_residual(recording, mixed, *rows, residual, middle)?;
+            block.proj.shader().record_residual(recording, attended, *rows, residual, middle)?;
             block.norm2.shader().record(recording, middle, *rows, normed)?;
             let activation = block.activation();
             block.fc1.shader().record(recording, normed, *rows, activation, hidden)?;
@@ -159,6 +165,11 @@ impl<'a> Pass<'a> {
                 let shape = [*rows, block.fc1.columns() / 2];
                 Swiglu::record(recording, hidden, shape, &gated.slice)?;
                 inner = &gated.slice;
+                if let Some(norm) = &block.mlp_norm {
+                    // The gate has been read, so its memory is free.
+                    norm.shader().record(recording, inner, *rows, hidden)?;
+                    inner = hidden;
+                }
             }
             let residual = self.residual(middle, &block.mlp_gain);
             block.fc2.shader().record_residual(recording, inner, *rows, residual, out)

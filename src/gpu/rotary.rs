@@ -14,6 +14,7 @@ params! {
         prefix: u32,
         heads: u32,
         head_dim: u32,
+        interleaved: u32,
     }
 }
 
@@ -31,6 +32,8 @@ pub struct Rotary {
     pub heads: usize,
     /// Channels of a head, d, even.
     pub head_dim: usize,
+    /// Whether neighbouring channels turn together, rather than channels half a head apart.
+    pub interleaved: bool,
 }
 
 impl Rotary {
@@ -45,7 +48,7 @@ impl Rotary {
         qkv: &Slice,
         [sines, cosines]: [&Slice; 2],
     ) -> Result<()> {
-        let Self { images, tokens, prefix, heads, head_dim } = *self;
+        let Self { images, tokens, prefix, heads, head_dim, interleaved } = *self;
         if !head_dim.is_multiple_of(2) {
             return Err(Error::shape("rotary", format!("the width {head_dim} of a head is odd")));
         }
@@ -60,6 +63,7 @@ impl Rotary {
             prefix: prefix as u32,
             heads: heads as u32,
             head_dim: head_dim as u32,
+            interleaved: u32::from(interleaved),
         };
         // Of queries and of keys, half as many pairs as channels each.
         let pairs = images * patches * heads * head_dim;

@@ -57,14 +57,14 @@ pub fn inject(
             drift.blocks.push(sums(Tensor::cat(vec![cosines, change], 1))?);
         }
     }
-    let unchanged = teacher.norm.forward(unchanged);
+    let unchanged = teacher.final_norm(unchanged);
     let answer = |tokens: &Tensor<3>| {
         let pooled = teacher.pool(tokens.clone());
         teacher.head.as_ref().map(|head| log_softmax(head.forward(pooled), 1))
     };
     let answered = answer(&unchanged);
     for (drift, tokens) in drifts.iter_mut().zip(replaced) {
-        let tokens = teacher.norm.forward(tokens);
+        let tokens = teacher.final_norm(tokens);
         let summaries = [&unchanged, &tokens].map(|tokens| {
             teacher.class_token(tokens).unwrap_or_else(|| teacher.pool(tokens.clone()))
         });

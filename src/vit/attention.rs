@@ -1,10 +1,10 @@
 //! Multi-head self-attention.
 
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{LayerNorm, Linear, LinearConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, FloatDType, Tensor};
 
-use super::config::{Positions, QkvBias, VitConfig};
+use super::config::{QkvBias, VitConfig};
 use super::positions::Rope;
 use crate::ops::{self, Precision};
 
@@ -17,6 +17,8 @@ pub struct Attention {
     pub q_bias: Option<Param<Tensor<1>>>,
     /// `[D]`, with [`QkvBias::QueryValue`].
     pub v_bias: Option<Param<Tensor<1>>>,
+    /// On what the heads give, where the family has it (EVA-02's CLIP).
+    pub norm: Option<LayerNorm>,
     /// `D -> D`.
     pub proj: Linear,
     num_heads: usize,
@@ -37,14 +39,12 @@ impl Attention {
                 .init(device),
             q_bias: separate(),
             v_bias: separate(),
+            norm: config
+                .scale_attn_inner
+                .then(|| LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device)),
             proj: LinearConfig::new(dim, dim).init(device),
             num_heads: config.num_heads,
-            rope: match config.positions {
-                Positions::Learned => None,
-                Positions::Rotary { temperature } => {
-                    Some(Rope::new(temperature, dim / config.num_heads, config.grid()))
-                }
-            },
+            rope: Rope::new(config.positions, dim / config.num_heads, config.grid()),
         }
     }
 
@@ -80,7 +80,12 @@ impl Attention {
         if let Some(rope) = &self.rope {
             qkv = self.rotated(qkv, batch, rope);
         }
-        ops::linear(ops::attention(qkv, batch, self.num_heads), &self.proj)
+        let mut mixed = ops::attention(qkv, batch, self.num_heads);
+        if let Some(norm) = &self.norm {
+            let dtype = FloatDType::from(mixed.dtype());
+            mixed = norm.forward(mixed.cast(FloatDType::F32)).cast(dtype);
+        }
+        ops::linear(mixed, &self.proj)
     }
 
     /// Packed queries, keys and values `[N, 3 D]` with queries and keys rotated.

@@ -5,7 +5,7 @@ use burn::nn::{LayerNorm, LayerNormConfig};
 use burn::tensor::{Device, Tensor};
 
 use super::attention::Attention;
-use super::config::{Positions, VitConfig};
+use super::config::VitConfig;
 use super::mlp::Mlp;
 use crate::ops::Precision;
 
@@ -50,7 +50,7 @@ impl Block {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
         let norm = || LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device);
-        let eva = matches!(config.positions, Positions::Rotary { .. });
+        let eva = config.positions.is_rotary();
         let gain = |wanted: bool| {
             let value = config.init_values.filter(|_| wanted)?;
             Some(Initializer::Constant { value }.init([dim], device))
@@ -62,7 +62,7 @@ impl Block {
             ls1: scale(),
             gamma_1: gain(eva),
             norm2: norm(),
-            mlp: Mlp::new(config, device),
+            mlp: Mlp::new(config, config.hidden_dim(), device),
             ls2: scale(),
             gamma_2: gain(eva),
             norm_eps: config.norm_eps,

@@ -52,6 +52,22 @@ pub struct VitConfig {
     /// How the tokens are pooled into one vector.
     #[serde(default)]
     pub pooling: Pooling,
+    /// Where the last LayerNorm is.
+    #[serde(default)]
+    pub final_norm: FinalNorm,
+    /// Whether a LayerNorm is between a gated MLP's gate and its last layer (EVA-02).
+    #[serde(default)]
+    pub scale_mlp: bool,
+    /// Whether a LayerNorm is between the heads and the attention's last layer (EVA-02's CLIP).
+    #[serde(default)]
+    pub scale_attn_inner: bool,
+    /// Heads of the attention pool, where not as many as in the blocks (Perception Encoder).
+    #[serde(default)]
+    pub attn_pool_num_heads: Option<usize>,
+    /// Width of the attention pool's hidden layer over `embed_dim`, where it is not the
+    /// blocks'.
+    #[serde(default)]
+    pub attn_pool_mlp_ratio: Option<f64>,
 }
 
 fn yes() -> bool {
@@ -79,6 +95,11 @@ impl Default for VitConfig {
             qkv_bias: QkvBias::All,
             positions: Positions::Learned,
             pooling: Pooling::Token,
+            final_norm: FinalNorm::Tokens,
+            scale_mlp: false,
+            scale_attn_inner: false,
+            attn_pool_num_heads: None,
+            attn_pool_mlp_ratio: None,
         }
     }
 }
@@ -116,6 +137,13 @@ impl VitConfig {
             [self.tokens(), self.embed_dim, self.hidden_dim()].map(|n| n as u64);
         let products = tokens * dim * (4 * dim + 2 * hidden);
         self.depth as u64 * (products + 2 * tokens * tokens * dim)
+    }
+
+    /// Heads and width of the hidden layer of the attention pool.
+    pub(crate) fn attn_pool_shape(&self) -> (usize, usize) {
+        let ratio = self.attn_pool_mlp_ratio.unwrap_or(self.mlp_ratio);
+        let hidden = (self.embed_dim as f64 * ratio) as usize;
+        (self.attn_pool_num_heads.unwrap_or(self.num_heads), hidden)
     }
 
     /// Rejects a shape that no model can have.
@@ -168,7 +196,21 @@ impl VitConfig {
                 ),
             ));
         }
-        if let Positions::Rotary { temperature } = self.positions {
+        if self.scale_mlp && !self.mlp.is_gated() {
+            return Err(Error::setting("scale_mlp", true, "only a gated MLP has a norm within"));
+        }
+        let (pool_heads, pool_hidden) = self.attn_pool_shape();
+        if pool_heads == 0 || !self.embed_dim.is_multiple_of(pool_heads) || pool_hidden == 0 {
+            return Err(Error::setting(
+                "attn_pool_num_heads",
+                pool_heads,
+                format!("it must divide embed_dim {}", self.embed_dim),
+            ));
+        }
+        if let Positions::LearnedAndRotary { side: 0, .. } = self.positions {
+            return Err(Error::setting("side", 0, "a patch grid has at least one patch"));
+        }
+        if self.positions.is_rotary() {
             let head_dim = self.embed_dim / self.num_heads;
             if !head_dim.is_multiple_of(4) {
                 return Err(Error::setting(
@@ -179,9 +221,11 @@ impl VitConfig {
                     ),
                 ));
             }
-            if !(temperature.is_finite() && temperature > 0.0) {
-                return Err(Error::setting("temperature", temperature, "it must be above 0"));
-            }
+        }
+        if let Positions::Rotary { temperature } = self.positions
+            && !(temperature.is_finite() && temperature > 0.0)
+        {
+            return Err(Error::setting("temperature", temperature, "it must be above 0"));
         }
         if self.pooling == Pooling::Token && !self.class_token {
             return Err(Error::setting(
@@ -211,6 +255,38 @@ pub enum Positions {
         /// Roughly the ratio of the longest to the shortest period; 100 in DINOv3.
         temperature: f64,
     },
+    /// A learned embedding, and an axial rotary embedding that counts patches (EVA-02,
+    /// Perception Encoder). timm builds these models as its `Eva`, too.
+    LearnedAndRotary {
+        /// Side of the patch grid in training; the patches of other grids are counted as if
+        /// they were spread over that one.
+        side: usize,
+        /// The number of the first patch, 0 or 1.
+        first: usize,
+        /// Whether a head's first channels turn by the column, not by the row.
+        columns_first: bool,
+    },
+}
+
+impl Positions {
+    /// Whether queries and keys are rotated in every block.
+    pub fn is_rotary(self) -> bool {
+        self != Self::Learned
+    }
+}
+
+/// Where the last LayerNorm is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FinalNorm {
+    /// On the tokens that leave the last block.
+    #[default]
+    Tokens,
+    /// On the pooled vector (EVA-02); the tokens stay as they are.
+    Pooled,
+    /// Nowhere (Perception Encoder for dense and language tasks, C-RADIO).
+    None,
 }
 
 /// Which of queries, keys and values have a bias.

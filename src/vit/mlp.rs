@@ -1,7 +1,7 @@
 //! The MLP of a block.
 
 use burn::module::Module;
-use burn::nn::{LayerNorm, Linear, LinearConfig};
+use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::activation::{gelu, gelu_approximate, sigmoid, silu};
 use burn::tensor::{Device, FloatDType, Tensor};
 
@@ -13,6 +13,8 @@ use crate::ops::{self, Precision};
 pub struct Mlp {
     /// `D -> hidden`.
     pub fc1: Linear,
+    /// On what enters `fc2`, where the family has it (EVA-02).
+    pub norm: Option<LayerNorm>,
     /// `hidden -> D`; `hidden / 2 -> D` for a SwiGLU.
     pub fc2: Linear,
     #[module(skip)]
@@ -20,11 +22,13 @@ pub struct Mlp {
 }
 
 impl Mlp {
-    pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
-        let (dim, hidden) = (config.embed_dim, config.hidden_dim());
+    pub(super) fn new(config: &VitConfig, hidden: usize, device: &Device) -> Self {
+        let dim = config.embed_dim;
         let inner = if config.mlp.is_gated() { hidden / 2 } else { hidden };
+        let norm = || LayerNormConfig::new(inner).with_epsilon(config.norm_eps).init(device);
         Self {
             fc1: LinearConfig::new(dim, hidden).init(device),
+            norm: config.scale_mlp.then(norm),
             fc2: LinearConfig::new(inner, dim).init(device),
             activation: config.mlp,
         }
@@ -38,7 +42,7 @@ impl Mlp {
     /// The input of `fc2`: `[B, T, D] -> [B, T, hidden]`, half as wide for a SwiGLU.
     pub fn hidden(&self, x: Tensor<3>) -> Tensor<3> {
         let [batch, tokens, dim] = x.dims();
-        let hidden = self.activate(ops::linear(x.reshape([batch * tokens, dim]), &self.fc1));
+        let hidden = self.inner(ops::linear(x.reshape([batch * tokens, dim]), &self.fc1));
         let width = hidden.dims()[1];
         hidden.reshape([batch, tokens, width])
     }
@@ -68,7 +72,16 @@ impl Mlp {
             return ops::gelu_linear(x, &self.fc2);
         }
         let dtype = FloatDType::from(x.dtype());
-        ops::linear(self.activate(x.cast(FloatDType::F32)).cast(dtype), &self.fc2)
+        ops::linear(self.inner(x.cast(FloatDType::F32)).cast(dtype), &self.fc2)
+    }
+
+    /// From the output of `fc1` to the input of `fc2`.
+    fn inner(&self, x: Tensor<2>) -> Tensor<2> {
+        let activated = self.activate(x);
+        match &self.norm {
+            Some(norm) => norm.forward(activated),
+            None => activated,
+        }
     }
 
     fn activate(&self, x: Tensor<2>) -> Tensor<2> {

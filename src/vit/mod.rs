@@ -1,5 +1,6 @@
 //! Vision Transformers under timm's names: plain ViT (`augreg`, DINO, MAE),
-//! DeiT-III, DINOv2, CLIP and OpenCLIP image towers, SigLIP and DINOv3.
+//! DeiT-III, DINOv2, CLIP and OpenCLIP image towers, SigLIP, DINOv3, EVA-02 and Perception
+//! Encoder.
 //!
 //! From leaf to root: `config` (the shape), `patch_embed`, `positions`, `attention`,
 //! `mlp`, `block`, `pooling`, `model` (the whole), `init` and `presets`.
@@ -23,7 +24,7 @@ mod recompute;
 pub use crate::ops::Precision;
 pub use attention::Attention;
 pub use block::{Block, LayerScale};
-pub use config::{Activation, Pooling, Positions, QkvBias, VitConfig};
+pub use config::{Activation, FinalNorm, Pooling, Positions, QkvBias, VitConfig};
 pub use init::init_weights;
 pub use mlp::Mlp;
 pub use model::Vit;

@@ -7,7 +7,7 @@ use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::block::Block;
-use super::config::{Pooling, Positions, VitConfig};
+use super::config::{FinalNorm, Pooling, Positions, VitConfig};
 use super::patch_embed::PatchEmbed;
 use super::pooling::AttnPool;
 use super::positions::resample_positions;
@@ -25,16 +25,18 @@ pub struct Vit {
     /// The register tokens `[1, R, D]`, where the model has any.
     pub reg_token: Option<Param<Tensor<3>>>,
     /// The learned position embedding `[1, T, D]`, or `[1, P, D]` where it covers patch
-    /// tokens only; none where positions are rotary.
+    /// tokens only; none where positions are rotary alone.
     pub pos_embed: Option<Param<Tensor<3>>>,
     /// LayerNorm on the tokens entering block 0 (CLIP).
     pub norm_pre: Option<LayerNorm>,
     /// The transformer blocks.
     pub blocks: Vec<Block>,
-    /// LayerNorm after the last block.
-    pub norm: LayerNorm,
-    /// Attention pooling of the tokens after the final norm (SigLIP).
+    /// LayerNorm after the last block, where it is on the tokens.
+    pub norm: Option<LayerNorm>,
+    /// Attention pooling of the tokens after the final norm (SigLIP, Perception Encoder).
     pub attn_pool: Option<AttnPool>,
+    /// LayerNorm on the pooled vector (EVA-02).
+    pub fc_norm: Option<LayerNorm>,
     /// Classifier on the pooled output, where the model has classes.
     pub head: Option<Linear>,
     #[module(skip)]
@@ -54,12 +56,14 @@ impl Vit {
             patch_embed: PatchEmbed::new(config, device),
             cls_token: config.class_token.then(|| zeros(1)),
             reg_token: (config.reg_tokens > 0).then(|| zeros(config.reg_tokens)),
-            pos_embed: (config.positions == Positions::Learned).then(|| zeros(positions)),
+            pos_embed: (!matches!(config.positions, Positions::Rotary { .. }))
+                .then(|| zeros(positions)),
             norm_pre: config.pre_norm.then(norm),
             blocks: (0..config.depth).map(|_| Block::new(config, device)).collect(),
-            norm: norm(),
+            norm: (config.final_norm == FinalNorm::Tokens).then(norm),
             attn_pool: (config.pooling == Pooling::Attention)
                 .then(|| AttnPool::new(config, device)),
+            fc_norm: (config.final_norm == FinalNorm::Pooled).then(norm),
             head: (config.num_classes > 0)
                 .then(|| LinearConfig::new(dim, config.num_classes).init(device)),
             pooling: config.pooling,
@@ -180,12 +184,20 @@ impl Vit {
     /// The tokens after all blocks and the final norm: `[B, T, D]`.
     pub fn forward_features(&self, image: Tensor<4>) -> Tensor<3> {
         let tokens = self.embed(image);
-        self.norm.forward(self.forward_blocks(tokens, 0..self.depth()))
+        self.final_norm(self.forward_blocks(tokens, 0..self.depth()))
+    }
+
+    /// The final norm of tokens, in a model that has it: `[B, T, D] -> [B, T, D]`.
+    pub fn final_norm(&self, tokens: Tensor<3>) -> Tensor<3> {
+        match &self.norm {
+            Some(norm) => norm.forward(tokens),
+            None => tokens,
+        }
     }
 
     /// Pools the tokens after the final norm: `[B, T, D] -> [B, D]`.
     pub fn pool(&self, tokens: Tensor<3>) -> Tensor<2> {
-        match (&self.attn_pool, self.pooling) {
+        let pooled = match (&self.attn_pool, self.pooling) {
             (Some(pool), _) => pool.forward(tokens),
             (None, Pooling::Mean) => {
                 let prefix = self.prefix_tokens();
@@ -193,6 +205,10 @@ impl Vit {
                 tokens.narrow(1, prefix, count).mean_dim(1).squeeze_dim(1)
             }
             (None, _) => tokens.narrow(1, 0, 1).squeeze_dim(1),
+        };
+        match &self.fc_norm {
+            Some(norm) => norm.forward(pooled),
+            None => pooled,
         }
     }
 
@@ -207,7 +223,7 @@ impl Vit {
     pub fn global_feature(&self, tokens: Tensor<3>) -> Tensor<2> {
         match self.class_token(&tokens) {
             Some(class) => class,
-            None => self.pool(self.norm.forward(tokens)),
+            None => self.pool(self.final_norm(tokens)),
         }
     }
 
@@ -220,7 +236,7 @@ impl Vit {
     /// Logits from the tokens leaving the last block: `[B, T, D] -> [B, classes]`, or the
     /// pooled `[B, D]` where there is no head.
     pub fn logits(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let pooled = self.pool(self.norm.forward(tokens));
+        let pooled = self.pool(self.final_norm(tokens));
         match &self.head {
             Some(head) => head.forward(pooled),
             None => pooled,
@@ -229,7 +245,7 @@ impl Vit {
 
     /// The same model for images of another patch grid: only its positions
     /// change. Learned ones are resampled, see [`resample_positions`]; rotary ones
-    /// follow from the grid.
+    /// follow from the grid. A model may have both.
     ///
     /// # Errors
     /// [`Error::Setting`] where the model's own grid is not `from`, or `to` is empty.
@@ -271,11 +287,11 @@ impl Vit {
             )
         };
         for block in &mut model.blocks {
-            let Some(rope) = &mut block.attn.rope else { continue };
+            let Some(rope) = &block.attn.rope else { continue };
             if rope.patches() != from[0] * from[1] || to.contains(&0) {
                 return Err(refuse(rope.patches(), 0));
             }
-            *rope = rope.with_grid(to);
+            block.attn.rope = rope.with_grid(to);
         }
         let (Some(learned), Some(values)) = (&self.pos_embed, positions) else {
             return Ok(model);

@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, module::attention};
 use super::config::VitConfig;
 use super::mlp::Mlp;
 
-/// Attention pooling with one learned query (SigLIP; timm's
+/// Attention pooling with one learned query (SigLIP, Perception Encoder; timm's
 /// `AttentionPoolLatent`): `x = proj(attn(latent, tokens)); x + mlp(norm(x))`.
 #[derive(Module, Debug)]
 pub struct AttnPool {
@@ -30,14 +30,15 @@ pub struct AttnPool {
 impl AttnPool {
     pub(super) fn new(config: &VitConfig, device: &Device) -> Self {
         let dim = config.embed_dim;
+        let (num_heads, hidden) = config.attn_pool_shape();
         Self {
             latent: Initializer::Zeros.init([1, 1, dim], device),
             q: LinearConfig::new(dim, dim).init(device),
             kv: LinearConfig::new(dim, 2 * dim).init(device),
             proj: LinearConfig::new(dim, dim).init(device),
             norm: LayerNormConfig::new(dim).with_epsilon(config.norm_eps).init(device),
-            mlp: Mlp::new(config, device),
-            num_heads: config.num_heads,
+            mlp: Mlp::new(config, hidden, device),
+            num_heads,
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use burn::tensor::{Tensor, TensorData};
 
+use super::config::Positions;
+
 /// Resamples a learned position embedding `[rows, D]` (row-major) from one patch
 /// grid to another, as timm's `resample_abs_pos_embed`: bicubic with
 /// antialiasing (a = -0.5, pixel centres at halves), the first `prefix` rows as
@@ -69,18 +71,21 @@ fn bicubic(x: f64) -> f64 {
     }
 }
 
-/// DINOv3's axial rotary embedding: queries and keys of patch tokens are rotated by
-/// angles that depend on the patch's row and column; class and register tokens are not
-/// rotated.
+/// Axial rotary embedding: queries and keys of patch tokens are rotated by angles that depend
+/// on the patch's row and column; class and register tokens are not rotated.
 ///
-/// A centred coordinate in [-1, 1] over each axis, times `2π / temperature^(4 i
+/// DINOv3's: a centred coordinate in [-1, 1] over each axis, times `2π / temperature^(4 i
 /// / head_dim)` for `i < head_dim / 4`, rows before columns, gives the angles of
 /// half the channels; channel `c` and `c + head_dim / 2` rotate together ("half"
 /// rotation). See <https://arxiv.org/abs/2508.10104> and timm's
 /// `RotaryEmbeddingDinoV3`.
+///
+/// EVA-02's and the Perception Encoder's: the patch's number along each axis, times
+/// `10000^(-4 i / head_dim)`; channels `2 c` and `2 c + 1` rotate together. See
+/// <https://arxiv.org/abs/2303.11331> and timm's `RotaryEmbeddingCat`.
 #[derive(Debug, Clone)]
 pub struct Rope {
-    temperature: f64,
+    positions: Positions,
     head_dim: usize,
     patches: usize,
     /// `[P, head_dim]` each, shared by all blocks. On the host: the table
@@ -90,33 +95,50 @@ pub struct Rope {
 }
 
 /// Sines and cosines of the angles of [`Rope`] on a grid of P patches, `[P, head_dim]`
-/// each, row-major.
-pub fn rotary_tables(temperature: f64, head_dim: usize, grid: [usize; 2]) -> (Vec<f32>, Vec<f32>) {
-    let centred = |i: usize, side: usize| 2.0 * (i as f64 + 0.5) / side as f64 - 1.0;
+/// each, row-major; empty where positions are not rotary.
+pub fn rotary_tables(
+    positions: Positions,
+    head_dim: usize,
+    grid: [usize; 2],
+) -> (Vec<f32>, Vec<f32>) {
     let quarter = head_dim / 4;
-    let mut angles = Vec::with_capacity(grid[0] * grid[1] * head_dim);
-    for row in 0..grid[0] {
-        for column in 0..grid[1] {
-            for channel in 0..head_dim {
-                let place = channel % (2 * quarter);
-                let coordinate = match place / quarter {
-                    0 => centred(row, grid[0]),
-                    _ => centred(column, grid[1]),
-                };
-                let exponent = 4.0 * (place % quarter) as f64 / head_dim as f64;
-                angles.push(TAU * coordinate / temperature.powf(exponent));
-            }
+    let angle = |at: [usize; 2], channel: usize| match positions {
+        Positions::Learned => None,
+        Positions::Rotary { temperature } => {
+            let place = channel % (2 * quarter);
+            let axis = place / quarter;
+            let coordinate = 2.0 * (at[axis] as f64 + 0.5) / grid[axis] as f64 - 1.0;
+            let exponent = 4.0 * (place % quarter) as f64 / head_dim as f64;
+            Some(TAU * coordinate / temperature.powf(exponent))
         }
-    }
+        Positions::LearnedAndRotary { side, first, columns_first } => {
+            let place = channel / 2;
+            let axis = usize::from((place >= quarter) != columns_first);
+            let number = (at[axis] + first) as f64 / grid[axis] as f64 * side as f64;
+            Some(number / 10_000_f64.powf((place % quarter) as f64 / quarter as f64))
+        }
+    };
+    let patches = (0..grid[0]).flat_map(|row| (0..grid[1]).map(move |column| [row, column]));
+    let angles: Vec<f64> = patches
+        .flat_map(|at| (0..head_dim).filter_map(move |channel| angle(at, channel)))
+        .collect();
     let table = |of: fn(f64) -> f64| angles.iter().map(|&angle| of(angle) as f32).collect();
     (table(f64::sin), table(f64::cos))
 }
 
 impl Rope {
-    /// The table for a grid of patches. `head_dim` is a multiple of 4.
-    pub(super) fn new(temperature: f64, head_dim: usize, grid: [usize; 2]) -> Self {
-        let (sin, cos) = rotary_tables(temperature, head_dim, grid);
-        Self { temperature, head_dim, patches: grid[0] * grid[1], sin: sin.into(), cos: cos.into() }
+    /// The table for a grid of patches; none where positions are not rotary. `head_dim` is a
+    /// multiple of 4.
+    pub(super) fn new(positions: Positions, head_dim: usize, grid: [usize; 2]) -> Option<Self> {
+        let (sin, cos) = rotary_tables(positions, head_dim, grid);
+        let patches = grid[0] * grid[1];
+        let rope = Self { positions, head_dim, patches, sin: sin.into(), cos: cos.into() };
+        positions.is_rotary().then_some(rope)
+    }
+
+    /// Whether neighbouring channels rotate together, rather than channels half a head apart.
+    pub fn is_interleaved(&self) -> bool {
+        matches!(self.positions, Positions::LearnedAndRotary { .. })
     }
 
     /// Channels of a head, d.
@@ -135,8 +157,8 @@ impl Rope {
     }
 
     /// The same positions on another grid.
-    pub(super) fn with_grid(&self, grid: [usize; 2]) -> Self {
-        Self::new(self.temperature, self.head_dim, grid)
+    pub(super) fn with_grid(&self, grid: [usize; 2]) -> Option<Self> {
+        Self::new(self.positions, self.head_dim, grid)
     }
 
     /// Rotates queries or keys, `[B, heads, T, head_dim]`; the patches are the
@@ -149,13 +171,24 @@ impl Rope {
             let data = TensorData::new(values.to_vec(), [1, 1, self.patches, dim]);
             Tensor::<4>::from_data(data, &x.device()).cast(x.dtype())
         };
-        let half = dim / 2;
-        let [left, right] = [0, half].map(|start| patches.clone().narrow(3, start, half));
-        let swapped = Tensor::cat(vec![-right, left], 3);
+        let swapped = self.swapped(patches.clone());
         let rotated = patches * table(&self.cos) + swapped * table(&self.sin);
         if prefix == 0 {
             return rotated;
         }
         Tensor::cat(vec![x.narrow(2, 0, prefix), rotated], 2)
+    }
+
+    /// Each channel's partner, the first of a pair negated: `[.., -right, .., left, ..]`.
+    fn swapped(&self, x: Tensor<4>) -> Tensor<4> {
+        let shape = x.dims();
+        let half = shape[3] / 2;
+        if self.is_interleaved() {
+            let pairs = x.reshape([shape[0], shape[1], shape[2], half, 2]);
+            let [left, right] = [0, 1].map(|at| pairs.clone().narrow(4, at, 1));
+            return Tensor::cat(vec![-right, left], 4).reshape(shape);
+        }
+        let [left, right] = [0, half].map(|start| x.clone().narrow(3, start, half));
+        Tensor::cat(vec![-right, left], 3)
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::config::{Activation, Pooling, Positions, QkvBias, VitConfig};
+use super::config::{Activation, FinalNorm, Pooling, Positions, QkvBias, VitConfig};
 use crate::data::{CropMode, Framing, Interpolation, Normalise, Preprocess};
 
 /// A published model under its timm name.
@@ -63,6 +63,22 @@ pub enum Family {
     LingbotG,
     /// Franca, <https://arxiv.org/abs/2507.14137>: DINOv2 with a gate in every size.
     Franca,
+    /// Perception Encoder, <https://arxiv.org/abs/2504.13181>, for images and texts.
+    PeCore,
+    /// Its largest model, which has no class token.
+    PeCoreG,
+    /// Perception Encoder for dense tasks.
+    PeSpatial,
+    /// Perception Encoder for language models.
+    PeLang,
+    /// The largest models of the last two, which have LayerScale and no class token.
+    PeG,
+    /// EVA-02, <https://arxiv.org/abs/2303.11331>, tiny and small.
+    Eva02,
+    /// EVA-02 with a norm within its MLPs: base and large.
+    Eva02Norm,
+    /// Image towers of EVA-02's CLIP, <https://arxiv.org/abs/2303.15389>.
+    Eva02Clip,
 }
 
 impl Family {
@@ -81,6 +97,12 @@ impl Family {
             Self::Tipsv2 => "TIPSv2",
             Self::Lingbot | Self::LingbotG => "LingBot-Vision",
             Self::Franca => "Franca",
+            Self::PeCore | Self::PeCoreG => "Perception Encoder, core",
+            Self::PeSpatial => "Perception Encoder, spatial",
+            Self::PeLang => "Perception Encoder, language",
+            Self::PeG => "Perception Encoder, spatial or language",
+            Self::Eva02 | Self::Eva02Norm => "EVA-02",
+            Self::Eva02Clip => "EVA-02 CLIP",
         }
     }
 
@@ -100,6 +122,14 @@ impl Family {
             Self::Lingbot => "lingbot",
             Self::LingbotG => "lingbot_g",
             Self::Franca => "franca",
+            Self::PeCore => "pe_core",
+            Self::PeCoreG => "pe_core_g",
+            Self::PeSpatial => "pe_spatial",
+            Self::PeLang => "pe_lang",
+            Self::PeG => "pe_g",
+            Self::Eva02 => "eva02",
+            Self::Eva02Norm => "eva02_norm",
+            Self::Eva02Clip => "eva02_clip",
         }
     }
 
@@ -107,7 +137,10 @@ impl Family {
     pub(crate) fn statistics(self) -> Statistics {
         match self {
             Self::Plain | Self::Siglip | Self::SiglipGap => Statistics::Half,
-            Self::Clip => Statistics::Clip,
+            Self::PeCore | Self::PeCoreG | Self::PeSpatial | Self::PeLang | Self::PeG => {
+                Statistics::Half
+            }
+            Self::Clip | Self::Eva02 | Self::Eva02Norm | Self::Eva02Clip => Statistics::Clip,
             Self::Tipsv2 => Statistics::Unit,
             _ => Statistics::ImageNet,
         }
@@ -155,8 +188,56 @@ impl Family {
             Self::Lingbot => VitConfig { pooling: Pooling::Token, ..Self::Dinov3Qkvb.config() },
             Self::LingbotG => VitConfig { pooling: Pooling::Token, ..Self::Dinov3.config() },
             Self::Franca => Self::Dinov2.config(),
+            Self::PeCore => VitConfig {
+                norm_eps: 1e-5,
+                pre_norm: true,
+                positions: patches_counted(1),
+                pooling: Pooling::Attention,
+                attn_pool_num_heads: Some(8),
+                attn_pool_mlp_ratio: Some(4.0),
+                ..plain
+            },
+            Self::PeCoreG => VitConfig {
+                class_token: false,
+                positions: patches_counted(0),
+                ..Self::PeCore.config()
+            },
+            Self::PeSpatial => VitConfig {
+                pooling: Pooling::Mean,
+                attn_pool_num_heads: None,
+                attn_pool_mlp_ratio: None,
+                final_norm: FinalNorm::None,
+                ..Self::PeCore.config()
+            },
+            Self::PeLang => VitConfig { init_values: Some(0.1), ..Self::PeSpatial.config() },
+            Self::PeG => VitConfig {
+                class_token: false,
+                positions: patches_counted(0),
+                ..Self::PeLang.config()
+            },
+            Self::Eva02 => VitConfig {
+                mlp: Activation::Swiglu,
+                qkv_bias: QkvBias::QueryValue,
+                positions: Positions::LearnedAndRotary { side: 16, first: 0, columns_first: false },
+                pooling: Pooling::Mean,
+                final_norm: FinalNorm::Pooled,
+                ..plain
+            },
+            Self::Eva02Norm => VitConfig { scale_mlp: true, ..Self::Eva02.config() },
+            Self::Eva02Clip => VitConfig {
+                scale_attn_inner: true,
+                pooling: Pooling::Token,
+                final_norm: FinalNorm::Tokens,
+                ..Self::Eva02Norm.config()
+            },
         }
     }
+}
+
+/// The Perception Encoder's positions; each model's patches are counted on the grid of its own
+/// images.
+fn patches_counted(first: usize) -> Positions {
+    Positions::LearnedAndRotary { side: 14, first, columns_first: true }
 }
 
 /// Channel mean and standard deviation by their origin.
@@ -188,6 +269,14 @@ impl Preset {
     /// The full configuration, with as many classes as the published weights
     /// have (1000 for ImageNet-1k, 0 for none).
     pub fn config(&self) -> VitConfig {
+        let of_family = self.family.config();
+        let positions = match of_family.positions {
+            Positions::LearnedAndRotary { first, columns_first: true, .. } => {
+                let side = self.img_size / self.patch_size;
+                Positions::LearnedAndRotary { side, first, columns_first: true }
+            }
+            positions => positions,
+        };
         VitConfig {
             img_size: [self.img_size; 2],
             patch_size: self.patch_size,
@@ -197,7 +286,8 @@ impl Preset {
             mlp_ratio: self.hidden_dim as f64 / self.embed_dim as f64,
             num_classes: self.num_classes,
             mlp: self.mlp,
-            ..self.family.config()
+            positions,
+            ..of_family
         }
     }
 
@@ -453,4 +543,33 @@ const PRESETS: &[Preset] = presets! {
     Franca     Swiglu    "franca_vitb14"                                             518   14  768   12   12 4096      0 ImageNet  1.0   Bicubic  Center;
     Franca     Swiglu    "franca_vitl14"                                             224   14 1024   24   16 5472      0 ImageNet  1.0   Bicubic  Center;
     Franca     Swiglu    "franca_vitg14"                                             224   14 1536   40   24 8192      0 ImageNet  1.0   Bicubic  Center;
+    PeCore     Gelu      "vit_pe_core_tiny_patch16_384"                              384   16  192   12    3  768    512 Half      1.0   Bicubic  Center;
+    PeCore     Gelu      "vit_pe_core_small_patch16_384"                             384   16  384   12    6 1536    512 Half      1.0   Bicubic  Center;
+    PeCore     Gelu      "vit_pe_core_base_patch16_224"                              224   16  768   12   12 3072   1024 Half      1.0   Bicubic  Center;
+    PeCore     Gelu      "vit_pe_core_large_patch14_336"                             336   14 1024   24   16 4096   1024 Half      1.0   Bicubic  Center;
+    PeCoreG    Gelu      "vit_pe_core_gigantic_patch14_448"                          448   14 1536   50   16 8960   1280 Half      1.0   Bicubic  Center;
+    PeSpatial  Gelu      "vit_pe_spatial_tiny_patch16_512"                           512   16  192   12    3  768      0 Half      1.0   Bicubic  Center;
+    PeSpatial  Gelu      "vit_pe_spatial_small_patch16_512"                          512   16  384   12    6 1536      0 Half      1.0   Bicubic  Center;
+    PeSpatial  Gelu      "vit_pe_spatial_base_patch16_512"                           512   16  768   12   12 3072      0 Half      1.0   Bicubic  Center;
+    PeSpatial  Gelu      "vit_pe_spatial_large_patch14_448"                          448   14 1024   24   16 4096      0 Half      1.0   Bicubic  Center;
+    PeLang     Gelu      "vit_pe_lang_large_patch14_448"                             448   14 1024   23   16 4096      0 Half      1.0   Bicubic  Center;
+    PeG        Gelu      "vit_pe_lang_gigantic_patch14_448"                          448   14 1536   47   16 8960      0 Half      1.0   Bicubic  Center;
+    PeG        Gelu      "vit_pe_spatial_gigantic_patch14_448"                       448   14 1536   50   16 8960      0 Half      1.0   Bicubic  Center;
+    Eva02      Swiglu    "eva02_tiny_patch14_224"                                    224   14  192   12    3 1024      0 Clip      0.9   Bicubic  Center;
+    Eva02      Swiglu    "eva02_tiny_patch14_336"                                    336   14  192   12    3 1024   1000 Clip      1.0   Bicubic  Center;
+    Eva02      Swiglu    "eva02_small_patch14_224"                                   224   14  384   12    6 2048      0 Clip      0.9   Bicubic  Center;
+    Eva02      Swiglu    "eva02_small_patch14_336"                                   336   14  384   12    6 2048   1000 Clip      1.0   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_base_patch14_224"                                    224   14  768   12   12 4096      0 Clip      0.9   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_base_patch14_448"                                    448   14  768   12   12 4096   1000 Clip      1.0   Bicubic  Squash;
+    Eva02Norm  Swiglu    "eva02_base_patch14_448.mim_in22k_ft_in1k"                  448   14  768   12   12 4096   1000 Clip      1.0   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_base_patch14_448.mim_in22k_ft_in22k"                 448   14  768   12   12 4096  21841 Clip      1.0   Bicubic  Squash;
+    Eva02Norm  Swiglu    "eva02_large_patch14_224"                                   224   14 1024   24   16 5460      0 Clip      0.9   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_large_patch14_448"                                   448   14 1024   24   16 5460   1000 Clip      1.0   Bicubic  Squash;
+    Eva02Norm  Swiglu    "eva02_large_patch14_448.mim_in22k_ft_in1k"                 448   14 1024   24   16 5460   1000 Clip      1.0   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_large_patch14_448.mim_in22k_ft_in22k"                448   14 1024   24   16 5460  21841 Clip      1.0   Bicubic  Squash;
+    Eva02Norm  Swiglu    "eva02_large_patch14_448.mim_m38m_ft_in1k"                  448   14 1024   24   16 5460   1000 Clip      1.0   Bicubic  Center;
+    Eva02Norm  Swiglu    "eva02_large_patch14_448.mim_m38m_ft_in22k"                 448   14 1024   24   16 5460  21841 Clip      1.0   Bicubic  Squash;
+    Eva02Clip  Swiglu    "eva02_base_patch16_clip_224"                               224   16  768   12   12 4096    512 Clip      0.9   Bicubic  Center;
+    Eva02Clip  Swiglu    "eva02_large_patch14_clip_224"                              224   14 1024   24   16 5460    768 Clip      0.9   Bicubic  Center;
+    Eva02Clip  Swiglu    "eva02_large_patch14_clip_336"                              336   14 1024   24   16 5460    768 Clip      1.0   Bicubic  Center;
 };

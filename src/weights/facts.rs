@@ -20,7 +20,15 @@ pub(super) struct Facts {
     /// Rows of a learned position embedding.
     pub(super) positions: Option<usize>,
     pub(super) pre_norm: bool,
+    /// The last norm, on the tokens or on the pooled vector.
+    pub(super) norm: bool,
+    pub(super) fc_norm: bool,
+    /// Norms within MLPs, and between the heads and the last layer of attention.
+    pub(super) mlp_norm: bool,
+    pub(super) attn_norm: bool,
     pub(super) attn_pool: bool,
+    /// Width of the attention pool's hidden layer.
+    pub(super) pool_hidden: Option<usize>,
     pub(super) layer_scale: bool,
     pub(super) qkv_bias: bool,
     pub(super) query_bias: bool,
@@ -67,7 +75,12 @@ impl Facts {
             reg_tokens: rows("reg_token")?.unwrap_or(0),
             positions: rows("pos_embed")?,
             pre_norm: has("norm_pre.weight"),
+            norm: has("norm.weight"),
+            fc_norm: has("fc_norm.weight"),
+            mlp_norm: has("blocks.0.mlp.norm.weight"),
+            attn_norm: has("blocks.0.attn.norm.weight"),
             attn_pool: has("attn_pool.latent"),
+            pool_hidden: shape("attn_pool.mlp.fc1.weight").and_then(|s| s.first().copied()),
             layer_scale: has("blocks.0.ls1.gamma") || has("blocks.0.gamma_1"),
             qkv_bias: has("blocks.0.attn.qkv.bias"),
             query_bias: has("blocks.0.attn.q_bias"),
@@ -79,6 +92,14 @@ impl Facts {
         match self {
             Self { positions: None, query_bias: true, .. } => Family::Dinov3Qkvb,
             Self { positions: None, .. } => Family::Dinov3,
+            Self { query_bias: true, attn_norm: true, .. } => Family::Eva02Clip,
+            Self { query_bias: true, mlp_norm: true, .. } => Family::Eva02Norm,
+            Self { query_bias: true, .. } => Family::Eva02,
+            Self { pre_norm: true, attn_pool: true, class_token: true, .. } => Family::PeCore,
+            Self { pre_norm: true, attn_pool: true, .. } => Family::PeCoreG,
+            Self { pre_norm: true, norm: false, class_token: false, .. } => Family::PeG,
+            Self { pre_norm: true, norm: false, layer_scale: true, .. } => Family::PeLang,
+            Self { pre_norm: true, norm: false, .. } => Family::PeSpatial,
             Self { pre_norm: true, .. } => Family::Clip,
             Self { attn_pool: true, .. } => Family::Siglip,
             Self { class_token: false, .. } => Family::SiglipGap,

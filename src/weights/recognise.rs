@@ -1,5 +1,6 @@
 //! Which model a file of weights holds.
 
+use std::mem::discriminant;
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
@@ -9,7 +10,8 @@ use super::naming::Translated;
 use super::stated::Stated;
 use crate::error::{Error, Result};
 use crate::vit::{
-    Activation, Family, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig, preset, presets,
+    Activation, Family, FinalNorm, Pooling, Positions, Preset, QkvBias, Statistics, VitConfig,
+    preset, presets,
 };
 
 /// The most bytes of a config that is read.
@@ -113,6 +115,7 @@ impl Search<'_> {
             presets().iter().filter(|preset| same_build(&preset.config(), &config)).collect();
         config.num_heads = self.heads(&candidates)?;
         config.img_size = self.image_size(&mut config, &candidates)?;
+        config.positions = counted(&config, &candidates);
         let candidates: Vec<&'static Preset> = candidates
             .into_iter()
             .filter(|preset| {
@@ -196,12 +199,16 @@ impl Search<'_> {
     fn inferred(&self, family: Family) -> Result<VitConfig, String> {
         let facts = &self.facts;
         let base = family.config();
+        if facts.query_bias && facts.positions.is_some() && !facts.gated {
+            return Err("it is an EVA whose MLPs have no gate (EVA-1, or EVA-02's ViT-E), which is not known here; EVA-02's other sizes are".into());
+        }
         let positions = match (facts.positions, base.positions) {
+            (Some(_), both @ Positions::LearnedAndRotary { .. }) => both,
             (Some(_), _) => Positions::Learned,
             (None, Positions::Rotary { temperature }) => {
                 Positions::Rotary { temperature: self.stated.temperature.unwrap_or(temperature) }
             }
-            (None, Positions::Learned) => return Err("it has no positions".into()),
+            (None, _) => return Err("it has no positions".into()),
         };
         Ok(VitConfig {
             patch_size: facts.patch_size,
@@ -226,6 +233,16 @@ impl Search<'_> {
                 (false, Pooling::Token) if facts.class_token => Pooling::Token,
                 (false, _) => Pooling::Mean,
             },
+            final_norm: match (facts.norm, facts.fc_norm) {
+                (true, _) => FinalNorm::Tokens,
+                (false, true) => FinalNorm::Pooled,
+                (false, false) => FinalNorm::None,
+            },
+            scale_mlp: facts.mlp_norm,
+            scale_attn_inner: facts.attn_norm,
+            attn_pool_mlp_ratio: base.attn_pool_mlp_ratio.map(|of_family| {
+                facts.pool_hidden.map_or(of_family, |hidden| ratio(hidden, facts.embed_dim))
+            }),
             ..base
         })
     }
@@ -360,11 +377,23 @@ fn same_build(a: &VitConfig, b: &VitConfig) -> bool {
         (
             (config.patch_size, config.embed_dim, config.depth, config.hidden_dim()),
             (config.class_token, config.reg_tokens, config.pre_norm, config.init_values.is_some()),
-            (config.mlp.is_gated(), config.qkv_bias, config.positions == Positions::Learned),
-            (config.pooling, config.no_embed_class),
+            (config.mlp.is_gated(), config.qkv_bias, discriminant(&config.positions)),
+            (config.pooling, config.no_embed_class, config.scale_mlp, config.scale_attn_inner),
         )
     };
     key(a) == key(b)
+}
+
+/// Positions counted on the grid of the model that was published with this shape, else on the
+/// file's own.
+fn counted(config: &VitConfig, candidates: &[&Preset]) -> Positions {
+    match (config.positions, candidates.first().map(|preset| preset.config().positions)) {
+        (Positions::LearnedAndRotary { .. }, Some(published)) => published,
+        (Positions::LearnedAndRotary { first, columns_first: true, .. }, None) => {
+            Positions::LearnedAndRotary { side: config.grid()[0], first, columns_first: true }
+        }
+        (positions, _) => positions,
+    }
 }
 
 /// The `mlp_ratio` whose product with the width, rounded down, is `hidden`.

@@ -5,7 +5,7 @@ The manifest is a JSON list of cases:
   io         safetensors with `image`, `final_norm` and `output` of the model
   classes    outputs of its head; 0 for none
   timm       folder of `singer export --to timm`
-  hf         folder of `--to hf`
+  hf         folder of `--to hf`; null where transformers has no class
   headless   whether that one was exported with --no-head
   onnx       file of `--to onnx`
   onnx_f16   file of `--to onnx --dtype f16`, with weights in a file of their own
@@ -95,6 +95,8 @@ def check_timm(checks, case, io):
 
 
 def check_transformers(checks, case, io):
+    if case["hf"] is None:
+        return
     folder = Path(case["hf"])
     config = json.loads((folder / "config.json").read_text())
     name = config["architectures"][0]

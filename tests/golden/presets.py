@@ -23,6 +23,14 @@ FAMILIES = {
     "Lingbot": r"vit_(small|base|large)_patch16_lingbot",
     "LingbotG": r"vit_giant_patch16_lingbot",
     "Franca": r"franca_\w+",
+    "PeCore": r"vit_pe_core_(?!gigantic)\w+",
+    "PeCoreG": r"vit_pe_core_gigantic_\w+",
+    "PeSpatial": r"vit_pe_spatial_(?!gigantic)\w+",
+    "PeLang": r"vit_pe_lang_(?!gigantic)\w+",
+    "PeG": r"vit_pe_(spatial|lang)_gigantic_\w+",
+    "Eva02": r"eva02_(tiny|small)_patch14_\d+",
+    "Eva02Norm": r"eva02_(base|large)_patch14_\d+",
+    "Eva02Clip": r"eva02_(base|large)_patch\d+_clip_\d+",
 }
 STATS = {0.0: "Unit", 0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
 # https://github.com/valeoai/Franca, franca/hub/backbones.py: DINOv2's code with SwiGLU in all
@@ -59,7 +67,7 @@ def describe(family, name):
         "hidden_dim": 2 * block.mlp.fc1_g.out_features if split else block.mlp.fc1.out_features,
         "num_classes": model.num_classes,
         "mlp": MLPS[type(block.mlp.act).__name__],
-        "norm_eps": model.norm.eps,
+        "norm_eps": block.norm1.eps,
         "mean": list(config["mean"]),
         "std": list(config["std"]),
         "crop_pct": config["crop_pct"],

@@ -1,10 +1,12 @@
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{Distillation, Mapping, Method};
 use singer::train::{Pretraining, Shards};
-use singer::vit::{Vit, VitConfig, init_weights};
+use singer::vit::{
+    Activation, FinalNorm, Pooling, Positions, QkvBias, Vit, VitConfig, init_weights,
+};
 
 fn tiny() -> VitConfig {
     VitConfig {
@@ -17,6 +19,60 @@ fn tiny() -> VitConfig {
         reg_tokens: 1,
         init_values: Some(0.5),
         ..VitConfig::default()
+    }
+}
+
+/// Norms within attention and MLPs, patches counted by row, the last norm on the mean.
+fn eva02() -> VitConfig {
+    VitConfig {
+        embed_dim: 16,
+        reg_tokens: 0,
+        init_values: None,
+        mlp: Activation::Swiglu,
+        scale_mlp: true,
+        scale_attn_inner: true,
+        qkv_bias: QkvBias::QueryValue,
+        positions: Positions::LearnedAndRotary { side: 4, first: 0, columns_first: false },
+        pooling: Pooling::Mean,
+        final_norm: FinalNorm::Pooled,
+        ..tiny()
+    }
+}
+
+/// Patches counted by column, an attention pool of its own width and heads.
+fn perception() -> VitConfig {
+    VitConfig {
+        embed_dim: 16,
+        reg_tokens: 0,
+        pre_norm: true,
+        positions: Positions::LearnedAndRotary { side: 4, first: 1, columns_first: true },
+        pooling: Pooling::Attention,
+        attn_pool_num_heads: Some(4),
+        attn_pool_mlp_ratio: Some(2.0),
+        ..tiny()
+    }
+}
+
+/// No last norm, and DINOv3's positions.
+fn unnormed() -> VitConfig {
+    VitConfig {
+        embed_dim: 16,
+        positions: Positions::Rotary { temperature: 100.0 },
+        pooling: Pooling::Mean,
+        final_norm: FinalNorm::None,
+        ..tiny()
+    }
+}
+
+/// Matrices ten times a new model's, so that every part shows in the loss.
+struct Strong;
+
+impl ModuleMapper for Strong {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match D {
+            2 => param.map(|tensor| Tensor::from_inner(tensor.inner() * 10.0).require_grad()),
+            _ => param,
+        }
     }
 }
 
@@ -61,10 +117,12 @@ fn without_gradient<M: Module>(model: &M, grads: &GradientsParams) -> Vec<String
 #[test]
 fn a_new_model_trains_in_every_parameter() {
     let device = Device::flex().autodiff();
-    let model = model(&tiny(), 1, &device);
-    let task = Pretraining { label_smoothing: 0.1 };
-    let (_, grads) = Shards::one().backward(&task, &model, &device, &images(3), &[0, 1, 3], 0);
-    assert_eq!(without_gradient(&model, &grads), Vec::<String>::new());
+    for config in [tiny(), eva02(), perception(), unnormed()] {
+        let model = model(&config, 1, &device);
+        let task = Pretraining { label_smoothing: 0.1 };
+        let (_, grads) = Shards::one().backward(&task, &model, &device, &images(3), &[0, 1, 3], 0);
+        assert_eq!(without_gradient(&model, &grads), Vec::<String>::new(), "{config:?}");
+    }
 }
 
 fn distillation(mapping: Mapping) -> (Distillation<Singer>, SingerModel) {
@@ -104,39 +162,52 @@ fn lies_after(name: &str, last: usize) -> bool {
     block.map_or(name.starts_with("student.norm."), |block| block.parse::<usize>().unwrap() > last)
 }
 
+/// A matrix of a model.
+type Matrix = fn(&mut Vit) -> &mut Param<Tensor<2>>;
+
 #[test]
 fn the_gradient_equals_finite_differences() {
     let device = Device::flex().autodiff();
-    let config = tiny();
     let task = Pretraining { label_smoothing: 0.0 };
-    let start = model(&config, 6, &device);
     let loss_at = |model: &Vit| -> f64 {
         let (loss, _) = Shards::one().backward(&task, model, &device, &images(2), &[1, 2], 0);
         loss.total().into_scalar::<f32>().into()
     };
-    let (_, grads) = Shards::one().backward(&task, &start, &device, &images(2), &[1, 2], 0);
-    for seed in 0..4 {
-        // Along the gradient itself, mixed with a random direction.
-        let grad = grads.get::<2>(start.blocks[1].mlp.fc1.weight.id).unwrap();
-        device.seed(seed);
-        let noise =
-            Tensor::<2>::random(grad.dims(), Distribution::Normal(0.0, 1.0), &Device::flex());
-        let direction =
-            grad.clone() * (0.01 / grad.clone().abs().max().into_scalar::<f32>()) + noise * 0.0004;
-        let moved = |sign: f64| {
-            let mut model = start.clone();
-            let weight = model.blocks[1].mlp.fc1.weight.clone();
-            model.blocks[1].mlp.fc1.weight =
-                weight.map(|w| w + Tensor::from_inner(direction.clone()) * sign);
-            loss_at(&model)
-        };
-        let measured = (moved(1.0) - moved(-1.0)) / 2.0;
-        let predicted: f64 = (grad * direction.clone()).sum().into_scalar::<f32>().into();
-        let error = (measured - predicted).abs();
-        assert!(
-            error <= 0.02 * predicted.abs() + 2e-6,
-            "measured {measured:.3e}, predicted {predicted:.3e}"
-        );
+    let matrices: [Matrix; 3] = [
+        |vit| &mut vit.blocks[1].mlp.fc1.weight,
+        |vit| &mut vit.blocks[0].attn.qkv.weight,
+        |vit| &mut vit.blocks[2].attn.proj.weight,
+    ];
+    for (config, matrix) in [tiny(), eva02(), perception(), unnormed()]
+        .iter()
+        .flat_map(|config| matrices.iter().map(move |matrix| (config, matrix)))
+    {
+        let mut start = model(config, 6, &device).map(&mut Strong);
+        let (_, grads) = Shards::one().backward(&task, &start, &device, &images(2), &[1, 2], 0);
+        let grad = grads.get::<2>(matrix(&mut start).id).unwrap();
+        for seed in 0..3 {
+            // Along the gradient itself, mixed with a random direction.
+            device.seed(seed);
+            let noise =
+                Tensor::<2>::random(grad.dims(), Distribution::Normal(0.0, 1.0), &Device::flex());
+            let direction = grad.clone() * (0.01 / grad.clone().abs().max().into_scalar::<f32>())
+                + noise * 0.0004;
+            let moved = |sign: f64| {
+                let mut model = start.clone();
+                let weight = matrix(&mut model);
+                let step = Tensor::from_inner(direction.clone()) * sign;
+                *weight = weight.clone().map(|w| w + step.clone());
+                loss_at(&model)
+            };
+            let measured = (moved(1.0) - moved(-1.0)) / 2.0;
+            let predicted: f64 =
+                (grad.clone() * direction.clone()).sum().into_scalar::<f32>().into();
+            let error = (measured - predicted).abs();
+            assert!(
+                error <= 0.02 * predicted.abs() + 2e-6,
+                "measured {measured:.3e}, predicted {predicted:.3e} of {config:?}"
+            );
+        }
     }
 }
 

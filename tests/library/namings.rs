@@ -11,7 +11,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde_json::{Value, json};
 use singer::Error;
 use singer::vit::{
-    Activation, Pooling, Positions, QkvBias, Vit, VitConfig, init_weights, preset, presets,
+    Activation, FinalNorm, Pooling, Positions, QkvBias, Vit, VitConfig, init_weights, preset,
+    presets,
 };
 use singer::weights::{self, NamedTensors, Recognised, WeightsFile, recognise};
 
@@ -253,7 +254,8 @@ fn hollow(config: &VitConfig, path: &Path) {
     let (dim, hidden) = (config.embed_dim, config.hidden_dim());
     let mut shapes: Vec<(String, Vec<usize>)> = Vec::new();
     let mut add = |name: &str, shape: &[usize]| shapes.push((name.to_owned(), shape.to_vec()));
-    let rotary = config.positions != Positions::Learned;
+    let eva = config.positions.is_rotary();
+    let learned = !matches!(config.positions, Positions::Rotary { .. });
     let inner = if config.mlp.is_gated() { hidden / 2 } else { hidden };
     add("patch_embed.proj.weight", &[dim, 3, config.patch_size, config.patch_size]);
     if !config.pre_norm {
@@ -265,7 +267,7 @@ fn hollow(config: &VitConfig, path: &Path) {
     if config.reg_tokens > 0 {
         add("reg_token", &[1, config.reg_tokens, dim]);
     }
-    if !rotary {
+    if learned {
         let rows = if config.no_embed_class { config.patches() } else { config.tokens() };
         add("pos_embed", &[1, rows, dim]);
     }
@@ -274,6 +276,12 @@ fn hollow(config: &VitConfig, path: &Path) {
         add(&format!("{at}mlp.fc1.weight"), &[hidden, dim]);
         add(&format!("{at}mlp.fc2.weight"), &[dim, inner]);
         add(&format!("{at}attn.qkv.weight"), &[3 * dim, dim]);
+        if config.scale_mlp {
+            add(&format!("{at}mlp.norm.weight"), &[inner]);
+        }
+        if config.scale_attn_inner {
+            add(&format!("{at}attn.norm.weight"), &[dim]);
+        }
         match config.qkv_bias {
             QkvBias::All => add(&format!("{at}attn.qkv.bias"), &[3 * dim]),
             QkvBias::QueryValue => {
@@ -283,7 +291,7 @@ fn hollow(config: &VitConfig, path: &Path) {
             QkvBias::None => {}
         }
         if config.init_values.is_some() {
-            let gain = if rotary { "gamma_1" } else { "ls1.gamma" };
+            let gain = if eva { "gamma_1" } else { "ls1.gamma" };
             add(&format!("{at}{gain}"), &[dim]);
         }
     }
@@ -292,6 +300,13 @@ fn hollow(config: &VitConfig, path: &Path) {
     }
     if config.pooling == Pooling::Attention {
         add("attn_pool.latent", &[1, 1, dim]);
+        let ratio = config.attn_pool_mlp_ratio.unwrap_or(config.mlp_ratio);
+        add("attn_pool.mlp.fc1.weight", &[(dim as f64 * ratio) as usize, dim]);
+    }
+    match config.final_norm {
+        FinalNorm::Tokens => add("norm.weight", &[dim]),
+        FinalNorm::Pooled => add("fc_norm.weight", &[dim]),
+        _ => {}
     }
     if config.num_classes > 0 {
         add("head.weight", &[config.num_classes, dim]);
@@ -410,6 +425,15 @@ fn names_of_no_known_kind_are_refused_with_some_of_them() {
     refused(&file, &["5 tensors", "a, b, c, lm_head.weight, ...", "no Vision Transformer"]);
     let error = weights::load(&file, "x", &VitConfig::default(), &Device::flex()).unwrap_err();
     assert!(matches!(error, Error::Naming { .. }), "{error}");
+}
+
+#[test]
+fn an_eva_without_gates_is_named_and_refused() {
+    let at = tempfile::tempdir().unwrap();
+    let file = at.path().join("eva.safetensors");
+    let config = VitConfig { qkv_bias: QkvBias::QueryValue, ..VitConfig::default() };
+    hollow(&config, &file);
+    refused(&file, &["EVA", "no gate"]);
 }
 
 #[test]

@@ -156,9 +156,8 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
     let patches = img_size.iter().product::<usize>() / patch_size.pow(2);
     let rotary = !weights.has("pos_embed");
     let family = json["family"].as_str().unwrap_or_default();
-    let stated = |key: &str| json.get(key).cloned();
     let depth = (0..).take_while(|i| weights.has(&format!("blocks.{i}.norm1.weight"))).count();
-    VitConfig {
+    let config = VitConfig {
         img_size,
         patch_size,
         embed_dim,
@@ -175,10 +174,9 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
         norm_eps: json["norm_eps"].as_f64().unwrap_or(if rotary { 1e-5 } else { 1e-6 }),
         class_token: weights.has("cls_token"),
         pre_norm: weights.has("norm_pre.weight"),
-        mlp: match (stated("mlp"), family) {
-            (Some(mlp), _) => serde_json::from_value(mlp).unwrap(),
-            (None, "clip_openai") => Activation::QuickGelu,
-            (None, "dinov2_swiglu") => Activation::Swiglu,
+        mlp: match family {
+            "clip_openai" => Activation::QuickGelu,
+            "dinov2_swiglu" => Activation::Swiglu,
             _ => Activation::Gelu,
         },
         qkv_bias: match (weights.has("blocks.0.attn.qkv.bias"), weights.has("blocks.0.attn.q_bias"))
@@ -191,13 +189,19 @@ pub(crate) fn vit_config(weights: &Golden, json: &Value, img_size: [usize; 2]) -
             Some(temperature) => Positions::Rotary { temperature },
             None => Positions::Learned,
         },
-        pooling: match (stated("pooling"), family) {
-            (Some(pooling), _) => serde_json::from_value(pooling).unwrap(),
-            (None, "siglip") => Pooling::Attention,
+        pooling: match family {
+            "siglip" => Pooling::Attention,
             _ if rotary => Pooling::Mean,
             _ => Pooling::Token,
         },
+        ..VitConfig::default()
+    };
+    // What the JSON states in the configuration's own terms.
+    let mut fields = serde_json::to_value(config).unwrap();
+    for (name, value) in json["config"].as_object().into_iter().flatten() {
+        fields[name] = value.clone();
     }
+    serde_json::from_value(fields).unwrap()
 }
 
 pub(crate) fn load_vit(part: &str, config: &VitConfig, device: &Device) -> Vit {

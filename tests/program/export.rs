@@ -10,31 +10,47 @@ use singer::weights::{self, NamedTensors, WeightsFile};
 
 use crate::support::{distill, fail_with, run, singer, succeed, teacher, tiny};
 
+/// What transformers has a class for.
+#[derive(Clone, Copy, PartialEq)]
+enum Class {
+    Whole,
+    /// All but the head.
+    Headless,
+    None,
+}
+
 /// Golden models of tests/golden/vit and the timm name whose shape each departs
-/// from. The flag says that transformers has no class for its head.
-const GOLDEN: [(&str, &str, bool); 22] = [
-    ("clip_openai", "vit_base_patch16_clip_quickgelu_224", true),
-    ("clip_openai_strong", "vit_base_patch16_clip_quickgelu_224", true),
-    ("deit3", "deit3_small_patch16_224", false),
-    ("deit3_strong", "deit3_small_patch16_224", false),
-    ("dinov2", "vit_small_patch14_dinov2", false),
-    ("dinov2_reg4", "vit_small_patch14_reg4_dinov2", false),
-    ("dinov2_reg4_strong", "vit_small_patch14_reg4_dinov2", false),
-    ("dinov2_swiglu_strong", "vit_giant_patch14_dinov2", false),
-    ("dinov3_qkvb", "vit_small_patch16_dinov3_qkvb", false),
-    ("dinov3_plus", "vit_small_plus_patch16_dinov3_qkvb", false),
-    ("dinov3_strong", "vit_small_patch16_dinov3", false),
-    ("dinov2_swiglu_strong", "franca_vitb14", false),
-    ("lingbot_g", "vit_giant_patch16_lingbot", false),
-    ("mae", "vit_base_patch16_224.mae", false),
-    ("openclip", "vit_base_patch16_clip_224", true),
-    ("siglip", "vit_base_patch16_siglip_224", false),
-    ("siglip_strong", "vit_base_patch16_siglip_224", false),
-    ("tipsv2", "vit_base_patch14_reg1_tipsv2", false),
-    ("tipsv2_g", "vit_giant_patch14_reg1_tipsv2", false),
-    ("vit_augreg", "vit_tiny_patch16_224", false),
-    ("vit_augreg_strong", "vit_tiny_patch16_224", false),
-    ("vit_rect", "vit_tiny_patch16_224", false),
+/// from, and what transformers has a class for.
+const GOLDEN: [(&str, &str, Class); 29] = [
+    ("clip_openai", "vit_base_patch16_clip_quickgelu_224", Class::Headless),
+    ("clip_openai_strong", "vit_base_patch16_clip_quickgelu_224", Class::Headless),
+    ("deit3", "deit3_small_patch16_224", Class::Whole),
+    ("deit3_strong", "deit3_small_patch16_224", Class::Whole),
+    ("dinov2", "vit_small_patch14_dinov2", Class::Whole),
+    ("dinov2_reg4", "vit_small_patch14_reg4_dinov2", Class::Whole),
+    ("dinov2_reg4_strong", "vit_small_patch14_reg4_dinov2", Class::Whole),
+    ("dinov2_swiglu_strong", "vit_giant_patch14_dinov2", Class::Whole),
+    ("dinov3_qkvb", "vit_small_patch16_dinov3_qkvb", Class::Whole),
+    ("dinov3_plus", "vit_small_plus_patch16_dinov3_qkvb", Class::Whole),
+    ("dinov3_strong", "vit_small_patch16_dinov3", Class::Whole),
+    ("dinov2_swiglu_strong", "franca_vitb14", Class::Whole),
+    ("eva02", "eva02_tiny_patch14_224", Class::None),
+    ("eva02_clip", "eva02_base_patch16_clip_224", Class::None),
+    ("eva02_norm", "eva02_base_patch14_224", Class::None),
+    ("lingbot_g", "vit_giant_patch16_lingbot", Class::Whole),
+    ("mae", "vit_base_patch16_224.mae", Class::Whole),
+    ("openclip", "vit_base_patch16_clip_224", Class::Headless),
+    ("pe_core", "vit_pe_core_base_patch16_224", Class::None),
+    ("pe_g", "vit_pe_spatial_gigantic_patch14_448", Class::None),
+    ("pe_lang", "vit_pe_lang_large_patch14_448", Class::None),
+    ("pe_spatial", "vit_pe_spatial_base_patch16_512", Class::None),
+    ("siglip", "vit_base_patch16_siglip_224", Class::Whole),
+    ("siglip_strong", "vit_base_patch16_siglip_224", Class::Whole),
+    ("tipsv2", "vit_base_patch14_reg1_tipsv2", Class::Whole),
+    ("tipsv2_g", "vit_giant_patch14_reg1_tipsv2", Class::Whole),
+    ("vit_augreg", "vit_tiny_patch16_224", Class::Whole),
+    ("vit_augreg_strong", "vit_tiny_patch16_224", Class::Whole),
+    ("vit_rect", "vit_tiny_patch16_224", Class::Whole),
 ];
 
 fn export(weights: &Path, form: &str, out: &Path) -> Command {
@@ -54,7 +70,7 @@ fn golden(name: &str, arch: &str, folder: &Path) -> (PathBuf, VitConfig) {
     let sides = side.as_u64().map(|side| [side as usize; 2]);
     let kernel = shape("patch_embed.proj.weight").unwrap();
     let depth = (0..).take_while(|i| shape(&format!("blocks.{i}.norm1.weight")).is_some()).count();
-    let config = VitConfig {
+    let mut config = VitConfig {
         img_size: sides.unwrap_or_else(|| serde_json::from_value(side.clone()).unwrap()),
         patch_size: kernel[2],
         embed_dim: kernel[0],
@@ -64,6 +80,11 @@ fn golden(name: &str, arch: &str, folder: &Path) -> (PathBuf, VitConfig) {
         num_classes: shape("head.weight").map_or(0, |shape| shape[0]),
         ..preset(arch).unwrap().config()
     };
+    let mut fields = serde_json::to_value(&config).unwrap();
+    for (name, value) in told["config"].as_object().into_iter().flatten() {
+        fields[name] = value.clone();
+    }
+    config = serde_json::from_value(fields).unwrap();
     let vit = weights::load(&from, arch, &config, &Device::flex()).unwrap();
     let path = folder.join(format!("{name}.safetensors"));
     weights::save(&vit, arch, &config, &path).unwrap();
@@ -174,28 +195,34 @@ fn every_family_runs_the_same_in_timm_transformers_and_onnxruntime() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     let mut cases = Vec::new();
-    for (name, arch, headless) in GOLDEN {
+    for (name, arch, class) in GOLDEN {
         let folder = root.join(arch);
         fs::create_dir_all(&folder).unwrap();
         let (weights, config) = golden(name, arch, &folder);
         let io = std::env::current_dir().unwrap();
         let io = io.join(format!("tests/golden/vit/{name}.io.safetensors"));
-        cases.push((format!("{name} as {arch}"), weights, io, config, headless));
+        cases.push((format!("{name} as {arch}"), weights, io, config, class));
     }
     let made = others(root).into_iter();
-    cases.extend(made.map(|(name, weights, io, config)| (name, weights, io, config, false)));
+    cases.extend(made.map(|(name, weights, io, config)| (name, weights, io, config, Class::Whole)));
 
     let mut manifest = Vec::new();
-    for (name, weights, io, config, headless) in cases {
+    for (name, weights, io, config, class) in cases {
         let out = |form: &str| root.join("exports").join(&name).join(form);
         let (timm, hf) = (out("timm"), out("hf"));
         let (onnx, half) = (out("model.onnx"), out("half"));
         succeed(&mut export(&weights, "timm", &timm));
+        let headless = class == Class::Headless;
         if headless {
             let parts = ["--no-head", "--to timm or --to onnx"];
             fail_with(&mut export(&weights, "hf", &hf), &parts);
         }
-        succeed(export(&weights, "hf", &hf).args(headless.then_some("--no-head")));
+        if class == Class::None {
+            let parts = ["transformers: it has no class with", "--to timm or --to onnx"];
+            fail_with(&mut export(&weights, "hf", &hf), &parts);
+        } else {
+            succeed(export(&weights, "hf", &hf).args(headless.then_some("--no-head")));
+        }
         succeed(&mut export(&weights, "onnx", &onnx));
         succeed(export(&weights, "onnx", &half).args(["--dtype", "f16", "--external-data"]));
         assert!(half.join("model.onnx.data").is_file());
@@ -204,7 +231,7 @@ fn every_family_runs_the_same_in_timm_transformers_and_onnxruntime() {
             "io": io,
             "classes": config.num_classes,
             "timm": timm,
-            "hf": hf,
+            "hf": (class != Class::None).then_some(hf),
             "headless": headless,
             "onnx": onnx,
             "onnx_f16": half.join("model.onnx"),
@@ -242,6 +269,25 @@ fn an_export_for_timm_has_the_same_bits_and_comes_back_to_the_same_bytes() {
             let [first, second] = [&first, &second].map(|part| fs::read(part.join(file)).unwrap());
             assert!(first == second, "{file} of {name} changed");
         }
+    }
+}
+
+#[test]
+fn what_timm_keeps_in_parts_is_put_together_again() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, arch, part) in [
+        ("eva02_clip", "eva02_base_patch16_clip_224", "blocks.0.attn.v_proj.bias"),
+        ("lingbot_g", "vit_giant_patch16_lingbot", "blocks.1.mlp.fc1_x.weight"),
+    ] {
+        let (weights, config) = golden(name, arch, folder.path());
+        let out = folder.path().join(format!("{name}-timm"));
+        succeed(&mut export(&weights, "timm", &out));
+        let exported = out.join("model.safetensors");
+        assert!(WeightsFile::open(&exported).unwrap().shape(part).is_some(), "{name}");
+        let vit = weights::load(&exported, arch, &config, &Device::flex()).unwrap();
+        let again = folder.path().join(format!("{name}-again.safetensors"));
+        weights::save(&vit, arch, &config, &again).unwrap();
+        assert_eq!(bits(&again), bits(&weights), "{name}");
     }
 }
 

@@ -80,6 +80,22 @@ fn dinov3_goes_through_the_whole_program_with_rotary_positions() {
 }
 
 #[test]
+fn perception_encoder_goes_through_the_whole_program_with_both_kinds_of_positions() {
+    whole("vit_pe_core_base_patch16_224", &[]);
+}
+
+#[test]
+fn eva02_goes_through_the_whole_program_with_a_norm_on_the_pooled_vector() {
+    whole("eva02_base_patch14_224", &["mlp_ratio=4"]);
+}
+
+#[test]
+fn tipsv2_and_franca_go_through_the_whole_program() {
+    whole("vit_base_patch14_reg1_tipsv2", &[]);
+    whole("franca_vitb14", &["mlp_ratio=4"]);
+}
+
+#[test]
 fn a_teacher_without_class_token_wants_such_a_student() {
     let folder = tempfile::tempdir().unwrap();
     succeed(

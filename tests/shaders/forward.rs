@@ -231,31 +231,39 @@ fn attention_agrees_with_f64_to_1e_5_also_where_scores_are_large() {
 fn rotary_positions_rotate_queries_and_keys_of_patches_alone() {
     let gpu = gpu(|_, _| {});
     let (images, tokens, prefix, heads, head_dim) = (2, 11, 5, 3, 12);
-    let rotary = Rotary { images, tokens, prefix, heads, head_dim };
-    let qkv = normal(3 * images * tokens * heads * head_dim, 1);
-    let angles = normal((tokens - prefix) * head_dim, 2);
-    let table = |of: fn(f32) -> f32| angles.iter().map(|&angle| of(angle)).collect::<Vec<_>>();
-    let (sines, cosines) = (table(f32::sin), table(f32::cos));
-    let [sine_slice, cosine_slice] = [&sines, &cosines].map(|values| upload(&gpu, values));
-    let rotated = upload(&gpu, &qkv);
-    let mut recording = gpu.record();
-    rotary.record(&mut recording, &rotated, [&sine_slice, &cosine_slice]).unwrap();
-    recording.submit().unwrap();
-    let found: Vec<f32> = gpu.read(&rotated).unwrap();
-    let half = head_dim / 2;
-    for (at, (&found, &before)) in found.iter().zip(&qkv).enumerate() {
-        let channel = at % head_dim;
-        let part = at / head_dim / heads % 3;
-        let token = at / head_dim / heads / 3 % tokens;
-        if part == 2 || token < prefix {
-            assert_eq!(found.to_bits(), before.to_bits(), "a value or a class token was rotated");
-            continue;
+    for interleaved in [false, true] {
+        let rotary = Rotary { images, tokens, prefix, heads, head_dim, interleaved };
+        let qkv = normal(3 * images * tokens * heads * head_dim, 1);
+        let angles = normal((tokens - prefix) * head_dim, 2);
+        let table = |of: fn(f32) -> f32| angles.iter().map(|&angle| of(angle)).collect::<Vec<_>>();
+        let (sines, cosines) = (table(f32::sin), table(f32::cos));
+        let [sine_slice, cosine_slice] = [&sines, &cosines].map(|values| upload(&gpu, values));
+        let rotated = upload(&gpu, &qkv);
+        let mut recording = gpu.record();
+        rotary.record(&mut recording, &rotated, [&sine_slice, &cosine_slice]).unwrap();
+        recording.submit().unwrap();
+        let found: Vec<f32> = gpu.read(&rotated).unwrap();
+        let half = head_dim / 2;
+        for (at, (&found, &before)) in found.iter().zip(&qkv).enumerate() {
+            let channel = at % head_dim;
+            let part = at / head_dim / heads % 3;
+            let token = at / head_dim / heads / 3 % tokens;
+            if part == 2 || token < prefix {
+                assert_eq!(
+                    found.to_bits(),
+                    before.to_bits(),
+                    "a value or a class token was rotated"
+                );
+                continue;
+            }
+            let angle = (token - prefix) * head_dim + channel;
+            let (first, apart) =
+                if interleaved { (channel % 2 == 0, 1) } else { (channel < half, half) };
+            let other = if first { -qkv[at + apart] } else { qkv[at - apart] };
+            let wanted = f64::from(before) * f64::from(cosines[angle])
+                + f64::from(other) * f64::from(sines[angle]);
+            assert!((f64::from(found) - wanted).abs() < 1e-6, "{found} is not {wanted}");
         }
-        let angle = (token - prefix) * head_dim + channel;
-        let other = if channel < half { -qkv[at + half] } else { qkv[at - half] };
-        let wanted = f64::from(before) * f64::from(cosines[angle])
-            + f64::from(other) * f64::from(sines[angle]);
-        assert!((f64::from(found) - wanted).abs() < 1e-6, "{found} is not {wanted}");
     }
 }
 

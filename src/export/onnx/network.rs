@@ -4,7 +4,7 @@
 use super::graph::{Attribute, Graph, Value};
 use crate::export::Exporter;
 use crate::export::tensors::{LazyTensor, ModelTensors};
-use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig, rotary_tables};
+use crate::vit::{Activation, FinalNorm, Pooling, Positions, QkvBias, VitConfig, rotary_tables};
 
 /// What the graph computes, in the type of the model's weights.
 pub(super) struct Outputs {
@@ -22,6 +22,16 @@ pub(super) fn build<'a>(graph: &mut Graph<'a>, exporter: &'a Exporter<'_>, image
     network.outputs(image)
 }
 
+/// What rotary positions multiply with.
+struct Rotation {
+    /// Cosines and sines `[T, head_dim]`; prefix tokens are not rotated.
+    cos: Value,
+    sin: Value,
+    /// `[head_dim, head_dim]`, which gives each channel its partner, the first of a pair
+    /// negated, where neighbours are pairs. The product is exact with ones and zeros.
+    swap: Option<Value>,
+}
+
 struct Network<'g, 'a> {
     graph: &'g mut Graph<'a>,
     weights: &'a ModelTensors,
@@ -34,12 +44,18 @@ impl<'a> Network<'_, 'a> {
         if self.config.pre_norm {
             x = self.norm("norm_pre", &x);
         }
-        let tables = self.rotary();
+        let rotation = self.rotary();
         for block in 0..self.config.depth {
-            x = self.block(&format!("blocks.{block}"), x, tables.as_ref());
+            x = self.block(&format!("blocks.{block}"), x, rotation.as_ref());
         }
-        let features = self.norm("norm", &x);
-        let pooled = self.pool(&features);
+        let features = match self.config.final_norm {
+            FinalNorm::Tokens => self.norm("norm", &x),
+            _ => x,
+        };
+        let mut pooled = self.pool(&features);
+        if self.config.final_norm == FinalNorm::Pooled {
+            pooled = self.norm("fc_norm", &pooled);
+        }
         let logits = (self.config.num_classes > 0).then(|| self.linear("head", &pooled));
         Outputs { features, pooled, logits }
     }
@@ -116,15 +132,16 @@ impl<'a> Network<'_, 'a> {
         }
     }
 
-    /// Cosines and sines `[T, head_dim]`; prefix tokens are not rotated.
-    fn rotary(&mut self) -> Option<(Value, Value)> {
-        let Positions::Rotary { temperature } = self.config.positions else { return None };
+    fn rotary(&mut self) -> Option<Rotation> {
         let config = self.config;
+        if !config.positions.is_rotary() {
+            return None;
+        }
         let head_dim = config.embed_dim / config.num_heads;
         let prefix = config.prefix_tokens() * head_dim;
         let shape = vec![config.tokens(), head_dim];
         let table = move |sines: bool| {
-            let (sin, cos) = rotary_tables(temperature, head_dim, config.grid());
+            let (sin, cos) = rotary_tables(config.positions, head_dim, config.grid());
             let (start, angles) = if sines { (0.0, sin) } else { (1.0, cos) };
             let mut values = vec![start; prefix];
             values.extend(angles);
@@ -132,12 +149,25 @@ impl<'a> Network<'_, 'a> {
         };
         let cos = LazyTensor::new(shape.clone(), move || table(false));
         let sin = LazyTensor::new(shape, move || table(true));
-        Some((self.graph.weight("rope.cos", cos), self.graph.weight("rope.sin", sin)))
+        let swap = LazyTensor::new(vec![head_dim, head_dim], move || {
+            let mut values = vec![0.0; head_dim * head_dim];
+            for left in (0..head_dim).step_by(2) {
+                values[(left + 1) * head_dim + left] = -1.0;
+                values[left * head_dim + left + 1] = 1.0;
+            }
+            Ok(values)
+        });
+        let neighbours = matches!(config.positions, Positions::LearnedAndRotary { .. });
+        Some(Rotation {
+            cos: self.graph.weight("rope.cos", cos),
+            sin: self.graph.weight("rope.sin", sin),
+            swap: neighbours.then(|| self.graph.weight("rope.swap", swap)),
+        })
     }
 
-    fn block(&mut self, name: &str, x: Value, tables: Option<&(Value, Value)>) -> Value {
+    fn block(&mut self, name: &str, x: Value, rotation: Option<&Rotation>) -> Value {
         let normed = self.norm(&format!("{name}.norm1"), &x);
-        let branch = self.attention(&format!("{name}.attn"), &normed, tables);
+        let branch = self.attention(&format!("{name}.attn"), &normed, rotation);
         let branch = self.scaled(name, 1, branch);
         let x = self.graph.node("Add", format!("{name}.attended"), &[&x, &branch], &[]);
         let normed = self.norm(&format!("{name}.norm2"), &x);
@@ -154,8 +184,8 @@ impl<'a> Network<'_, 'a> {
         self.graph.node("Mul", format!("{block}.ls{branch}.out"), &[&x, &gain], &[])
     }
 
-    fn attention(&mut self, name: &str, x: &str, tables: Option<&(Value, Value)>) -> Value {
-        let dim = self.config.embed_dim;
+    fn attention(&mut self, name: &str, x: &str, rotation: Option<&Rotation>) -> Value {
+        let (dim, heads) = (self.config.embed_dim, self.config.num_heads);
         let weight = format!("{name}.qkv.weight");
         let fused = self.graph.weight(&weight, self.weights.transposed(&weight));
         let mut qkv = self.graph.node("MatMul", format!("{name}.qkv"), &[x, &fused], &[]);
@@ -165,12 +195,15 @@ impl<'a> Network<'_, 'a> {
         }
         let [query, key, value] = self.graph.split(&format!("{name}.split"), &qkv, dim);
         let [mut query, mut key, value] = [("q", query), ("k", key), ("v", value)]
-            .map(|(part, values)| self.heads(&format!("{name}.{part}"), &values));
-        if let Some((cos, sin)) = tables {
-            query = self.turned(&format!("{name}.q"), &query, cos, sin);
-            key = self.turned(&format!("{name}.k"), &key, cos, sin);
+            .map(|(part, values)| self.heads(&format!("{name}.{part}"), &values, heads));
+        if let Some(rotation) = rotation {
+            query = self.turned(&format!("{name}.q"), &query, rotation);
+            key = self.turned(&format!("{name}.k"), &key, rotation);
         }
-        let mixed = self.attend(name, &query, &key, &value);
+        let mut mixed = self.attend(name, &query, &key, &value, heads);
+        if self.config.scale_attn_inner {
+            mixed = self.norm(&format!("{name}.norm"), &mixed);
+        }
         self.linear(&format!("{name}.proj"), &mixed)
     }
 
@@ -189,31 +222,38 @@ impl<'a> Network<'_, 'a> {
     }
 
     /// `[N, n, D] -> [N, heads, n, head_dim]`.
-    fn heads(&mut self, name: &str, x: &str) -> Value {
-        let (heads, dim) = (self.config.num_heads, self.config.embed_dim);
-        let shape = [0, -1, heads as i64, (dim / heads) as i64];
-        let shape = self.graph.integers("heads.shape", &shape);
+    fn heads(&mut self, name: &str, x: &str, heads: usize) -> Value {
+        let shape = [0, -1, heads as i64, (self.config.embed_dim / heads) as i64];
+        let shape = self.graph.integers(&format!("heads_{heads}.shape"), &shape);
         let apart = self.graph.node("Reshape", format!("{name}.apart"), &[x, &shape], &[]);
         let axes = [Attribute::Ints("perm", vec![0, 2, 1, 3])];
         self.graph.node("Transpose", format!("{name}.heads"), &[&apart], &axes)
     }
 
     /// Rotary positions, `x cos + swap(x) sin`.
-    fn turned(&mut self, name: &str, x: &str, cos: &str, sin: &str) -> Value {
-        let half = self.config.embed_dim / self.config.num_heads / 2;
-        let [left, right] = self.graph.split(&format!("{name}.halves"), x, half);
-        let right = self.graph.node("Neg", format!("{name}.negated"), &[&right], &[]);
-        let last = [Attribute::Int("axis", -1)];
-        let swapped = self.graph.node("Concat", format!("{name}.swapped"), &[&right, &left], &last);
-        let straight = self.graph.node("Mul", format!("{name}.cos"), &[x, cos], &[]);
-        let across = self.graph.node("Mul", format!("{name}.sin"), &[&swapped, sin], &[]);
-        self.graph.node("Add", format!("{name}.turned"), &[&straight, &across], &[])
+    fn turned(&mut self, name: &str, x: &str, rotation: &Rotation) -> Value {
+        let Rotation { cos, sin, swap } = rotation;
+        let part = |part: &str| format!("{name}.{part}");
+        let swapped = match swap {
+            Some(swap) => self.graph.node("MatMul", part("swapped"), &[x, swap], &[]),
+            None => {
+                let half = self.config.embed_dim / self.config.num_heads / 2;
+                let [left, right] = self.graph.split(&part("halves"), x, half);
+                let right = self.graph.node("Neg", part("negated"), &[&right], &[]);
+                let last = [Attribute::Int("axis", -1)];
+                self.graph.node("Concat", part("swapped"), &[&right, &left], &last)
+            }
+        };
+        let straight = self.graph.node("Mul", part("cos"), &[x, cos], &[]);
+        let across = self.graph.node("Mul", part("sin"), &[&swapped, sin], &[]);
+        self.graph.node("Add", part("turned"), &[&straight, &across], &[])
     }
 
     /// `softmax(q kᵀ / √head_dim) v`, the heads side by side: `[N, n, D]`.
-    fn attend(&mut self, name: &str, query: &str, key: &str, value: &str) -> Value {
-        let head_dim = self.config.embed_dim / self.config.num_heads;
-        let scale = self.graph.scalar("attention.scale", 1.0 / (head_dim as f32).sqrt());
+    fn attend(&mut self, name: &str, query: &str, key: &str, value: &str, heads: usize) -> Value {
+        let head_dim = self.config.embed_dim / heads;
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let scale = self.graph.scalar(&format!("attention_{heads}.scale"), scale);
         // Before the product, where half precision has more room.
         let query = self.graph.node("Mul", format!("{name}.q.scaled"), &[query, &scale], &[]);
         let axes = [Attribute::Ints("perm", vec![0, 1, 3, 2])];
@@ -230,6 +270,7 @@ impl<'a> Network<'_, 'a> {
     }
 
     fn mlp(&mut self, name: &str, x: &str) -> Value {
+        let hidden = self.weights.shape(&format!("{name}.fc1.weight"))[0];
         let x = self.linear(&format!("{name}.fc1"), x);
         let act = format!("{name}.act");
         let x = match self.config.mlp {
@@ -241,11 +282,14 @@ impl<'a> Network<'_, 'a> {
                 self.gated(&act, &steep, &x)
             }
             Activation::Swiglu => {
-                let inner = self.config.hidden_dim() / 2;
-                let [gate, value] = self.graph.split(&format!("{act}.split"), &x, inner);
+                let [gate, value] = self.graph.split(&format!("{act}.split"), &x, hidden / 2);
                 let gate = self.gated(&format!("{act}.silu"), &gate, &gate);
                 self.graph.node("Mul", &act, &[&gate, &value], &[])
             }
+        };
+        let x = match self.config.scale_mlp {
+            true => self.norm(&format!("{name}.norm"), &x),
+            false => x,
         };
         self.linear(&format!("{name}.fc2"), &x)
     }
@@ -332,8 +376,8 @@ impl<'a> Network<'_, 'a> {
     /// The query of the attention pool after its projection, `[1, heads, 1,
     /// head_dim]`: the same for every image.
     fn pool_query(&self) -> LazyTensor<'a> {
-        let (weights, config) = (self.weights, self.config);
-        let (dim, heads) = (config.embed_dim, config.num_heads);
+        let (weights, dim) = (self.weights, self.config.embed_dim);
+        let (heads, _) = self.config.attn_pool_shape();
         LazyTensor::new(vec![1, heads, 1, dim / heads], move || {
             let latent = weights.read("attn_pool.latent")?;
             let (matrix, bias) =
@@ -351,9 +395,10 @@ impl<'a> Network<'_, 'a> {
         let query = self.graph.weight(&format!("{name}.query"), self.pool_query());
         let kv = self.linear(&format!("{name}.kv"), features);
         let [key, value] = self.graph.split(&format!("{name}.split"), &kv, self.config.embed_dim);
-        let key = self.heads(&format!("{name}.key"), &key);
-        let value = self.heads(&format!("{name}.value"), &value);
-        let mixed = self.attend(name, &query, &key, &value);
+        let (heads, _) = self.config.attn_pool_shape();
+        let key = self.heads(&format!("{name}.key"), &key, heads);
+        let value = self.heads(&format!("{name}.value"), &value, heads);
+        let mixed = self.attend(name, &query, &key, &value, heads);
         let x = self.linear(&format!("{name}.proj"), &mixed);
         let normed = self.norm(&format!("{name}.norm"), &x);
         let branch = self.mlp(&format!("{name}.mlp"), &normed);

@@ -18,7 +18,7 @@ use super::file::{ExportFile, Package};
 use super::tensors::{LazyTensor, ModelTensors};
 use super::{Exporter, Format, safetensors};
 use crate::error::{Error, Result};
-use crate::vit::{Activation, Pooling, Positions, QkvBias, VitConfig};
+use crate::vit::{Activation, FinalNorm, Pooling, Positions, QkvBias, VitConfig};
 
 /// A class of transformers and what it loads.
 pub(super) struct Class<'a> {
@@ -61,7 +61,17 @@ pub(super) fn package<'a>(exporter: &'a Exporter<'_>, dtype: WeightDtype) -> Res
 /// Chosen by what the model computes, not by its name.
 fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
     let config = exporter.config;
+    without(
+        exporter,
+        &[
+            (config.final_norm != FinalNorm::Tokens, "no norm after the last block"),
+            (config.scale_mlp || config.scale_attn_inner, "a norm within MLPs or attention"),
+        ],
+    )?;
     match config.positions {
+        Positions::LearnedAndRotary { .. } => {
+            Err(refused(exporter, "both learned and rotary positions"))
+        }
         Positions::Rotary { temperature } => dinov3::class(exporter, temperature),
         Positions::Learned if config.qkv_bias != QkvBias::All => {
             Err(refused(exporter, "attention without all of its biases"))

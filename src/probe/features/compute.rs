@@ -174,7 +174,7 @@ impl Found {
         let embedded = model.embed(pixels);
         let mut tokens = model.forward_blocks(embedded, 0..model.depth());
         if settings.final_norm {
-            tokens = model.norm.forward(tokens);
+            tokens = model.final_norm(tokens);
         }
         let (prefix, all) = (model.prefix_tokens(), tokens.dims()[1]);
         let patches = tokens.clone().narrow(1, prefix, all - prefix);

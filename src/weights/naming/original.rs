@@ -1,7 +1,8 @@
 //! The names of timm and of the original repositories.
 
 use super::rules::To::{
-    Again, Is, LeftOut, MasksKeys, Outside, Part, Periods, Projection, Tokens, TransposedProjection,
+    Again, FirstAndRest, Is, LeftOut, MasksKeys, Outside, Part, Periods, Projection, Tokens,
+    TransposedProjection,
 };
 use super::rules::{Defaults, NO_DEFAULTS, Naming, Rule, TWO_HEADS};
 use crate::vit::{Activation, Statistics};
@@ -27,6 +28,9 @@ pub(super) const TIMM: Naming = Naming {
 
 /// The last rules also of namings that are timm's with exceptions.
 const TIMM_RULES: &[Rule] = &[
+    ("blocks.#.attn.q_proj.*", Part("blocks.#.attn.qkv.*", 0)),
+    ("blocks.#.attn.k_proj.*", Part("blocks.#.attn.qkv.*", 1)),
+    ("blocks.#.attn.v_proj.*", Part("blocks.#.attn.qkv.*", 2)),
     ("blocks.#.mlp.fc1_g.*", Part("blocks.#.mlp.fc1.*", 0)),
     ("blocks.#.mlp.fc1_x.*", Part("blocks.#.mlp.fc1.*", 1)),
     ("*", Is("*")),
@@ -113,6 +117,33 @@ pub(super) const DINOV3: Naming = Naming {
     defaults: NO_DEFAULTS,
 };
 
+/// EVA-02, <https://github.com/baaivision/EVA>, also the image tower of its CLIP.
+pub(super) const EVA02: Naming = Naming {
+    title: "EVA-02",
+    prefixes: &["", "visual."],
+    marks: &["rope.freqs_cos", "blocks.#.attn.rope.freqs_cos", "blocks.#.mlp.ffn_ln.weight"],
+    counter: None,
+    rules: &[
+        &[
+            ("mask_token", Outside),
+            ("lm_head.*", Outside),
+            ("rope.*", Outside),
+            ("blocks.#.attn.rope.*", Outside),
+            ("blocks.#.attn.inner_attn_ln.*", Is("blocks.#.attn.norm.*")),
+            ("blocks.#.mlp.ffn_ln.*", Is("blocks.#.mlp.norm.*")),
+            ("blocks.#.mlp.w12.*", Is("blocks.#.mlp.fc1.*")),
+            ("blocks.#.mlp.w1.*", Part("blocks.#.mlp.fc1.*", 0)),
+            ("blocks.#.mlp.w2.*", Part("blocks.#.mlp.fc1.*", 1)),
+            ("blocks.#.mlp.w3.*", Is("blocks.#.mlp.fc2.*")),
+        ],
+        TIMM_RULES,
+    ],
+    beside: &[("text.*", Outside), ("logit_scale", Outside)],
+    folds_class_position: false,
+    activation_varies: false,
+    defaults: NO_DEFAULTS,
+};
+
 /// <https://github.com/facebookresearch/mae> with its decoder; without it the
 /// names are timm's.
 pub(super) const MAE: Naming = Naming {
@@ -141,12 +172,37 @@ pub(super) const OPENAI_CLIP: Naming = Naming {
     ..OPEN_CLIP
 };
 
+/// Perception Encoder, <https://github.com/facebookresearch/perception_models>: open_clip's
+/// names, and an attention pool in its core models.
+pub(super) const PERCEPTION: Naming = Naming {
+    title: "Perception Encoder",
+    marks: &["attn_pool.probe"],
+    rules: &[
+        &[
+            ("attn_pool.probe", Tokens("attn_pool.latent")),
+            (
+                "attn_pool.attn.in_proj_weight",
+                FirstAndRest("attn_pool.q.weight", "attn_pool.kv.weight"),
+            ),
+            ("attn_pool.attn.in_proj_bias", FirstAndRest("attn_pool.q.bias", "attn_pool.kv.bias")),
+            ("attn_pool.attn.out_proj.*", Is("attn_pool.proj.*")),
+            ("attn_pool.layernorm.*", Is("attn_pool.norm.*")),
+            ("attn_pool.mlp.c_fc.*", Is("attn_pool.mlp.fc1.*")),
+            ("attn_pool.mlp.c_proj.*", Is("attn_pool.mlp.fc2.*")),
+        ],
+        CLIP_TOWER,
+    ],
+    activation_varies: false,
+    ..OPEN_CLIP
+};
+
 /// open_clip, <https://github.com/mlfoundations/open_clip>, whole or the image
-/// tower alone. Saved anew, OpenAI's CLIP has the same names.
+/// tower alone, and the Perception Encoder without an attention pool. Saved anew, OpenAI's CLIP
+/// has the same names.
 pub(super) const OPEN_CLIP: Naming = Naming {
     title: "open_clip",
     prefixes: &["visual.", ""],
-    marks: &["class_embedding"],
+    marks: &["class_embedding", "ln_pre.weight"],
     counter: None,
     rules: &[CLIP_TOWER],
     beside: CLIP_TEXT,

@@ -8,12 +8,14 @@ use crate::weights::contents::Contents;
 use crate::weights::entry::{Entry, Source};
 
 /// All namings, the ones with the most specific marks first.
-pub(super) const NAMINGS: [&Naming; 13] = [
+pub(super) const NAMINGS: [&Naming; 15] = [
     &original::MAE,
     &original::DINOV3,
+    &original::EVA02,
     &original::DEIT_DISTILLED,
     &original::DINOV2,
     &original::TIMM,
+    &original::PERCEPTION,
     &original::OPENAI_CLIP,
     &original::OPEN_CLIP,
     &transformers::DINOV2,
@@ -79,7 +81,7 @@ pub(in crate::weights) fn unknown(contents: &Contents) -> String {
     let shown: Vec<&str> = contents.tensors.keys().take(SHOWN).map(String::as_str).collect();
     let more = if count > SHOWN { ", ..." } else { "" };
     format!(
-        "the names of its {count} tensors ({}{more}) are those of no Vision Transformer that is known here: timm's, transformers' and the original repositories' of ViT, DeiT, DINO, DINOv2, DINOv3, MAE, CLIP and SigLIP",
+        "the names of its {count} tensors ({}{more}) are those of no Vision Transformer that is known here: timm's, transformers' and the original repositories' of ViT, DeiT, DINO, DINOv2, DINOv3, MAE, CLIP, SigLIP, EVA-02 and Perception Encoder",
         shown.join(", ")
     )
 }
@@ -226,9 +228,11 @@ impl Sorting {
         }
     }
 
-    /// timm names LayerScale's gains by whether the model's positions are rotary.
+    /// timm names LayerScale's gains by whether the model's positions are rotary: those of
+    /// DINOv3, and of the Perception Encoder, which has a norm before its blocks and none after.
     fn rename_gains(&mut self) -> Result<(), String> {
-        let rotary = !self.tensors.contains_key("pos_embed");
+        let has = |name: &str| self.tensors.contains_key(name);
+        let rotary = !has("pos_embed") || has("norm_pre.weight") && !has("norm.weight");
         let pairs = [1, 2].map(|i| {
             let (own, bare) = (format!("blocks.#.ls{i}.gamma"), format!("blocks.#.gamma_{i}"));
             if rotary { (own, bare) } else { (bare, own) }

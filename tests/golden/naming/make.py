@@ -69,7 +69,7 @@ def record(case, expected, blocks, run, final_norm, output=None):
     for handle in handles:
         handle.remove()
     last = seen[f"block.{len(blocks) - 1}"]
-    tensors = {"image": image, **seen, "final_norm": final_norm(last)}
+    tensors = {"image": image, **seen, "final_norm": final_norm(last).clone()}
     if output:
         tensors["output"] = output(result)
     folder = here / case
@@ -491,5 +491,85 @@ teacher["dino_head.mlps.0.0.weight"] = torch.randn(4, DIM)
 teacher["ibot_head.mlps.0.0.weight"] = torch.randn(4, DIM)
 original("orig_franca", model, {"teacher": teacher}, dict(family="dinov2", mlp="swiglu"),
          tower=state, beside=heads)  # fmt: skip
+
+
+
+def counted(**extra):
+    """A model of timm's Eva with learned positions and rotary ones that count patches."""
+    norm = lambda dim, **_: torch.nn.LayerNorm(dim, eps=1e-6)
+    config = dict(img_size=SIDE, patch_size=PATCH, embed_dim=DIM, depth=DEPTH, num_heads=HEADS,
+                  mlp_ratio=2, num_classes=0, use_rot_pos_emb=True, norm_layer=norm,
+                  ref_feat_shape=(SIDE // PATCH,) * 2)  # fmt: skip
+    return randomise(eva.Eva(**{**config, **extra}))
+
+
+def perception(**extra):
+    norm = lambda dim, **_: torch.nn.LayerNorm(dim, eps=1e-5)
+    return counted(**{**dict(attn_type="rope", use_pre_transformer_norm=True, norm_layer=norm,
+                             rope_grid_offset=1.0, rope_grid_indexing="xy"), **extra})  # fmt: skip
+
+
+def perception_names(model, prefix):
+    state = clip_names(model)
+    table = [("gamma_1", "ls_1.gamma"), ("gamma_2", "ls_2.gamma"), ("attn_pool.latent", "attn_pool.probe"),
+             ("attn_pool.norm", "attn_pool.layernorm"), ("attn_pool.proj", "attn_pool.attn.out_proj"),
+             ("attn_pool.ln_post", "attn_pool.layernorm")]  # fmt: skip
+    state = renamed(state, table)
+    for end in ["weight", "bias"]:
+        if f"visual.attn_pool.q.{end}" in state:
+            parts = [state.pop(f"visual.attn_pool.{part}.{end}") for part in ["q", "kv"]]
+            state[f"visual.attn_pool.attn.in_proj_{end}"] = torch.cat(parts)
+    return OrderedDict((k.replace("visual.", prefix), v) for k, v in state.items())
+
+
+pool = dict(global_pool="map", num_classes=6, attn_pool_num_heads=8, attn_pool_mlp_ratio=2.0)
+model = perception(**pool)
+torch.nn.init.zeros_(model.head.bias)
+visual = perception_names(model, "visual.")
+expected = dict(norm_eps=1e-5, family="pe_core", num_classes=6)
+original("orig_pe_core", model, OrderedDict(**visual, **text_tower), expected, tower=visual,
+         beside=heads)  # fmt: skip
+unnormed = dict(use_post_transformer_norm=False, use_fc_norm=False)
+model = perception(**unnormed)
+state = perception_names(model, "")
+original("orig_pe_spatial", model, state, dict(norm_eps=1e-5, family="pe_spatial"), tower=state,
+         beside=heads)  # fmt: skip
+model = perception(**unnormed, init_values=0.1, class_token=False, rope_grid_offset=0.0)
+state = perception_names(model, "")
+original("orig_pe_g", model, state, dict(norm_eps=1e-5, family="pe_g"), tower=state, beside=heads)
+original("timm_pe_g", model, model.state_dict(), dict(norm_eps=1e-5, family="pe_g"),
+         tower=model.state_dict(), beside=heads)  # fmt: skip
+
+
+def eva02_names(model):
+    table = [("q_proj.bias", "q_bias"), ("v_proj.bias", "v_bias"), ("mlp.fc1_g", "mlp.w1"),
+             ("mlp.fc1_x", "mlp.w2"), ("mlp.norm", "mlp.ffn_ln"), ("mlp.fc2", "mlp.w3"),
+             ("attn.norm", "attn.inner_attn_ln"), ("mlp.fc1.", "mlp.w12.")]  # fmt: skip
+    state = renamed(model.state_dict(), table)
+    for owner in ["", "blocks.0.attn.", "blocks.1.attn."]:
+        for end in ["cos", "sin"]:
+            state[f"{owner}rope.freqs_{end}"] = torch.randn((SIDE // PATCH) ** 2, DIM // HEADS)
+    return state
+
+
+expected = dict(mlp="swiglu")
+gate = dict(swiglu_mlp=True, ref_feat_shape=(16, 16), num_classes=5)
+model = counted(**gate)
+original("orig_eva02", model, {"model": eva02_names(model)}, dict(expected, family="eva02", num_classes=5),
+         tower=eva02_names(model), beside=heads)  # fmt: skip
+split = dict(gate, qkv_fused=False, scale_mlp=True)
+model = counted(**split)
+state = eva02_names(model)
+original("orig_eva02_norm", model, {"module": state},
+         dict(expected, family="eva02_norm", num_classes=5), tower=state, beside=heads)  # fmt: skip
+model = counted(**split, scale_attn_inner=True, global_pool="token")
+visual = OrderedDict((f"visual.{k}", v) for k, v in eva02_names(model).items())
+original("orig_eva02_clip", model, OrderedDict(**visual, **{"logit_scale": torch.tensor(2.0)}),
+         dict(expected, family="eva02_clip", num_classes=5), tower=eva02_names(model),
+         beside=heads)  # fmt: skip
+trunk = OrderedDict((f"visual.trunk.{k}", v) for k, v in model.state_dict().items())
+original("orig_open_clip_eva02", model, OrderedDict(**trunk, **siglip_text),
+         dict(expected, family="eva02_clip", num_classes=5), tower=trunk,
+         file="open_clip_model.safetensors", beside=heads)  # fmt: skip
 
 (here / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")

@@ -5,7 +5,7 @@ timm 1.0.31.
 `<family>.safetensors` is the state dict under the names that timm gives to a fused layer,
 `<family>.io.safetensors` holds `image` [2, 3, H, W], `embed` (tokens entering block 0),
 `block.{i}`, `final_norm` [2, T, D] (the tokens after the last norm before pooling) and `output`
-[2, C]; `<family>.json` what the tensors do not show.
+[2, C]; `<family>.json` what the tensors do not show, `config` in VitConfig's terms.
 """
 
 import json
@@ -58,7 +58,7 @@ def fused(state):
 
 
 @torch.no_grad()
-def make(family, model, size, **facts):
+def make(family, model, size, config=None, **facts):
     torch.manual_seed(sum(family.encode()))
     model = randomise(model)
     image = torch.randn(2, 3, *size)
@@ -80,6 +80,7 @@ def make(family, model, size, **facts):
     save_file(tensors, here / f"{family}.io.safetensors")
     norm = model.blocks[0].norm1
     told = dict(family=family, img_size=size, num_heads=HEADS, norm_eps=norm.eps, **facts)
+    told["config"] = config or {}
     (here / f"{family}.json").write_text(json.dumps(told, indent=1) + "\n")
 
 
@@ -94,16 +95,50 @@ def rotary(size=(16, 24), **extra):
 
 
 SIZE, SQUARE = (16, 24), (24, 24)
+swiglu = dict(mlp="swiglu")
 tips = dict(init_values=1.0, reg_tokens=1, no_embed_class=True, size=SQUARE)
 make("tipsv2", vit(**tips), SQUARE)
 make("tipsv2_g", vit(**tips, mlp_ratio=5.5, mlp_layer=SwiGLUPacked, act_layer=torch.nn.SiLU),
-     SQUARE, mlp="swiglu")  # fmt: skip
+     SQUARE, swiglu)  # fmt: skip
 
 dinov3 = dict(rope_type="dinov3", rope_temperature=100, rope_rotate_half=True, init_values=0.1,
               use_abs_pos_emb=False, num_reg_tokens=4, use_fc_norm=False,
               dynamic_img_size=True)  # fmt: skip
 gated = dict(swiglu_mlp=True, swiglu_align_to=8, mlp_ratio=2)
-make("dinov3_plus", rotary(**dinov3, **gated, qkv_bias=True), SIZE, mlp="swiglu",
-     rope_temperature=100, pooling="mean")  # fmt: skip
+make("dinov3_plus", rotary(**dinov3, **gated, qkv_bias=True), SIZE,
+     dict(swiglu, pooling="mean"), rope_temperature=100)  # fmt: skip
 make("lingbot_g", rotary(**dinov3, **gated, qkv_bias=False, global_pool="token"), SIZE,
-     mlp="swiglu", rope_temperature=100, pooling="token")  # fmt: skip
+     dict(swiglu, pooling="token"), rope_temperature=100)  # fmt: skip
+
+
+def counted(side, first, columns_first):
+    """Positions in VitConfig's terms, and timm's arguments for them."""
+    told = dict(side=side, first=first, columns_first=columns_first)
+    arguments = dict(ref_feat_shape=(side, side), rope_grid_offset=float(first),
+                     rope_grid_indexing="xy" if columns_first else "ij")  # fmt: skip
+    return {"learned_and_rotary": told}, arguments
+
+
+positions, counting = counted(4, 1, True)
+pe = dict(attn_type="rope", use_pre_transformer_norm=True)
+pool = dict(attn_pool_num_heads=8, attn_pool_mlp_ratio=2.0)
+model = rotary(**pe, **pool, **counting, global_pool="map", mlp_ratio=3, num_classes=7)
+make("pe_core", model, SIZE, dict(pool, positions=positions, pooling="attention"))
+unnormed = dict(use_post_transformer_norm=False, use_fc_norm=False)
+told = dict(positions=positions, pooling="mean", final_norm="none")
+make("pe_spatial", rotary(**pe, **unnormed, **counting), SIZE, told)
+make("pe_lang", rotary(**pe, **unnormed, **counting, init_values=0.1), SIZE, told)
+positions, counting = counted(5, 0, True)
+model = rotary(**pe, **unnormed, **counting, init_values=0.1, class_token=False)
+make("pe_g", model, SIZE, dict(told, positions=positions))
+
+positions, counting = counted(4, 0, False)
+told = dict(swiglu, positions=positions, pooling="mean", final_norm="pooled")
+eps = dict(norm_layer=partial(torch.nn.LayerNorm, eps=1e-6))
+gated = dict(counting, **eps, swiglu_mlp=True, mlp_ratio=2)
+make("eva02", rotary(**gated, num_classes=5), SIZE, told)
+gated = dict(gated, qkv_fused=False, scale_mlp=True)
+make("eva02_norm", rotary(**gated), SIZE, dict(told, scale_mlp=True))
+told = dict(swiglu, positions=positions, scale_mlp=True, scale_attn_inner=True)
+make("eva02_clip", rotary(**gated, scale_attn_inner=True, global_pool="token", num_classes=6), SIZE,
+     told)  # fmt: skip
