@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::ops::Precision;
 use crate::probe::EvalSettings;
-use crate::train::{OptimizerSettings, Schedule};
+use crate::train::{OptimizerSettings, Schedule, TrainSettings};
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -408,6 +408,18 @@ impl TrainConfig {
             }),
             steps => Ok(steps),
         }
+    }
+
+    /// The training loop's settings, as far as they are here.
+    pub(super) fn settings(&self, out: &Path, steps: usize) -> TrainSettings {
+        let &Self { clip, log_every, checkpoint_every, accumulate, recompute, .. } = self;
+        TrainSettings::new(out, steps).with(|settings| {
+            settings.clip = clip;
+            settings.log_every = log_every;
+            settings.checkpoint_every = checkpoint_every;
+            settings.accumulate = accumulate;
+            settings.recompute = recompute;
+        })
     }
 
     /// Shards that batches are split into: on the CPU one for each thread.

@@ -361,13 +361,8 @@ impl Distill {
 
         let normalise = preprocess.normalise;
         let settings = TrainSettings {
-            out: folder.path.clone(),
-            steps,
             optimizer: config.optimizer.clone(),
             schedule: config.schedule.clone(),
-            clip: config.train.clip,
-            log_every: config.train.log_every,
-            checkpoint_every: config.train.checkpoint_every,
             description: description(
                 config,
                 normalise,
@@ -379,9 +374,8 @@ impl Distill {
             resume: self.resume,
             loader,
             shards,
-            accumulate: config.train.accumulate,
-            recompute: config.train.recompute,
             loss_scale,
+            ..config.train.settings(&folder.path, steps)
         };
         let batch = config.train.batch.min(64);
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);

@@ -185,20 +185,14 @@ impl Pretrain {
             assumed: model.assumed().iter().map(|line| (weights.clone(), line.clone())).collect(),
         }));
         let settings = TrainSettings {
-            out: folder.path.clone(),
-            steps,
             optimizer: config.optimizer.clone(),
             schedule: config.schedule.clone(),
-            clip: config.train.clip,
-            log_every: config.train.log_every,
-            checkpoint_every: config.train.checkpoint_every,
             description: description(config, preprocess.normalise, &model, steps, shards),
             resume: self.resume,
             loader,
             shards,
-            accumulate: config.train.accumulate,
-            recompute: config.train.recompute,
             loss_scale,
+            ..config.train.settings(&folder.path, steps)
         };
         let task = Pretraining { label_smoothing: config.label_smoothing };
         let feed = (images, transform, preprocess.normalise);
