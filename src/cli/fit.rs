@@ -104,7 +104,7 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let data = args.preprocess.over(DataConfig::default())?;
     let teacher = models::load(shape, &data, &device)?;
     let images = session::images(&args.data, Split::Train, side, Some(args.limit))?;
-    let batches = batches(&teacher, &images, settings.images)?;
+    let (batches, passed_over) = batches(&teacher, &images, settings.images, data.max_unreadable)?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
@@ -129,6 +129,7 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
         );
     }
     fit.adapters().save(&args.out)?;
+    session::report(passed_over.as_ref());
     say!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -24,7 +24,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         Some(args.images),
     )?;
     let model = models::load(shape, &data, &Device::cpu())?;
-    let batches = batches(&model, &images, args.images)?;
+    let (batches, passed_over) = batches(&model, &images, args.images, data.max_unreadable)?;
     let settings = PlantSettings {
         block: args.block,
         strength: args.strength,
@@ -45,6 +45,7 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
         planted.fires_on * 100.0,
         planted.precision * 100.0,
     );
+    session::report(passed_over.as_ref());
     say!("wrote {}", args.out.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use clap::Args as ClapArgs;
 
 use super::config::Override;
 use super::console::Console;
-use crate::data::{ClassifySet, ImageSet, ImageStream, Split};
+use crate::data::{ClassifySet, ImageSet, ImageStream, PassedOver, Split};
 use crate::error::{Error, Result};
 use crate::model::ImageSize;
 use crate::run::{Event, Start};
@@ -162,6 +162,13 @@ pub(super) fn pictures(place: &str, side: usize, limit: usize) -> Result<ImageSe
     Ok(announced(ImageSet::open_all(place)?.with_scene_side(side)))
 }
 
+/// Says which images could not be read.
+pub(super) fn report<'a>(passed_over: impl IntoIterator<Item = &'a PassedOver>) {
+    for passed_over in passed_over {
+        say!("{passed_over}");
+    }
+}
+
 fn announced(images: ImageSet) -> ImageSet {
     announce_left_out(&images.left_out());
     images
@@ -238,6 +245,7 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
             stop.arm();
         }
         Event::Step(progress) => console.report(progress),
+        Event::PassedOver(passed_over) => say!("{passed_over}"),
     }
 }
 

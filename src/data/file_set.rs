@@ -6,20 +6,23 @@ use std::sync::Arc;
 
 use image::RgbImage;
 
-use super::decode::{decode, dimensions};
+use super::decode::{decode_within, dimensions};
 use super::files::{READ, Store, Tree};
-use super::image_set::ImageSource;
+use super::image_set::{ImageSet, ImageSource};
 use super::place::Split;
+use super::resample::MAX_PIXELS;
 use crate::error::{Error, Result};
 
 /// Image files in one folder or archive, with or without labels.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct FileSet {
     root: PathBuf,
     store: Arc<Store>,
     classes: Vec<String>,
     /// Names from the root, with their labels; 0 where there are no classes.
-    files: Vec<(String, usize)>,
+    files: Arc<Vec<(String, usize)>>,
+    /// The most pixels of one.
+    max_pixels: u64,
     /// How many files beside them are images that cannot be read, by ending.
     left_out: BTreeMap<String, usize>,
 }
@@ -31,7 +34,8 @@ impl FileSet {
             root: tree.root().to_owned(),
             store: Arc::clone(tree.store()),
             classes,
-            files,
+            files: Arc::new(files),
+            max_pixels: MAX_PIXELS,
             left_out: BTreeMap::new(),
         }
     }
@@ -44,8 +48,14 @@ impl FileSet {
         files: Vec<(String, usize)>,
         classes: Vec<String>,
     ) -> Self {
-        let store = Arc::new(Store::Folder(odd));
-        Self { root: root.to_owned(), store, classes, files, left_out: BTreeMap::new() }
+        Self {
+            root: root.to_owned(),
+            store: Arc::new(Store::Folder(odd)),
+            classes,
+            files: Arc::new(files),
+            max_pixels: MAX_PIXELS,
+            left_out: BTreeMap::new(),
+        }
     }
 
     /// The same set, beside which there are images that cannot be read.
@@ -110,7 +120,8 @@ impl FileSet {
             root: path.parent().unwrap_or(Path::new("")).to_owned(),
             store: Arc::new(store),
             classes: Vec::new(),
-            files: vec![(name, 0)],
+            files: Arc::new(vec![(name, 0)]),
+            max_pixels: MAX_PIXELS,
             left_out: BTreeMap::new(),
         }))
     }
@@ -174,7 +185,11 @@ impl ImageSource for FileSet {
 
     fn read(&self, index: usize) -> Result<RgbImage> {
         let path = self.path(index);
-        decode(&self.store.bytes(&path)?, &path)
+        decode_within(&self.store.bytes(&path)?, &path, self.max_pixels)
+    }
+
+    fn limited_to(&self, pixels: u64) -> Option<ImageSet> {
+        Some(ImageSet::new(Self { max_pixels: pixels, ..self.clone() }))
     }
 }
 

@@ -54,6 +54,12 @@ pub trait ImageSource: Send + Sync {
     /// [`Error::Data`](crate::Error::Data) where it cannot be decoded.
     fn read(&self, index: usize) -> Result<RgbImage>;
 
+    /// The same images, of which those of up to `pixels` pixels are read; none where there
+    /// is no limit.
+    fn limited_to(&self, _pixels: u64) -> Option<ImageSet> {
+        None
+    }
+
     /// The same images at `side` times `side` pixels; none where they have a size of
     /// their own. Procedural images have none.
     fn drawn_at(&self, _side: usize) -> Option<ImageSet> {
@@ -89,6 +95,13 @@ impl ImageSet {
     /// unless set. Images of files keep their own size.
     pub fn with_scene_side(self, side: usize) -> Self {
         self.0.drawn_at(side).unwrap_or(self)
+    }
+
+    /// The same images with another limit on the pixels of one than
+    /// [`MAX_PIXELS`](super::MAX_PIXELS).
+    #[must_use]
+    pub fn with_max_pixels(self, pixels: u64) -> Self {
+        self.0.limited_to(pixels).unwrap_or(self)
     }
 
     /// At most `count` images, evenly spread over the set.
@@ -207,6 +220,11 @@ impl ImageSource for Sample {
 
     fn read(&self, index: usize) -> Result<RgbImage> {
         self.images.read(self.of(index))
+    }
+
+    fn limited_to(&self, pixels: u64) -> Option<ImageSet> {
+        let images = self.images.0.limited_to(pixels)?;
+        Some(ImageSet::new(Self { images, count: self.count }))
     }
 
     fn drawn_at(&self, side: usize) -> Option<ImageSet> {

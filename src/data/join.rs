@@ -109,6 +109,11 @@ impl ImageSource for Join {
         self.sets[set].read(inner)
     }
 
+    fn limited_to(&self, pixels: u64) -> Option<ImageSet> {
+        let sets = self.sets.iter().map(|set| set.clone().with_max_pixels(pixels)).collect();
+        Some(ImageSet::new(Self::new(sets)))
+    }
+
     fn drawn_at(&self, side: usize) -> Option<ImageSet> {
         let sets = self.sets.iter().map(|set| set.clone().with_scene_side(side)).collect();
         Some(ImageSet::new(Self::new(sets)))

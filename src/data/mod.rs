@@ -4,6 +4,7 @@
 //! From leaf to root: `resample`, `transform` and `preprocess` (pixels), `decode` and
 //! `files` (files), `image_set`, `scenes`, `file_set`, `list` and `join` (sets), `place`,
 //! `classify` and `dense` (published data sets), `open`, `stream` (shards), `images` (either),
+//! `unreadable` (a tally),
 //! `pixels` (a batch on its way to a device) and `loader`.
 
 #[cfg(not(target_family = "wasm"))]
@@ -39,6 +40,8 @@ mod scenes;
 #[cfg(not(target_family = "wasm"))]
 mod stream;
 mod transform;
+#[cfg(not(target_family = "wasm"))]
+mod unreadable;
 
 #[cfg(not(target_family = "wasm"))]
 pub use classify::ClassifySet;
@@ -66,3 +69,5 @@ pub use stream::ImageStream;
 pub use transform::{
     EvalTransform, Normalise, Offset, Resize, TrainTransform, Transform, eval_crop, whole_patches,
 };
+#[cfg(not(target_family = "wasm"))]
+pub use unreadable::{PassedOver, Unreadable};

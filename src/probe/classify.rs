@@ -11,7 +11,7 @@ use super::{
     HeadTask, LabelledFeatures, LinearHead, ProbeEvent, ProbeTimes, ProbedSet, Token, TokenRows,
     cross_entropy, fit_head, knn_accuracy,
 };
-use crate::data::{ClassifySet, ImageSet};
+use crate::data::{ClassifySet, ImageSet, PassedOver};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -260,6 +260,8 @@ pub struct ClassificationOutcome {
     pub classes: Vec<String>,
     /// Images that it learnt from.
     pub train_images: usize,
+    /// The images of all sets that could not be read.
+    pub passed_over: Vec<PassedOver>,
     /// How long it took.
     pub times: ProbeTimes,
 }
@@ -270,6 +272,13 @@ struct Labelled {
     labels: Vec<usize>,
     /// The head's classes that the set has, ascending.
     among: Vec<usize>,
+}
+
+impl Labelled {
+    /// Keeps the labels of the images that have features.
+    fn keep(&mut self, store: &FeatureStore) {
+        self.labels = store.readable().map(|index| self.labels[index]).collect();
+    }
 }
 
 impl Classification {
@@ -307,10 +316,10 @@ impl Classification {
         self.check()?;
         let size = model.config().img_size;
         let classes = train.images().classes().to_vec();
-        let train = self.labelled(train, &classes, size)?;
+        let mut train = self.labelled(train, &classes, size)?;
         let test = test.map(|set| (ProbedSet::Test, set));
         let subsets = (0..).map(ProbedSet::Subset).zip(subsets);
-        let others = test
+        let mut others = test
             .into_iter()
             .chain(subsets)
             .map(|(which, set)| Ok((which, self.labelled(set, &classes, size)?)))
@@ -327,6 +336,12 @@ impl Classification {
             .map(|(which, set)| features(*which, set))
             .collect::<Result<Vec<FeatureStore>>>()?;
         let mut times = ProbeTimes { features_seconds: watch.lap(), ..ProbeTimes::default() };
+        train.keep(&train_store);
+        for ((_, set), store) in others.iter_mut().zip(&stores) {
+            set.keep(store);
+        }
+        let passed_over = [&train_store].into_iter().chain(&stores);
+        let passed_over = passed_over.filter_map(FeatureStore::passed_over).cloned().collect();
 
         let rows = TokenRows { store: &train_store, token: self.token };
         let task = ClassTask { classes: classes.len(), labels: train.labels.clone() };
@@ -374,6 +389,7 @@ impl Classification {
             scores,
             classes,
             train_images: train.labels.len(),
+            passed_over,
             times,
         })
     }

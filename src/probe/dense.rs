@@ -8,7 +8,7 @@ use super::{
     ExtractionSettings, FeatureStore, Gradients, HeadFitSettings, LossAt, ProbeEvent, ProbeTimes,
     ProbedSet,
 };
-use crate::data::DenseSet;
+use crate::data::{DenseSet, PassedOver};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -74,11 +74,14 @@ impl DenseSettings {
             // As `sample` spreads them.
             let places = spread(images.len(), all.len());
             let store = extractor.features(which, &images, (size, View::Stretch), true, report)?;
+            let places: Vec<usize> = store.readable().map(|index| places[index]).collect();
             Ok::<_, Error>((store, places))
         };
         let (train, train_places) = features(ProbedSet::Train, train)?;
         let (test, test_places) = features(ProbedSet::Test, test)?;
+        let passed_over = [&train, &test].into_iter().filter_map(FeatureStore::passed_over);
         Ok(DenseFeatures {
+            passed_over: passed_over.cloned().collect(),
             train,
             train_places,
             test,
@@ -102,6 +105,8 @@ pub(super) struct DenseFeatures {
     pub(super) size: [usize; 2],
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
+    /// The images of both sets that could not be read.
+    pub(super) passed_over: Vec<PassedOver>,
     pub(super) times: ProbeTimes,
     pub(super) watch: Stopwatch,
 }

@@ -10,7 +10,7 @@ use super::{
     DenseSettings, FeatureRows, Gradients, HeadTask, LinearHead, LossAt, PatchRows, ProbeEvent,
     ProbeTimes, Resample, fit_head, pixel_loss,
 };
-use crate::data::{DenseSet, DepthMap};
+use crate::data::{DenseSet, DepthMap, PassedOver};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -230,6 +230,8 @@ pub struct DepthOutcome {
     pub train_images: usize,
     /// Images that it was measured on.
     pub test_images: usize,
+    /// The images of both sets that could not be read.
+    pub passed_over: Vec<PassedOver>,
     /// How long it took.
     pub times: ProbeTimes,
 }
@@ -288,7 +290,16 @@ impl DepthEstimation {
             .map(|index| sample(&head, &rows, &task, index))
             .collect::<Result<_>>()?;
         let (train_images, test_images) = (train_places.len(), test_places.len());
-        Ok(DepthOutcome { head, scores, samples, size, train_images, test_images, times })
+        Ok(DepthOutcome {
+            head,
+            scores,
+            samples,
+            size,
+            train_images,
+            test_images,
+            passed_over: features.passed_over,
+            times,
+        })
     }
 }
 

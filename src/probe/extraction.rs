@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::model::Model;
 
 /// How a probe computes and keeps the features of a frozen model.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ExtractionSettings {
     /// Whether the model's final norm is applied to the last block's tokens.
@@ -26,6 +26,8 @@ pub struct ExtractionSettings {
     pub batch: usize,
     /// Decoding threads.
     pub workers: usize,
+    /// Largest share of unreadable images that is passed over, 0 to 1.
+    pub max_unreadable: f64,
     /// The folder that keeps features for further probes, such as
     /// [`default_cache`](super::features::default_cache); none for a temporary one.
     pub cache: Option<PathBuf>,
@@ -39,6 +41,7 @@ impl Default for ExtractionSettings {
             precision: FeaturePrecision::default(),
             batch: 32,
             workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
+            max_unreadable: 0.01,
             cache: None,
         }
     }
@@ -130,7 +133,7 @@ impl<'a> Extractor<'a> {
         patches: bool,
         report: &mut dyn FnMut(ProbeEvent),
     ) -> Result<FeatureStore> {
-        let ExtractionSettings { final_norm, precision, batch, workers, ref cache } =
+        let ExtractionSettings { final_norm, precision, batch, workers, max_unreadable, ref cache } =
             *self.settings;
         let preprocess = *self.model.preprocess();
         let settings = FeatureSettings {
@@ -142,6 +145,7 @@ impl<'a> Extractor<'a> {
             precision,
             batch,
             workers,
+            max_unreadable,
         };
         let model = (self.model.vit(), self.model.config(), &self.key);
         let mut report = |progress| report(ProbeEvent::Features(set, progress));

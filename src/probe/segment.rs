@@ -8,7 +8,7 @@ use super::{
     DenseSettings, FeatureRows, Gradients, HeadTask, LinearHead, LossAt, PatchRows, ProbeEvent,
     ProbeTimes, Resample, fit_head, pixel_loss,
 };
-use crate::data::{LabelMap, SegmentationSet, VOID};
+use crate::data::{LabelMap, PassedOver, SegmentationSet, VOID};
 use crate::error::{Error, Result};
 use crate::model::Model;
 
@@ -145,6 +145,8 @@ pub struct SegmentationOutcome {
     pub train_images: usize,
     /// Images that it was measured on.
     pub test_images: usize,
+    /// The images of both sets that could not be read.
+    pub passed_over: Vec<PassedOver>,
     /// How long it took.
     pub times: ProbeTimes,
 }
@@ -208,7 +210,16 @@ impl Segmentation {
             .map(|index| sample(&head, &rows, &task, index))
             .collect::<Result<_>>()?;
         let (train_images, test_images) = (train_places.len(), test_places.len());
-        Ok(SegmentationOutcome { head, scores, samples, size, train_images, test_images, times })
+        Ok(SegmentationOutcome {
+            head,
+            scores,
+            samples,
+            size,
+            train_images,
+            test_images,
+            passed_over: features.passed_over,
+            times,
+        })
     }
 }
 

@@ -175,8 +175,10 @@ pub struct DataConfig {
     pub crop_mode: Option<CropMode>,
     /// The resampling filter; by default the model's.
     pub interpolation: Option<Interpolation>,
-    /// Largest share of unreadable images that is skipped.
+    /// Largest share of unreadable images that is skipped; of 20 images and more one is.
     pub max_unreadable: f64,
+    /// The most pixels of an image; [`MAX_PIXELS`](crate::data::MAX_PIXELS) by default.
+    pub max_pixels: Option<u64>,
     /// Number of classes, for labels in shards of which that is not known before they are read.
     pub classes: Option<usize>,
 }
@@ -196,6 +198,7 @@ impl Default for DataConfig {
             crop_mode: None,
             interpolation: None,
             max_unreadable: 0.01,
+            max_pixels: None,
             classes: None,
         }
     }
@@ -260,7 +263,11 @@ impl DataConfig {
         };
         Ok(Some(match (images, self.classes) {
             (Images::Stream(stream), Some(classes)) => stream.with_classes(classes)?.into(),
-            (images, _) => images.with_scene_side(side),
+            (Images::Set(set), _) => match self.max_pixels {
+                Some(pixels) => set.with_scene_side(side).with_max_pixels(pixels).into(),
+                None => set.with_scene_side(side).into(),
+            },
+            (images, _) => images,
         }))
     }
 

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
 use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train, shapes};
-use crate::data::{ImageSet, Images, Normalise};
+use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
 use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
@@ -57,6 +57,8 @@ pub enum Event<'a> {
     Start(&'a Start),
     /// Some steps are done.
     Step(&'a Progress<'a>),
+    /// Training has ended, and these images could not be read.
+    PassedOver(&'a PassedOver),
 }
 
 /// The state in which a run starts.

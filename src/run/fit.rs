@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::data::{ImageSet, eval_crop};
+use crate::data::{ImageSet, LoaderSettings, PassedOver, Unreadable, eval_crop};
 use crate::device::Device;
 use crate::distill::Adapters;
 use crate::distill::singer::{AdapterFit, FitSettings};
@@ -27,11 +27,14 @@ const BATCH: usize = 32;
 /// # Ok::<(), singer::Error>(())
 /// ```
 ///
+/// One unreadable image in a hundred is passed over.
+///
 /// # Errors
 /// As [`AdapterFit::new`] and [`AdapterFit::run`]; errors of the images.
 pub fn fit(teacher: &Model, images: &ImageSet, settings: &FitSettings) -> Result<Adapters> {
     let images = images.clone().with_scene_side(side(teacher));
-    let batches = batches(teacher, &images, settings.images)?;
+    let max_unreadable = LoaderSettings::default().max_unreadable;
+    let (batches, _) = batches(teacher, &images, settings.images, max_unreadable)?;
     let shards = Shards::new(Device::of(&teacher.vit().device()).shards())?;
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings.clone(), shards)?;
     fit.run(&mut |_| {})?;
@@ -44,19 +47,32 @@ fn side(model: &Model) -> usize {
 }
 
 /// At most `count` images, evenly spread over the set, prepared as the model wants them, in
-/// batches `[32, 3, H, W]` on its device.
+/// batches `[32, 3, H, W]` on its device; and which of them were unreadable and passed over, at
+/// most the share `max_unreadable`.
 ///
 /// # Errors
-/// Errors of the images.
-pub fn batches(model: &Model, images: &ImageSet, count: usize) -> Result<Vec<Tensor<4>>> {
+/// [`Error::Unreadable`](crate::Error::Unreadable); errors of the images.
+pub fn batches(
+    model: &Model,
+    images: &ImageSet,
+    count: usize,
+    max_unreadable: f64,
+) -> Result<(Vec<Tensor<4>>, Option<PassedOver>)> {
     let transform = model.preprocess().transform(model.config().img_size);
     let device = model.vit().device();
     let images = images.sample(count.max(1));
-    let indices: Vec<usize> = (0..images.len()).collect();
-    let batch = |indices: &[usize]| -> Result<Tensor<4>> {
-        let crop = |&index: &usize| eval_crop(&images.read(index)?, &transform);
-        let crops = indices.iter().map(crop).collect::<Result<Vec<_>>>()?;
-        model.preprocess().normalise.batch(&crops, &device)
-    };
-    indices.chunks(BATCH).map(batch).collect()
+    let unreadable = Unreadable::new(Some(images.len()), max_unreadable);
+    let mut batches = Vec::with_capacity(images.len().div_ceil(BATCH));
+    let mut crops = Vec::with_capacity(BATCH);
+    for index in 0..images.len() {
+        match images.read(index).and_then(|image| eval_crop(&image, &transform)) {
+            Ok(crop) => crops.push(crop),
+            Err(error) => unreadable.note(index as u64, error, 0)?,
+        }
+        if crops.len() == BATCH || (index + 1 == images.len() && !crops.is_empty()) {
+            batches.push(model.preprocess().normalise.batch(&crops, &device)?);
+            crops.clear();
+        }
+    }
+    Ok((batches, unreadable.passed_over()))
 }

@@ -201,8 +201,15 @@ fn run_train<T: Task>(
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Trained<T::Model>> {
     let feed = Feed { images, transform, normalise };
-    let mut step = |progress: Progress<'_>| report(Event::Step(&progress));
+    let mut passed_over = None;
+    let mut step = |progress: Progress<'_>| {
+        passed_over.clone_from(&progress.passed_over);
+        report(Event::Step(&progress));
+    };
     let (model, outcome) = train(task, model, device, feed, settings, stop, &mut step)?;
+    if let Some(passed_over) = &passed_over {
+        report(Event::PassedOver(passed_over));
+    }
     match outcome {
         Outcome::Finished { ends } => {
             check_finite(&model, settings.steps)?;

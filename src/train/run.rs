@@ -10,7 +10,7 @@ use super::{
     BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings,
     ParamOptimizer, Record, Schedule, Shards, Task,
 };
-use crate::data::{Images, Loader, LoaderSettings, Normalise, Transform};
+use crate::data::{Images, Loader, LoaderSettings, Normalise, PassedOver, Transform};
 use crate::device::Device as OpenDevice;
 use crate::error::{Error, NotFiniteOrigin, Result};
 use crate::readback::read;
@@ -121,6 +121,8 @@ pub struct Progress<'a> {
     pub eta: Duration,
     /// Unreadable images so far.
     pub unreadable: usize,
+    /// The same with the first of them.
+    pub passed_over: Option<PassedOver>,
     /// Steps left out so far because gradients were beyond half precision.
     pub skipped: usize,
 }
@@ -254,6 +256,7 @@ pub fn train<T: Task>(
                     waiting,
                     eta: each * left,
                     unreadable: loader.unreadable(),
+                    passed_over: loader.passed_over(),
                     skipped: scale.map_or(0, |scale| scale.skipped),
                 });
             }

@@ -1,7 +1,8 @@
 use image::RgbImage;
 use singer::data::{
     Batch, EvalTransform, ImageSet, Interpolation, Loader, LoaderSettings, Normalise, Order,
-    Pixels, Resize, Scenes, TrainTransform, Transform, eval_crop, render, whole_patches,
+    Pixels, Resize, Scenes, TrainTransform, Transform, Unreadable, eval_crop, render,
+    whole_patches,
 };
 
 const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
@@ -161,4 +162,30 @@ fn pictures_are_found_in_files_folders_and_zips_of_any_nesting() {
     assert_eq!(all[..1], read(&root.join("unnamed")), "a file that is named is taken as it is");
     assert!(ImageSet::open_all(folder.path().join("none")).is_err());
     assert!(ImageSet::open_all(zip_path.join("in/none")).is_err());
+}
+
+#[test]
+fn a_share_of_unreadable_images_is_allowed_and_of_twenty_one() {
+    let allowed = |images: usize, share: f64| {
+        let tally = Unreadable::new(Some(images), share);
+        let error = || singer::Error::data("a.jpg", "unreadable image");
+        (0..images).take_while(|&image| tally.note(image as u64, error(), 0).is_ok()).count()
+    };
+    assert_eq!(
+        [19, 20, 50, 199, 200, 1000].map(|images| allowed(images, 0.01)),
+        [0, 1, 1, 1, 2, 10]
+    );
+    assert_eq!([1, 20, 1000].map(|images| allowed(images, 0.0)), [0, 0, 0]);
+    assert_eq!([1, 2, 10].map(|images| allowed(images, 1.0)), [0, 1, 9]);
+
+    // An image counts once, and the first by its place is named.
+    let tally = Unreadable::new(Some(300), 0.01);
+    for (image, name) in [(7, "b.jpg"), (7, "b.jpg"), (2, "a.jpg")] {
+        tally.note(image, singer::Error::data(name, "is damaged"), 0).unwrap();
+    }
+    let said = tally.passed_over().unwrap().to_string();
+    assert_eq!(
+        said,
+        "2 of 300 images were unreadable and passed over; the first: a.jpg: is damaged"
+    );
 }

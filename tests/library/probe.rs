@@ -375,6 +375,7 @@ fn settings() -> FeatureSettings {
         precision: FeaturePrecision::F32,
         batch: 4,
         workers: 2,
+        max_unreadable: 0.01,
     }
 }
 
@@ -437,6 +438,62 @@ fn kept_features_are_those_of_the_model_and_are_computed_once() {
     assert_eq!(all(&again, "patches"), all(&store, "patches"));
     let both = TokenRows { store: &again, token: Token::Both };
     assert_eq!((both.dim(), both.gather(&[3, 4]).len()), (16, 32));
+}
+
+/// Scenes of which two cannot be read.
+struct Gappy(Scenes);
+
+impl ImageSource for Gappy {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn name(&self, index: usize) -> String {
+        format!("{index}.jpg")
+    }
+
+    fn read(&self, index: usize) -> singer::Result<RgbImage> {
+        match index {
+            3 | 5 => Err(singer::Error::data(self.name(index), "unreadable image")),
+            _ => self.0.read(index),
+        }
+    }
+}
+
+#[test]
+fn features_of_readable_images_keep_their_places_where_others_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (model, config) = tiny();
+    let key = ModelKey::new(&model, &config).unwrap();
+    let compute = |images: ImageSet, settings: &FeatureSettings| {
+        let (model, cache) = ((&model, &config, &key), Some(folder.path()));
+        features(model, &images, settings, cache, &Device::flex(), &mut |_| {})
+    };
+    let scenes = || Scenes::new(1, 0..24, 16);
+    // Batches of 2: one has no readable image of its own in the first half.
+    let settings = FeatureSettings { batch: 2, max_unreadable: 0.1, ..settings() };
+    let (whole, _) = compute(ImageSet::new(scenes()), &settings).unwrap();
+    let (store, computed) = compute(ImageSet::new(Gappy(scenes())), &settings).unwrap();
+    assert!(computed);
+    let places: Vec<usize> = (0..24).filter(|index| ![3, 5].contains(index)).collect();
+    assert_eq!(store.readable().collect::<Vec<_>>(), places);
+    let (found, wanted) = (all(&store, "class"), all(&whole, "class"));
+    for (row, &place) in places.iter().enumerate() {
+        let (found, wanted) = (&found[row * 8..][..8], &wanted[place * 8..][..8]);
+        assert!(found.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-5), "{place}");
+    }
+    let passed_over = store.passed_over().unwrap().to_string();
+    assert!(passed_over.starts_with("2 of 24 images were unreadable"), "{passed_over}");
+    assert!(passed_over.contains("3.jpg"), "{passed_over}");
+    assert_eq!(whole.passed_over(), None);
+
+    // What is kept says so too, and a smaller share is not served from it.
+    let (kept, computed) = compute(ImageSet::new(Gappy(scenes())), &settings).unwrap();
+    assert!(!computed);
+    assert_eq!(kept.passed_over(), store.passed_over());
+    let strict = FeatureSettings { max_unreadable: 0.0, ..settings };
+    let error = compute(ImageSet::new(Gappy(scenes())), &strict).unwrap_err().to_string();
+    assert!(error.contains(".jpg"), "{error}");
 }
 
 #[test]

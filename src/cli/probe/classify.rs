@@ -54,6 +54,7 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<()> {
     let config = json!({
         "train": args.train,
         "train_images": found.train_images,
+        "passed_over": found.passed_over,
         "size": subject.model.config().img_size,
         "token": args.token,
         "classes": found.classes,
@@ -67,7 +68,11 @@ pub(super) fn run(args: &ClassifyArgs) -> Result<()> {
         found.classes.len(),
         found.fit.optimizer.lr()
     );
+    let passed_over = found.passed_over;
     let (found, head) = ((config, result, found.times), found.head);
+    if !args.fit.json {
+        session::report(&passed_over);
+    }
     report.finish(&args.fit, &subject, found, (&rows, images), &head, None)
 }
 

@@ -34,6 +34,7 @@ pub(super) fn run(args: &DepthArgs) -> Result<()> {
         "train": args.train,
         "test": args.test,
         "train_images": found.train_images,
+        "passed_over": found.passed_over,
         "test_images": found.test_images,
         "size": found.size,
         "unit": args.unit,
@@ -46,7 +47,11 @@ pub(super) fn run(args: &DepthArgs) -> Result<()> {
         .transpose()?;
     let rows = table(&found.scores);
     let images = format!("{} training and {} test images", found.train_images, found.test_images);
+    let passed_over = found.passed_over;
     let (found, head) = ((config, json!(found.scores), found.times), found.head);
+    if !args.fit.json {
+        session::report(&passed_over);
+    }
     report.finish(&args.fit, &subject, found, (&rows, images), &head, sheet)
 }
 

@@ -29,6 +29,7 @@ pub(super) fn run(args: &SegmentArgs) -> Result<()> {
         "train": args.train,
         "test": args.test,
         "train_images": found.train_images,
+        "passed_over": found.passed_over,
         "test_images": found.test_images,
         "size": found.size,
         "classes": train.classes(),
@@ -41,7 +42,11 @@ pub(super) fn run(args: &SegmentArgs) -> Result<()> {
         .then(|| segmentation_sheet(&found.samples, model.arch()))
         .transpose()?;
     let images = format!("{} training and {} test images", found.train_images, found.test_images);
+    let passed_over = found.passed_over;
     let (found, head) = ((config, result, found.times), found.head);
+    if !args.fit.json {
+        session::report(&passed_over);
+    }
     report.finish(&args.fit, &subject, found, (&rows, images), &head, sheet)
 }
 

@@ -43,6 +43,7 @@ impl Subject {
             precision: args.cache_precision,
             batch: args.feature_batch,
             workers: args.workers.unwrap_or(data.workers).max(1),
+            max_unreadable: data.max_unreadable,
             cache,
         };
         Ok(Self { model, extraction, device, weights })

@@ -28,8 +28,12 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;
     let model = models::load(shape, &data, &device)?;
-    let images = |places: &[String], split: Split| -> Result<Vec<Tensor<4>>> {
-        batches(&model, &session::images(places, split, side, Some(args.limit))?, args.limit)
+    let mut passed_over = Vec::new();
+    let mut images = |places: &[String], split: Split| -> Result<Vec<Tensor<4>>> {
+        let images = session::images(places, split, side, Some(args.limit))?;
+        let (batches, passed) = batches(&model, &images, args.limit, data.max_unreadable)?;
+        passed_over.extend(passed);
+        Ok(batches)
     };
     let mut clean = model.vit().clone();
     if let Some(block) = args.silence {
@@ -67,6 +71,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let images = Images { fit: &fit, measure: &measure };
     let findings = experiment.run(&teacher, &clean, images, given, &device, &mut report)?;
     say_part!("{}", markdown(&findings));
+    session::report(&passed_over);
     for path in write(&findings, &args.out)? {
         say!("wrote {}", path.display());
     }

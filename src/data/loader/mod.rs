@@ -2,7 +2,6 @@
 
 mod set;
 mod stream;
-mod unreadable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,10 +12,10 @@ use image::RgbImage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
-use self::unreadable::Unreadable;
 use super::images::Images;
 use super::pixels::Pixels;
 use super::transform::{Normalise, Transform};
+use super::unreadable::{PassedOver, Unreadable};
 use crate::error::{Error, Result};
 
 /// The order in which a loader reads images.
@@ -26,7 +25,8 @@ pub enum Order {
     /// A new permutation for each epoch; of a set an incomplete last batch is dropped, of a
     /// stream the next epoch fills it.
     Shuffled,
-    /// Once, from first to last; the last batch may be short.
+    /// Once, from first to last; the last batch may be short, and of a set one without some
+    /// unreadable images.
     Sequential,
 }
 
@@ -158,6 +158,16 @@ impl Loader {
     pub fn unreadable(&self) -> usize {
         self.unreadable.count()
     }
+
+    /// The unreadable images so far; none where there are none.
+    pub fn passed_over(&self) -> Option<PassedOver> {
+        self.unreadable.passed_over()
+    }
+
+    /// The tally of unreadable images, which lives on after the loader.
+    pub(crate) fn tally(&self) -> Arc<Unreadable> {
+        Arc::clone(&self.unreadable)
+    }
 }
 
 impl Iterator for Loader {
@@ -165,10 +175,15 @@ impl Iterator for Loader {
 
     /// Endless for [`Order::Shuffled`]; one pass for [`Order::Sequential`].
     fn next(&mut self) -> Option<Self::Item> {
-        let lane = self.next % self.lanes.len();
-        let batch = self.lanes[lane].recv().ok();
-        self.next += 1;
-        batch
+        loop {
+            let lane = self.next % self.lanes.len();
+            let batch = self.lanes[lane].recv().ok()?;
+            self.next += 1;
+            // None of its images is readable.
+            if !batch.as_ref().is_ok_and(|batch| batch.labels.is_empty()) {
+                return Some(batch);
+            }
+        }
     }
 }
 

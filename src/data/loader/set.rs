@@ -56,7 +56,7 @@ impl Worker {
         let form = self.shared.form;
         let mut batch = form.empty(end - start);
         for slot in start..end {
-            // The next image in order replaces an unreadable one.
+            // In an endless order the next image replaces an unreadable one.
             let mut shift = 0;
             loop {
                 let image = self.order(epoch)[(slot + shift) % total];
@@ -73,6 +73,9 @@ impl Worker {
                         break;
                     }
                     Err(error) => self.shared.unreadable.note(image as u64, error, 0)?,
+                }
+                if self.shared.settings.order == Order::Sequential {
+                    break;
                 }
                 shift += 1;
                 if shift >= total {

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 use super::folder::{Writer, whole};
 use super::key::{Key, ModelKey};
-use super::store::FeatureStore;
-use crate::data::{ImageSet, Loader, LoaderSettings, Order, Preprocess, Transform};
+use super::store::{FeatureStore, Gaps};
+use crate::data::{ImageSet, Loader, LoaderSettings, Order, Preprocess, Transform, Unreadable};
 use crate::error::{Error, Result};
 use crate::readback::read;
 use crate::vit::{Vit, VitConfig};
@@ -56,6 +56,8 @@ pub struct FeatureSettings {
     pub batch: usize,
     /// Decoding threads.
     pub workers: usize,
+    /// Largest share of unreadable images that is passed over, 0 to 1.
+    pub max_unreadable: f64,
 }
 
 /// Progress of computing features.
@@ -94,8 +96,9 @@ pub fn features(
     };
     let root = temporary.as_ref().map(TempDir::path).or(cache).unwrap_or(Path::new(""));
     let folder = root.join(&key.name);
-    if let Some((paths, per_chunk)) = whole(&folder, &key)
-        && let Ok(store) = FeatureStore::open(&paths, per_chunk, images.len(), None)
+    if let Some((paths, per_chunk, gaps)) = whole(&folder, &key)
+        && gaps.images.len() <= Unreadable::most(images.len(), settings.max_unreadable)
+        && let Ok(store) = FeatureStore::open(&paths, per_chunk, images.len(), gaps, None)
     {
         return Ok((store, false));
     }
@@ -116,11 +119,12 @@ pub fn features(
         seed: 0,
         workers: settings.workers,
         order: Order::Sequential,
-        // A row must belong to its image, so none may stand in for another.
-        max_unreadable: 0.0,
+        max_unreadable: settings.max_unreadable,
     };
-    for batch in Loader::start(images.clone(), transform, settings.preprocess.normalise, loader, 0)?
-    {
+    let batches =
+        Loader::start(images.clone(), transform, settings.preprocess.normalise, loader, 0)?;
+    let unreadable = batches.tally();
+    for batch in batches {
         let batch = batch?;
         let count = batch.labels.len();
         let pixels = batch.pixels.to_device(settings.size, device);
@@ -128,7 +132,9 @@ pub fn features(
         for image in 0..count {
             if !found.add_to(&mut chunk, image) {
                 let half = settings.precision == FeaturePrecision::F16;
-                return Err(Error::Features { image: images.name(done + image), half });
+                let gaps = Gaps::of(&unreadable);
+                let index = gaps.readable(images.len()).nth(done + image).unwrap_or_default();
+                return Err(Error::Features { image: images.name(index), half });
             }
             if chunk.images == per_chunk {
                 writer.chunk(&chunk.take())?;
@@ -140,8 +146,9 @@ pub fn features(
     if chunk.images > 0 {
         writer.chunk(&chunk.take())?;
     }
-    let paths = writer.finish()?;
-    Ok((FeatureStore::open(&paths, per_chunk, images.len(), temporary)?, true))
+    let gaps = Gaps::of(&unreadable);
+    let paths = writer.finish(&gaps)?;
+    Ok((FeatureStore::open(&paths, per_chunk, images.len(), gaps, temporary)?, true))
 }
 
 /// The number of patches along height and width of an image of `size` pixels.

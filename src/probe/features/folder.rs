@@ -7,6 +7,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::key::{Key, hex};
+use super::store::Gaps;
 use crate::error::{Error, Result};
 use crate::weights::{NamedTensors, write_atomically};
 
@@ -22,15 +23,18 @@ struct Index {
     per_chunk: usize,
     /// SHA-256 of each chunk's file.
     chunks: Vec<String>,
+    /// The images without features.
+    #[serde(default)]
+    gaps: Gaps,
 }
 
 fn chunk_path(folder: &Path, index: usize) -> PathBuf {
     folder.join(format!("{index:05}.safetensors"))
 }
 
-/// The chunk files of a complete and intact folder of these features, and the number of
-/// images in each; none where there is no such folder.
-pub(super) fn whole(folder: &Path, key: &Key) -> Option<(Vec<PathBuf>, usize)> {
+/// The chunk files of a complete and intact folder of these features, the number of images in
+/// each, and the images that have none; none where there is no such folder.
+pub(super) fn whole(folder: &Path, key: &Key) -> Option<(Vec<PathBuf>, usize, Gaps)> {
     let text = fs::read(folder.join(INDEX)).ok()?;
     let index: Index = serde_json::from_slice(&text).ok()?;
     if index.key != key.description || index.per_chunk == 0 {
@@ -42,7 +46,7 @@ pub(super) fn whole(folder: &Path, key: &Key) -> Option<(Vec<PathBuf>, usize)> {
     };
     let paths: Option<Vec<PathBuf>> =
         index.chunks.par_iter().enumerate().map(intact).collect::<Vec<_>>().into_iter().collect();
-    Some((paths?, index.per_chunk))
+    Some((paths?, index.per_chunk, index.gaps))
 }
 
 fn file_hash(path: &Path) -> std::io::Result<String> {
@@ -83,10 +87,11 @@ impl<'a> Writer<'a> {
     }
 
     /// Writes the index, which completes the folder.
-    pub(super) fn finish(self) -> Result<Vec<PathBuf>> {
+    pub(super) fn finish(self, gaps: &Gaps) -> Result<Vec<PathBuf>> {
         let hash = |path: &PathBuf| file_hash(path).map_err(|error| Error::io(path, error));
         let chunks = self.paths.iter().map(hash).collect::<Result<_>>()?;
-        let index = Index { key: self.key.description.clone(), per_chunk: self.per_chunk, chunks };
+        let (key, per_chunk) = (self.key.description.clone(), self.per_chunk);
+        let index = Index { key, per_chunk, chunks, gaps: gaps.clone() };
         let text = serde_json::to_vec_pretty(&index).unwrap_or_default();
         write_atomically(&self.folder.join(INDEX), &text)?;
         Ok(self.paths)

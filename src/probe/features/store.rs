@@ -1,18 +1,44 @@
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
+use crate::data::{PassedOver, Unreadable};
 use crate::error::{Error, Result};
 use crate::weights::WeightsFile;
 
-/// Features of a set of images in memory-mapped files: for each image the class token
+/// The images of a set that have no features, as they are unreadable.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(super) struct Gaps {
+    /// Ascending.
+    pub(super) images: Vec<usize>,
+    passed_over: Option<PassedOver>,
+}
+
+impl Gaps {
+    pub(super) fn of(unreadable: &Unreadable) -> Self {
+        let images = unreadable.all().into_iter().map(|image| image as usize).collect();
+        Self { images, passed_over: unreadable.passed_over() }
+    }
+
+    /// The other images of `total`.
+    pub(super) fn readable(&self, total: usize) -> impl Iterator<Item = usize> {
+        (0..total).filter(|index| self.images.binary_search(index).is_err())
+    }
+}
+
+/// Features of a set of images in memory-mapped files: for each readable image the class token
 /// `class` `[D]` (if the model has one), the mean patch token `mean` `[D]` and, if
 /// requested, `patches` `[P, D]`. Rows are read on demand.
 #[derive(Debug)]
 pub struct FeatureStore {
     chunks: Vec<WeightsFile>,
     per_chunk: usize,
+    /// Number of images with features.
     images: usize,
+    /// Number of all, and those without.
+    total: usize,
+    gaps: Gaps,
     dim: usize,
     patches: Option<usize>,
     has_class_token: bool,
@@ -21,11 +47,12 @@ pub struct FeatureStore {
 }
 
 impl FeatureStore {
-    /// Opens the chunks of `images` images, which must agree.
+    /// Opens the chunks of the images of `total` that have features, which must agree.
     pub(super) fn open(
         paths: &[PathBuf],
         per_chunk: usize,
-        images: usize,
+        total: usize,
+        gaps: Gaps,
         temporary: Option<TempDir>,
     ) -> Result<Self> {
         let chunks =
@@ -37,7 +64,9 @@ impl FeatureStore {
             has_class_token: shape("class").is_some(),
             chunks,
             per_chunk,
-            images,
+            images: gaps.readable(total).count(),
+            total,
+            gaps,
             _temporary: temporary,
         };
         store.check(paths)?;
@@ -69,7 +98,17 @@ impl FeatureStore {
         Ok(())
     }
 
-    /// Number of images.
+    /// The image in the set of each image that has features, ascending.
+    pub fn readable(&self) -> impl Iterator<Item = usize> {
+        self.gaps.readable(self.total)
+    }
+
+    /// The images of the set that could not be read; none where all could.
+    pub fn passed_over(&self) -> Option<&PassedOver> {
+        self.gaps.passed_over.as_ref()
+    }
+
+    /// Number of images that have features.
     pub fn len(&self) -> usize {
         self.images
     }
