@@ -81,6 +81,14 @@ pub enum Error {
         /// The tensor that holds it.
         tensor: String,
     },
+    /// A weight is beyond half precision, in which products were to be computed.
+    #[error("{tensor} holds {largest:e}, and half precision ends at 65504")]
+    BeyondHalf {
+        /// The tensor, with its block.
+        tensor: String,
+        /// Its largest value by magnitude.
+        largest: f32,
+    },
     /// Something that is not to be replaced is in the place of an export.
     #[error("{path} is there already", path = path.display())]
     Exists {

@@ -1,6 +1,8 @@
 //! The program from end to end, as its user sees it: outputs, exit codes and
 //! messages. Mostly on the CPU backend, with models of a few thousand parameters.
 
+#[path = "program/checkpoints.rs"]
+mod checkpoints;
 #[path = "program/data.rs"]
 mod data;
 #[path = "program/export.rs"]

@@ -14,6 +14,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             (_, false) => "use --to timm or --to onnx".into(),
         }),
         Error::Overflow { .. } => Some("use another --dtype".into()),
+        Error::BeyondHalf { .. } => Some("use --precision bf16 or f32".into()),
         Error::Exists { .. } => Some("choose another --out, or replace it with --force".into()),
         Error::NeedsFolder { .. } => Some("give --out a folder".into()),
         Error::Device { .. } => {

@@ -27,6 +27,8 @@ pub struct ResolvedModel {
     pub config: VitConfig,
     /// The image size that the weights have positions for.
     stored_size: [usize; 2],
+    /// Classes of the weights' head, where they are known.
+    stored_classes: Option<usize>,
     source: Source,
     /// Channel mean and deviation of its images, where no file says more.
     mean_std: ([f32; 3], [f32; 3]),
@@ -117,6 +119,7 @@ impl ModelSpec {
                     arch: arch.clone(),
                     config,
                     stored_size,
+                    stored_classes: found.as_ref().map(|found| found.config.num_classes),
                     source,
                     mean_std: preset.mean_std(),
                     naming: found.map(|found| found.naming),
@@ -128,6 +131,7 @@ impl ModelSpec {
                 ResolvedModel {
                     arch,
                     stored_size: config.img_size,
+                    stored_classes: Some(config.num_classes),
                     config,
                     source,
                     mean_std,
@@ -156,6 +160,13 @@ impl ModelSpec {
         set(&mut config.reg_tokens, self.reg_tokens);
         config.mlp_ratio = self.mlp_ratio.unwrap_or(config.mlp_ratio);
         config.validate()?;
+        let classes = config.num_classes;
+        if let Some(stored) = resolved.stored_classes.filter(|&stored| stored != classes) {
+            resolved.assumed.push(match classes {
+                0 => format!("left out its head of {stored} classes"),
+                _ => format!("made a new head of {classes} classes; its own has {stored}"),
+            });
+        }
         Ok(resolved)
     }
 }
@@ -264,7 +275,15 @@ impl ResolvedModel {
                 let stored = self.stored_config();
                 let vit = WeightsFile::open_under(path, key.as_deref())?
                     .load(&self.arch, &stored, device)?;
-                vit.with_grid(stored.grid(), self.config.grid())
+                let mut vit = vit.with_grid(stored.grid(), self.config.grid())?;
+                if stored.num_classes == self.config.num_classes {
+                    return Ok(vit);
+                }
+                vit.head = match self.config.num_classes {
+                    0 => None,
+                    _ => init_weights(self.config.build(device)?, seed).head,
+                };
+                Ok(vit)
             }
             #[cfg(not(target_family = "wasm"))]
             Source::Open(model) => Ok(model.vit().clone().fork(device)),
@@ -275,7 +294,8 @@ impl ResolvedModel {
     /// The shape that the weights have.
     #[cfg(not(target_family = "wasm"))]
     fn stored_config(&self) -> VitConfig {
-        VitConfig { img_size: self.stored_size, ..self.config.clone() }
+        let num_classes = self.stored_classes.unwrap_or(self.config.num_classes);
+        VitConfig { img_size: self.stored_size, num_classes, ..self.config.clone() }
     }
 
     /// The transformer for features alone, by our shaders on a GPU. With `half`, its
@@ -327,6 +347,7 @@ impl Model {
             arch: self.arch.clone(),
             config: self.config.clone(),
             stored_size: self.config.img_size,
+            stored_classes: None,
             source: Source::Open(Box::new(self.clone())),
             mean_std: (normalise.mean, normalise.std),
             naming: None,

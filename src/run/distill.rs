@@ -297,6 +297,9 @@ impl Distill {
             (None, None, _) => None,
         };
         let student = student_shape.build(config.seed, &training)?;
+        for model in teacher.iter().chain([&student]) {
+            model.check_range(precision.precision)?;
+        }
         let student = student.with_precision(precision.precision);
         let from_file = match (&self.adapters, &config.adapters) {
             (None, Some(path)) => Some(Adapters::open(path, plain)?),

@@ -149,7 +149,9 @@ impl Pretrain {
         let precision = config.precision.on(&device)?;
         let loss_scale = loss_scale(precision.precision);
         let training = device.autodiff();
-        let start = model.build(config.seed, &training)?.with_precision(precision.precision);
+        let start = model.build(config.seed, &training)?;
+        start.check_range(precision.precision)?;
+        let start = start.with_precision(precision.precision);
         let shards = config.train.shards(&device);
         let mut folder = RunFolder::prepare(
             config.out.as_deref(),

@@ -19,6 +19,8 @@ mod patch_embed;
 mod pooling;
 mod positions;
 mod presets;
+#[cfg(not(target_family = "wasm"))]
+mod range;
 mod recompute;
 
 pub use crate::ops::Precision;

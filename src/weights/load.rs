@@ -3,11 +3,12 @@ use std::fmt::Write;
 use std::path::Path;
 
 use burn::store::{ApplyError, ModuleSnapshot, bridge, burn_pack};
-use burn::tensor::{DType, Device as BurnDevice, Shape, TensorData};
+use burn::tensor::{DType, Device as BurnDevice, Shape, TensorData, f16};
 use rayon::prelude::*;
 
 use super::entry::Source;
 use super::file::WeightsFile;
+use super::options::option_of;
 use crate::error::{Error, Result};
 use crate::vit::{Vit, VitConfig};
 
@@ -68,6 +69,11 @@ impl WeightsFile {
         let unexpected: Vec<String> = result.unused.iter().map(|name| timm_name(name)).collect();
         list(&mut report, "unexpected", &unexpected);
         list(&mut report, "mis-shaped", &misfits);
+        if let Some((name, option)) =
+            unexpected.iter().find_map(|name| Some((name, option_of(name)?)))
+        {
+            let _ = write!(report, "; {name} belongs to {option}");
+        }
         if report.is_empty() {
             Ok(model)
         } else {
@@ -94,17 +100,33 @@ fn lazy(name: String, source: Source, dtype: DType) -> burn_pack::Tensor {
     let turned = if linear { vec![shape[1], shape[0]] } else { shape };
     let read = move || -> Result<TensorData, String> {
         let data = source.read()?;
+        if let Some(value) = data.as_slice::<f32>().ok().and_then(not_finite) {
+            return Err(format!("holds {value}"));
+        }
         if !linear {
             return Ok(data);
         }
         let [rows, columns] = [data.shape()[0], data.shape()[1]];
         let values = data.try_into_vec::<f32>().map_err(|error| error.to_string())?;
+        let beyond = |value: &&f32| dtype == DType::F16 && f16::from_f32(**value).is_infinite();
+        if let Some(value) = values.iter().find(beyond) {
+            return Err(format!("holds {value:e}, which half precision cannot"));
+        }
         let turned = TensorData::new(transposed(&values, rows, columns), [columns, rows]);
         Ok(turned.convert_dtype(dtype))
     };
     bridge::deferred(burn_name(&name), dtype, Shape::from(turned), None, move || {
         read().map_err(burn_pack::Error::ValidationError)
     })
+}
+
+/// A value that is NaN or infinite.
+fn not_finite(values: &[f32]) -> Option<f32> {
+    // A maximum of bits is several times as fast as a search.
+    let magnitude = |value: &f32| value.to_bits() & 0x7fff_ffff;
+    let largest = values.iter().map(magnitude).max()?;
+    (largest >= f32::INFINITY.to_bits())
+        .then(|| values.iter().copied().find(|value| !value.is_finite()))?
 }
 
 /// Whether a tensor is a linear layer's matrix, which PyTorch stores `[out, in]` and
@@ -167,8 +189,10 @@ pub(super) fn timm_name(name: &str) -> String {
 fn unreadable(error: &ApplyError) -> Option<(String, &str)> {
     match error {
         ApplyError::LoadError { path, message } => {
-            let reason = message.strip_prefix("Validation error: ").unwrap_or(message);
-            Some((timm_name(path), reason))
+            // burn wraps the reason in its own error, as text.
+            let wrapped = message.strip_prefix("Failed to load tensor data: ValidationError(\"");
+            let reason = wrapped.and_then(|reason| reason.strip_suffix("\")"));
+            Some((timm_name(path), reason.unwrap_or(message)))
         }
         _ => None,
     }

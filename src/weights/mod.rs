@@ -13,6 +13,7 @@ mod folder;
 mod formats;
 mod load;
 mod naming;
+mod options;
 mod recognise;
 mod safetensors;
 #[cfg(not(target_family = "wasm"))]

@@ -230,7 +230,10 @@ impl Search<'_> {
             positions,
             pooling: match (facts.attn_pool, base.pooling) {
                 (true, _) => Pooling::Attention,
-                (false, Pooling::Token) if facts.class_token => Pooling::Token,
+                // A norm of the pooled vector alone is timm's global_pool='avg'.
+                (false, Pooling::Token) if facts.class_token && (facts.norm || !facts.fc_norm) => {
+                    Pooling::Token
+                }
                 (false, _) => Pooling::Mean,
             },
             final_norm: match (facts.norm, facts.fc_norm) {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{Device, TensorData};
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use singer::Error;
 use singer::model::ModelSpec;
+use singer::vit::Precision;
 use singer::weights::{self, WeightsFile};
 use tempfile::TempDir;
 
@@ -281,4 +282,116 @@ fn the_only_weights_of_a_folder_are_taken_whatever_their_name() {
     }
     let line = WeightsFile::open(at.path()).unwrap_err().to_string();
     assert!(line.contains("a.pt, b.pt") && line.contains("name the file"), "{line}");
+}
+
+/// A small file under timm's names with further tensors of these names and shapes.
+fn with_more(more: &[(&str, &[usize])]) -> (TempDir, PathBuf) {
+    let mut tensors = published("orig_dino");
+    for (name, shape) in more {
+        tensors.insert((*name).into(), TensorData::ones::<f32, _>(shape.to_vec()));
+    }
+    file_of("orig_dino", &tensors)
+}
+
+#[test]
+fn what_is_left_of_a_head_is_left_out_and_said_or_its_option_is_named() {
+    let head: (&str, &[usize]) = ("head.weight", &[5, 16]);
+    let bias: (&str, &[usize]) = ("head.bias", &[5]);
+    for (more, said) in [
+        (
+            &[("fc_norm.weight", &[16][..]), ("fc_norm.bias", &[16]), head, bias][..],
+            "global_pool='avg'",
+        ),
+        (
+            &[("pre_logits.fc.weight", &[16, 16]), ("pre_logits.fc.bias", &[16]), head, bias],
+            "pre_logits",
+        ),
+        (&[("head_dist.weight", &[5, 16]), ("head_dist.bias", &[5]), head, bias], "its two heads"),
+    ] {
+        let (_at, file) = with_more(more);
+        let found = recognised(&file);
+        assert_eq!(found.config.num_classes, 0);
+        assert!(found.assumed.iter().any(|line| line.contains(said)), "{said}: {found:?}");
+        difference("orig_dino", &loaded(&file, &found));
+    }
+    for (more, option) in [
+        (
+            &[("blocks.0.attn.q_norm.weight", &[8][..])][..],
+            "blocks.0.attn.q_norm.weight belongs to timm's qk_norm",
+        ),
+        (&[("blocks.1.attn.norm.weight", &[16])], "scale_attn_norm"),
+        (&[("rel_pos_bias.relative_position_bias_table", &[4, 2])], "BEiT's relative positions"),
+        (&[("temporal_embed", &[1, 8, 16])], "a ViT of videos"),
+    ] {
+        let (_at, file) = with_more(more);
+        let found = recognised(&file);
+        let error = weights::load(&file, &found.arch, &found.config, &Device::flex()).unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+        assert!(error.to_string().contains(option), "{error}");
+    }
+}
+
+#[test]
+fn a_norm_of_the_pooled_vector_alone_reads_the_mean_of_the_patch_tokens() {
+    let mut tensors = published("orig_dino");
+    let (_before, file) = file_of("orig_dino", &tensors);
+    let plain = loaded(&file, &recognised(&file));
+    for part in ["weight", "bias"] {
+        let norm = tensors.remove(&format!("norm.{part}")).unwrap();
+        tensors.insert(format!("fc_norm.{part}"), norm);
+    }
+    let (_at, file) = file_of("orig_dino", &tensors);
+    let model = loaded(&file, &recognised(&file));
+    let image = Tensor::<4>::random([2, 3, 12, 12], Distribution::Default, &Device::flex());
+    // What timm's VisionTransformer does with global_pool='avg'.
+    let last = plain.depth() - 1;
+    let tokens = plain.intermediate(image.clone(), &[last]).remove(0);
+    let patches = tokens.clone().narrow(1, 1, tokens.dims()[1] - 1);
+    let pooled: Tensor<2> = patches.mean_dim(1).squeeze_dim(1);
+    let wanted = plain.norm.unwrap().forward(pooled);
+    let apart = (model.forward(image) - wanted).abs().max().into_scalar::<f32>();
+    assert!(apart < 1e-5, "{apart}");
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_with_their_tensor() {
+    for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+        let mut tensors = published("orig_dino");
+        let weight = tensors["blocks.1.mlp.fc2.weight"].clone();
+        let shape = weight.shape().clone();
+        let mut values = weight.try_into_vec::<f32>().unwrap();
+        values[37] = value;
+        tensors.insert("blocks.1.mlp.fc2.weight".into(), TensorData::new(values, shape));
+        let (_at, file) = file_of("orig_dino", &tensors);
+        let found = recognised(&file);
+        let error = weights::load(&file, &found.arch, &found.config, &Device::flex()).unwrap_err();
+        let wanted = format!("blocks.1.mlp.fc2.weight holds {value}");
+        assert!(error.to_string().contains(&wanted), "{error}");
+    }
+}
+
+#[test]
+fn weights_beyond_half_precision_are_refused_for_f16_alone() {
+    let device = Device::flex();
+    for (name, value) in [("blocks.1.mlp.fc1.weight", 7e4), ("blocks.0.attn.qkv.weight", -7e4)] {
+        let mut tensors = published("orig_dino");
+        let weight = tensors[name].clone();
+        let shape = weight.shape().clone();
+        let mut values = weight.try_into_vec::<f32>().unwrap();
+        values[3] = value;
+        tensors.insert(name.into(), TensorData::new(values, shape));
+        let (_at, file) = file_of("orig_dino", &tensors);
+        let model = loaded(&file, &recognised(&file));
+        for precision in [Precision::F32, Precision::Bf16] {
+            model.check_range(precision).unwrap();
+        }
+        let error = model.check_range(Precision::F16).unwrap_err();
+        let Error::BeyondHalf { tensor, largest } = &error else { panic!("{error:?}") };
+        assert_eq!((tensor.as_str(), *largest), (name, 7e4), "{error}");
+    }
+    let path = &files("orig_dino")[0];
+    weights::load(path, "x", &recognised(path).config, &device)
+        .unwrap()
+        .check_range(Precision::F16)
+        .unwrap();
 }

@@ -11,4 +11,5 @@ mod transformers;
 mod translate;
 
 pub(super) use place::{Ambiguous, Choice, Place, choose};
+pub(super) use rules::fit;
 pub(super) use translate::{Translated, unknown};

@@ -76,14 +76,14 @@ pub(super) const TWO_HEADS: &str =
 
 /// The text that filled a pattern's gaps.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Gaps<'n> {
+pub(in crate::weights) struct Gaps<'n> {
     /// The last number.
     number: &'n str,
     rest: &'n str,
 }
 
 /// The gaps' content, where the name fits the pattern.
-pub(super) fn fit<'n>(mut pattern: &str, mut name: &'n str) -> Option<Gaps<'n>> {
+pub(in crate::weights) fn fit<'n>(mut pattern: &str, mut name: &'n str) -> Option<Gaps<'n>> {
     let mut number = "";
     loop {
         let Some(at) = pattern.find(['#', '*']) else {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::rules::{Naming, Rule, To, fit};
+use super::rules::{Naming, Rule, TWO_HEADS, To, fit};
 use super::{original, transformers};
 use crate::weights::contents::Contents;
 use crate::weights::entry::{Entry, Source};
@@ -31,6 +31,22 @@ const SHOWN: usize = 4;
 
 /// The most renames of one name within its naming.
 const MAX_AGAIN: usize = 2;
+
+/// Parts between the final norm and the head, the tensors that must be there too, and what is
+/// said of them.
+const HEADS: [(&str, Option<&str>, &str); 3] = [
+    (
+        "fc_norm",
+        Some("norm"),
+        "its fc_norm and head, which read the mean of the patch tokens (timm's global_pool='avg')",
+    ),
+    (
+        "pre_logits",
+        None,
+        "its head behind a further layer, pre_logits (timm's representation_size)",
+    ),
+    ("head_dist", None, TWO_HEADS),
+];
 
 /// A file's tensors under timm's names.
 #[derive(Debug)]
@@ -191,6 +207,7 @@ impl Sorting {
             self.fold_class_position();
         }
         self.rename_gains()?;
+        self.leave_heads_out();
         let Self { tensors, head_dim, left_out, beside, .. } = self;
         Ok(Translated { naming, tensors, head_dim, left_out, beside })
     }
@@ -225,6 +242,21 @@ impl Sorting {
             let folded = Source::Sum(class.clone(), first);
             self.tensors.insert("cls_token".into(), folded);
             self.tensors.insert("pos_embed".into(), Source::View(rest.with_rank(3)));
+        }
+    }
+
+    /// Leaves out heads that read more than the pooled tokens, with what they read.
+    fn leave_heads_out(&mut self) {
+        for (part, needs, what) in HEADS {
+            let has =
+                |owner: &str| self.tensors.keys().any(|name| name.split('.').next() == Some(owner));
+            if has(part) && needs.is_none_or(has) {
+                let owners = [part, "head"];
+                self.tensors.retain(|name, _| {
+                    !owners.iter().any(|&owner| name.split('.').next() == Some(owner))
+                });
+                self.left_out.insert(what);
+            }
         }
     }
 
