@@ -102,6 +102,27 @@ fn a_jpeg_that_is_cut_anywhere_is_refused_also_where_a_thumbnail_in_it_ends() {
     refused(&bytes[..bytes.len() - 40], "ends early");
 }
 
+#[test]
+fn a_jpeg_cut_in_half_is_refused_also_with_an_end_put_behind_it() {
+    for name in JPEGS {
+        let bytes = kind(name);
+        let scan = bytes.windows(2).position(|pair| pair == [0xff, 0xda]).unwrap();
+        let data = bytes.len() - scan;
+        for share in [0.2, 0.35, 0.5] {
+            let cut = &bytes[..scan + (data as f64 * share) as usize];
+            refused(&[cut, &[0xff, 0xd9]].concat(), "unreadable image");
+        }
+    }
+    // A picture that is grey to its end is none of those.
+    for (grey, quality) in [(128, 90), (127, 60), (64, 75)] {
+        let mut bytes = Vec::new();
+        let encoder = image::codecs::jpeg::JpegEncoder::new_with_quality(&mut bytes, quality);
+        let picture = RgbImage::from_pixel(50, 40, image::Rgb([grey; 3]));
+        picture.write_with_encoder(encoder).unwrap();
+        decode(&bytes, Path::new("grey.jpg")).unwrap();
+    }
+}
+
 /// A TIFF file of one pixel with these channels.
 fn tiff(channels: u16, colour: u32, extra: &[u16]) -> Vec<u8> {
     let bits: Vec<u32> = vec![8; channels.into()];

@@ -1,5 +1,5 @@
 use image::metadata::Orientation;
-use image::{DynamicImage, RgbImage};
+use image::{DynamicImage, Rgb, RgbImage};
 use mozjpeg::{ColorSpace, Decompress, Marker};
 
 use super::{admit, cmyk_to_rgb, guarded, upright};
@@ -9,12 +9,38 @@ use crate::data::resample::LARGE_PIXELS;
 /// applies its orientation. The error is the reason.
 pub(super) fn decode(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     // What follows the image, as the film of a motion photo, is none of the decoder's business.
-    let end = end(bytes).ok_or("the JPEG data ends early")?;
+    let early = "the JPEG data ends early";
+    let bytes = &bytes[..end(bytes).ok_or(early)?];
     // libjpeg's errors unwind.
-    guarded(|| read(&bytes[..end], max_pixels))
+    let (image, orientation) = guarded(|| read(bytes, max_pixels))?;
+    if ends_grey(&image) {
+        let more = guarded(|| read(&with_more(bytes), max_pixels));
+        if more.map_err(|_| early)?.0 != image {
+            return Err(early.into());
+        }
+    }
+    let mut image = DynamicImage::ImageRgb8(image);
+    image.apply_orientation(orientation);
+    Ok(image.into_rgb8())
 }
 
-fn read(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
+/// Whether the last pixel is what libjpeg fills missing data with: mid-grey, in CMYK a
+/// darker one.
+fn ends_grey(image: &RgbImage) -> bool {
+    let &Rgb([r, g, b]) = image.get_pixel(image.width() - 1, image.height() - 1);
+    r == g && g == b && (matches!(r, 127..=129) || matches!(r, 62..=66))
+}
+
+/// The same image with further data before its end. If it was whole they change nothing, else
+/// they take the place of what is missing.
+fn with_more(bytes: &[u8]) -> Vec<u8> {
+    let (image, end) = bytes.split_at(bytes.len() - 2);
+    let more = (0..2048_u32).map(|number| (number * 73 % 251) as u8);
+    image.iter().copied().chain(more).chain(end.iter().copied()).collect()
+}
+
+/// The image as it is stored, and how it is turned.
+fn read(bytes: &[u8], max_pixels: u64) -> Result<(RgbImage, Orientation), String> {
     let reason = |error: std::io::Error| error.to_string();
     let mut jpeg = Decompress::with_markers(&[Marker::APP(1)]).from_mem(bytes).map_err(reason)?;
     let (width, height) = jpeg.size();
@@ -32,9 +58,7 @@ fn read(bytes: &[u8], max_pixels: u64) -> Result<RgbImage, String> {
     };
     rows.finish().map_err(reason)?;
     let image = RgbImage::from_raw(width, height, pixels.into_flattened());
-    let mut image = DynamicImage::ImageRgb8(image.ok_or("some of its rows are missing")?);
-    image.apply_orientation(orientation);
-    Ok(image.into_rgb8())
+    Ok((image.ok_or("some of its rows are missing")?, orientation))
 }
 
 /// Height and width of the upright image as it is decoded, from the header.
@@ -62,15 +86,37 @@ fn orientation(jpeg: &Decompress<&[u8]>) -> Orientation {
     exif.filter_map(Orientation::from_exif_chunk).next().unwrap_or(Orientation::NoTransforms)
 }
 
-/// Where the image ends: behind the first end marker that follows a scan and lies in no
-/// segment; none where there is none. libjpeg only warns there, and fills the rest with grey.
+/// Where the image ends: behind the first end marker that follows its scans and lies in no
+/// segment; none where there is none, or where the scans of a progressive image leave some of
+/// the coefficients coarse. libjpeg only warns there, or not even that.
 fn end(bytes: &[u8]) -> Option<usize> {
     let mut scanned = false;
-    for (kind, at, _) in Markers::new(bytes) {
-        if kind == END && scanned {
-            return Some(at + 2);
+    // The lowest bit that is known of each coefficient of each component; of other images none.
+    let mut bits: Option<Vec<(u8, [u8; 64])>> = None;
+    for (kind, at, segment) in Markers::new(bytes) {
+        match kind {
+            PROGRESSIVE => {
+                let components = segment.get(6..)?.chunks_exact(3);
+                bits = Some(components.map(|component| (component[0], [u8::MAX; 64])).collect());
+            }
+            SCAN => {
+                scanned = true;
+                let count = usize::from(*segment.first()?);
+                let (components, rest) = segment.get(1..)?.split_at_checked(2 * count)?;
+                let &[from, to, precision, ..] = rest else { return None };
+                let known = bits.iter_mut().flatten();
+                for (_, bits) in
+                    known.filter(|(id, _)| components.iter().step_by(2).any(|c| c == id))
+                {
+                    bits.get_mut(from.into()..=to.into())?.fill(precision & 15);
+                }
+            }
+            END if scanned => {
+                let fine = bits.iter().flatten().all(|(_, bits)| bits.iter().all(|&bit| bit == 0));
+                return fine.then_some(at + 2);
+            }
+            _ => {}
         }
-        scanned |= kind == SCAN;
     }
     None
 }
@@ -123,6 +169,8 @@ impl<'a> Iterator for Markers<'a> {
     }
 }
 
+/// The marker of a progressive image's header.
+const PROGRESSIVE: u8 = 0xc2;
 /// The marker of a scan.
 const SCAN: u8 = 0xda;
 /// The marker of the image's end.
