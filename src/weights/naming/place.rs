@@ -11,6 +11,9 @@ use crate::weights::contents::Contents;
 use crate::weights::entry::Source;
 use crate::weights::facts::Facts;
 
+/// The most parts of a prefix: each is a place at which all tensors behind it are looked at.
+const MAX_PARTS: usize = 12;
+
 /// The tensors of one Vision Transformer in a file.
 #[derive(Debug, Clone)]
 pub(in crate::weights) struct Place {
@@ -190,9 +193,9 @@ fn ending(mark: &str) -> &str {
     mark.rsplit(['#', '*']).next().unwrap_or(mark)
 }
 
-/// The beginnings of a name up to each dot, the empty one first.
+/// The beginnings of a name up to each of its first dots, the empty one first.
 fn prefixes(name: &str) -> impl Iterator<Item = &str> {
-    let ends = name.match_indices('.').map(|(dot, _)| dot + 1);
+    let ends = name.match_indices('.').take(MAX_PARTS).map(|(dot, _)| dot + 1);
     [0].into_iter().chain(ends).map(|end| &name[..end])
 }
 
