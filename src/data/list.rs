@@ -222,7 +222,7 @@ pub(super) fn matches(place: &Path) -> Result<Option<Vec<PathBuf>>> {
     let found = glob::glob_with(pattern, options)
         .map_err(|error| Error::data(place, format!("is no pattern ({error})")))?;
     let found = found.collect::<Result<Vec<PathBuf>, _>>();
-    let mut found = found.map_err(|error| Error::io(error.path().to_owned(), error.into()))?;
+    let mut found = found.map_err(|error| Error::io(PathBuf::from(error.path()), error.into()))?;
     found.sort_unstable();
     if found.is_empty() {
         return Err(Error::data(place, "matches nothing"));

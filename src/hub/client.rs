@@ -104,7 +104,7 @@ impl<'r> Client<'r> {
             let path = path.to_owned();
             move |error| Failure::Other(Error::io(&path, error))
         };
-        let parent = |path: &Path| path.parent().map(fs::create_dir_all).unwrap_or(Ok(()));
+        let parent = |path: &Path| path.parent().map_or(Ok(()), fs::create_dir_all);
         parent(&blob).map_err(io(&blob))?;
         if !blob.exists() {
             self.fetch(file, &remote, &blob, report)?;

@@ -12,8 +12,11 @@ use tiny_http::{Header, Response, Server};
 use super::shards::{Table, parquet_of, write_tars};
 use super::support::{fail_with, metrics, singer, succeed, teacher, tiny};
 
-/// A server of a folder's files, and the URLs with their headers that it was asked for.
-fn serve(folder: &Path) -> (String, Receiver<(String, BTreeMap<String, String>)>) {
+/// A URL that a server was asked for, and the headers.
+type Asked = (String, BTreeMap<String, String>);
+
+/// A server of a folder's files, and what it was asked for.
+fn serve(folder: &Path) -> (String, Receiver<Asked>) {
     let server = Server::http("127.0.0.1:0").unwrap();
     let url = format!("http://{}", server.server_addr());
     let (sender, asked) = channel();

@@ -109,7 +109,7 @@ impl Layout {
             (Ok(ColorType::CMYK(8)), _) => Colour::Cmyk,
             // The reader of JPEG makes it RGB.
             (Ok(ColorType::YCbCr(8)), _) if jpeg => Colour::Rgb,
-            (Ok(ColorType::RGBA(_)), _) | (Err(TiffError::UnsupportedError(_)), _) => {
+            (Ok(ColorType::RGBA(_)) | Err(TiffError::UnsupportedError(_)), _) => {
                 return Err(other());
             }
             (Ok(kind), _) => {

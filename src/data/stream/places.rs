@@ -42,7 +42,9 @@ pub(super) fn shards(place: &str, split: Split) -> Result<Option<Vec<Shard>>> {
             let matches = glob::glob(&name)
                 .map_err(|error| Error::data(place, format!("is no pattern ({error})")))?;
             let paths = matches.collect::<Result<Vec<_>, _>>();
-            found.extend(paths.map_err(|error| Error::io(error.path().to_owned(), error.into()))?);
+            found.extend(
+                paths.map_err(|error| Error::io(PathBuf::from(error.path()), error.into()))?,
+            );
         } else if has_braces {
             found.push(name.into());
         }
