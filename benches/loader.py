@@ -92,7 +92,7 @@ def make(folder, count, source):
     print(f"{count} JPEGs of {sum(len(data) for *_, data in files) / count / 1000:.0f} kB on average")
 
 
-def torch_turn(folder, kind):
+def torch_turn(folder, kind, wanted):
     """One turn of torch; prints its JSON."""
     import resource
 
@@ -125,6 +125,8 @@ def torch_turn(folder, kind):
     begun, count = time.perf_counter(), 0
     for images, *_ in batches:
         count += len(images)
+        if count >= wanted:
+            break
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     peak += WORKERS * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
@@ -140,13 +142,13 @@ def timed(command):
     return json.loads(done.stdout)
 
 
-def compare(folder, program, turns, out):
+def compare(folder, program, turns, wanted, out):
     def ours(place):
         return [program, "bench", "--data", str(folder / place), "--size", str(SIZE)] + [
-            "--batch", str(BATCH), "--workers", str(WORKERS)]
+            "--batch", str(BATCH), "--workers", str(WORKERS), "--images", str(wanted)]
 
     def torch(kind):
-        return [sys.executable, __file__, "turn", str(folder), "--kind", kind]
+        return [sys.executable, __file__, "turn", str(folder), "--kind", kind, "--images", str(wanted)]
 
     rows = {
         "singer, folders": ours("folders"),
@@ -177,7 +179,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["make", "time", "turn"])
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--images", type=int, default=5000)
+    parser.add_argument("--images", type=int, default=5000, help="to make, or to time in a turn")
     parser.add_argument("--from", dest="source", help="a zip of photographs; without it, noise")
     parser.add_argument("--program")
     parser.add_argument("--turns", type=int, default=3)
@@ -188,11 +190,11 @@ def main():
         args.folder.mkdir(parents=True, exist_ok=True)
         make(args.folder, args.images, args.source)
     elif args.what == "turn":
-        torch_turn(args.folder, args.kind)
+        torch_turn(args.folder, args.kind, args.images)
     elif not args.program:
         parser.error("time needs --program")
     else:
-        compare(args.folder, args.program, args.turns, args.out)
+        compare(args.folder, args.program, args.turns, args.images, args.out)
 
 
 if __name__ == "__main__":

@@ -82,6 +82,16 @@ impl Images {
         }
     }
 
+    /// The same images with another limit on the pixels of one than
+    /// [`MAX_PIXELS`](super::MAX_PIXELS).
+    #[must_use]
+    pub fn with_max_pixels(self, pixels: u64) -> Self {
+        match self {
+            Self::Set(set) => Self::Set(set.with_max_pixels(pixels)),
+            Self::Stream(stream) => Self::Stream(stream.with_max_pixels(pixels)),
+        }
+    }
+
     /// Images that are read by index: a set itself, or those of its shards; with a `limit` at
     /// most so many, spread over them.
     ///

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::images::{TypedCroppedImage, TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
 use image::RgbImage;
@@ -88,22 +88,26 @@ impl FromStr for Interpolation {
 /// itself starts with columns, which changes sharp edges by up to 11 grey levels.
 pub(super) fn resample(
     image: &RgbImage,
-    [left, top, width, height]: [u32; 4],
+    window: [u32; 4],
     [h, w]: [usize; 2],
     interpolation: Interpolation,
 ) -> Result<RgbImage> {
-    let whole = [left, top, width, height] == [0, 0, image.width(), image.height()];
-    let crop =
-        (!whole).then(|| image::imageops::crop_imm(image, left, top, width, height).to_image());
-    let crop = crop.as_ref().unwrap_or(image);
+    let [_, _, width, height] = window;
     // A very tall image would be enormous between the two.
     let rows_first = (w as u64).saturating_mul(height.into()) <= LARGE_PIXELS;
     let (halfway_w, halfway_h) = if rows_first { (w as u32, height) } else { (width, h as u32) };
-    let halfway = resize_to(crop, halfway_w, halfway_h, interpolation)?;
-    resize_to(&halfway, w as u32, h as u32, interpolation)
+    let halfway = resize_to(image, window, [halfway_w, halfway_h], interpolation)?;
+    let whole = [0, 0, halfway_w, halfway_h];
+    resize_to(&halfway, whole, [w as u32, h as u32], interpolation)
 }
 
-fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -> Result<RgbImage> {
+/// A window of the image, which counts as the whole, resized to this width and height.
+fn resize_to(
+    image: &RgbImage,
+    window: [u32; 4],
+    [width, height]: [u32; 2],
+    filter: Interpolation,
+) -> Result<RgbImage> {
     let options = ResizeOptions::new().resize_alg(match filter {
         Interpolation::Nearest => ResizeAlg::Nearest,
         Interpolation::Box => ResizeAlg::Convolution(FilterType::Box),
@@ -112,8 +116,8 @@ fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -
         Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
         Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
     });
-    convolve(image, width, height, &options).map_err(|reason| Error::Resize {
-        from: [image.height() as usize, image.width() as usize],
+    convolve(image, window, [width, height], &options).map_err(|reason| Error::Resize {
+        from: [window[3] as usize, window[2] as usize],
         to: [height as usize, width as usize],
         reason,
     })
@@ -122,12 +126,14 @@ fn resize_to(image: &RgbImage, width: u32, height: u32, filter: Interpolation) -
 /// The library's call for one type of pixel: the one for any type builds its kernels for all of them.
 fn convolve(
     image: &RgbImage,
-    width: u32,
-    height: u32,
+    [left, top, w, h]: [u32; 4],
+    [width, height]: [u32; 2],
     options: &ResizeOptions,
 ) -> Result<RgbImage, String> {
     let source = TypedImageRef::<U8x3>::from_buffer(image.width(), image.height(), image.as_raw())
         .map_err(|error| error.to_string())?;
+    let source =
+        TypedCroppedImage::from_ref(&source, left, top, w, h).map_err(|error| error.to_string())?;
     let mut resized = RgbImage::new(width, height);
     let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut resized)
         .map_err(|error| error.to_string())?;

@@ -294,11 +294,13 @@ impl Normalise {
 
     /// Appends an 8-bit image, normalised, as `[3, H, W]`.
     pub fn append(&self, image: &RgbImage, out: &mut Vec<f32>) {
-        for channel in 0..3 {
+        let tables: [[f32; 256]; 3] = std::array::from_fn(|channel| {
             let (mean, std) = (self.mean[channel], self.std[channel]);
-            let table: [f32; 256] =
-                std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std);
-            out.extend(image.as_raw().iter().skip(channel).step_by(3).map(|&v| table[v as usize]));
+            std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
+        });
+        let (pixels, _) = image.as_raw().as_chunks::<3>();
+        for (channel, table) in tables.iter().enumerate() {
+            out.extend(pixels.iter().map(|pixel| table[usize::from(pixel[channel])]));
         }
     }
 }

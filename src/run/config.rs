@@ -261,13 +261,13 @@ impl DataConfig {
                 None => ImageSet::open_places(&places.0, split)?.into(),
             },
         };
-        Ok(Some(match (images, self.classes) {
+        let images = match (images, self.classes) {
             (Images::Stream(stream), Some(classes)) => stream.with_classes(classes)?.into(),
-            (Images::Set(set), _) => match self.max_pixels {
-                Some(pixels) => set.with_scene_side(side).with_max_pixels(pixels).into(),
-                None => set.with_scene_side(side).into(),
-            },
-            (images, _) => images,
+            (images, _) => images.with_scene_side(side),
+        };
+        Ok(Some(match self.max_pixels {
+            Some(pixels) => images.with_max_pixels(pixels),
+            None => images,
         }))
     }
 

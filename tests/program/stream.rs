@@ -10,7 +10,7 @@ use std::time::Duration;
 use tiny_http::{Header, Response, Server};
 
 use super::shards::{Table, parquet_of, write_tars};
-use super::support::{fail_with, metrics, singer, succeed, teacher, tiny};
+use super::support::{fail_with, metrics, run, singer, succeed, teacher, tiny};
 
 /// A URL that a server was asked for, and the headers.
 type Asked = (String, BTreeMap<String, String>);
@@ -190,4 +190,31 @@ fn objects_are_asked_for_with_a_signature_at_an_endpoint_of_ones_own() {
         assert!(signed.contains(part), "{signed} lacks {part}");
     }
     assert!(!signed.contains("hidden"), "{signed}");
+}
+
+#[test]
+fn a_damaged_parquet_file_is_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("0.parquet");
+    let whole = parquet_of(0..20, Table::default());
+    let bench = || {
+        let mut command = singer();
+        command.args(["bench", "--size", "8", "--batch", "4", "--images", "4", "--data"]);
+        command.arg(&path);
+        command
+    };
+    std::fs::write(&path, &whole).unwrap();
+    succeed(&mut bench());
+    let mut refused = 0;
+    // The head of the first page: its kind, sizes and encodings.
+    for place in 4..24 {
+        let mut bytes = whole.clone();
+        bytes[place] = 0;
+        std::fs::write(&path, bytes).unwrap();
+        if run(&mut bench()).code != Some(0) {
+            fail_with(&mut bench(), &["0.parquet"]);
+            refused += 1;
+        }
+    }
+    assert!(refused > 5, "{refused}");
 }

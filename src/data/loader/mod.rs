@@ -209,9 +209,11 @@ struct Form {
 
 impl Form {
     fn empty(&self, count: usize) -> Batch {
+        // At once: growing would copy a large batch several times, into new pages.
+        let values = count * 3 * self.transform.size().iter().product::<usize>();
         let pixels = match self.bytes {
-            true => Pixels::Bytes(Vec::new(), self.normalise),
-            false => Pixels::Normalised(Vec::new()),
+            true => Pixels::Bytes(Vec::with_capacity(values), self.normalise),
+            false => Pixels::Normalised(Vec::with_capacity(values)),
         };
         Batch { pixels, labels: Vec::with_capacity(count) }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use image::RgbImage;
 
 use super::{Batch, Order, Shared, sample_rng};
-use crate::data::decode::decode;
+use crate::data::decode::decode_within;
 use crate::data::stream::{ImageStream, Sample, Sequence};
 use crate::error::{Error, Result};
 
@@ -123,10 +123,13 @@ impl Worker {
         let count = job.samples.len();
         let mut batch = form.empty(count);
         for slot in 0..count {
-            // The next sample of the batch replaces an unreadable one, at last one before it.
+            // In an endless order the next sample of the batch replaces an unreadable one, at
+            // last one before it.
             let own = job.samples[slot..].iter().chain(&job.samples[..slot]);
+            let once = self.shared.settings.order == Order::Sequential;
+            let tries = if once { 1 } else { usize::MAX };
             let mut found = None;
-            for sample in own.chain(&job.spare) {
+            for sample in own.chain(&job.spare).take(tries) {
                 match self.read(sample, job.first + slot) {
                     Ok(image) => {
                         found = Some(image);
@@ -139,6 +142,9 @@ impl Worker {
                 }
             }
             let Some((pixels, label)) = found else {
+                if once {
+                    continue;
+                }
                 let path = job.samples[slot].path();
                 return Err(Error::data(path, "is unreadable, and so are all images around it"));
             };
@@ -151,7 +157,7 @@ impl Worker {
     fn read(&self, sample: &Sample, number: usize) -> Result<(RgbImage, usize)> {
         let label = self.images.label(sample)?.unwrap_or(0);
         let path = sample.path();
-        let image = decode(&sample.bytes()?, &path)?;
+        let image = decode_within(&sample.bytes()?, &path, self.images.max_pixels())?;
         let mut rng = sample_rng(self.shared.settings.seed, 0, number);
         let pixels = self.shared.form.transform.apply(&image, &mut rng);
         Ok((pixels.map_err(|error| Error::data(&path, error.to_string()))?, label))

@@ -25,6 +25,7 @@ pub(super) use sample::Sample;
 use self::remote::Client;
 use self::shard::{Place, Shard, Survey};
 use super::place::Split;
+use super::resample::MAX_PIXELS;
 use crate::error::{Error, Result};
 
 /// The most classes that labels without names may stand for.
@@ -49,6 +50,7 @@ pub struct ImageStream {
     classes: Arc<Classes>,
     part: (usize, usize),
     client: Client,
+    max_pixels: u64,
 }
 
 /// What labels stand for.
@@ -117,7 +119,14 @@ impl ImageStream {
             classes = Classes::of(&shards, &surveys)?;
             counts = Some(surveys.iter().map(|survey| survey.samples).collect());
         }
-        Ok(Self { shards, counts, classes: Arc::new(classes), part: (0, 1), client })
+        Ok(Self {
+            shards,
+            counts,
+            classes: Arc::new(classes),
+            part: (0, 1),
+            client,
+            max_pixels: MAX_PIXELS,
+        })
     }
 
     /// Number of images; none where it is not known before they are read: of tar files on
@@ -175,6 +184,17 @@ impl ImageStream {
             return Err(Error::setting("part", part, format!("it must be below {of}")));
         }
         Ok(Self { part: (part, of), ..self })
+    }
+
+    /// The same images with another limit on the pixels of one than
+    /// [`MAX_PIXELS`](super::MAX_PIXELS).
+    #[must_use]
+    pub fn with_max_pixels(self, pixels: u64) -> Self {
+        Self { max_pixels: pixels, ..self }
+    }
+
+    pub(super) fn max_pixels(&self) -> u64 {
+        self.max_pixels
     }
 
     /// How long a server may be silent before it is asked again; a minute by default.

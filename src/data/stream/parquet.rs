@@ -207,6 +207,12 @@ impl Table {
     fn column(&self, group: usize, column: usize) -> Result<Column> {
         let rows = self.meta.row_group(group);
         let chunk = rows.column(column);
+        let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
+        if start < 0 || chunk.compressed_size() < 0 {
+            return Err(self
+                .shard
+                .error("not a readable Parquet file (a column before its start)"));
+        }
         let bytes = Arc::new(Chunks::new(&self.shard, &self.client, self.length));
         let pages = SerializedPageReader::new(bytes, chunk, self.group_rows(group), None);
         let pages = pages.map_err(|error| self.damaged(&error))?;

@@ -11,7 +11,7 @@ use super::order::Turns;
 use super::parquet::{Table, panicked};
 use super::sample::Sample;
 use super::shard::{Format, Shard};
-use crate::data::decode::decode;
+use crate::data::decode::decode_within;
 use crate::data::image_set::{ImageSet, ImageSource};
 use crate::error::{Error, Result};
 
@@ -49,8 +49,8 @@ impl ImageStream {
     }
 }
 
-fn decoded(sample: &Sample) -> Result<RgbImage> {
-    decode(&sample.bytes()?, &sample.path())
+fn decoded(sample: &Sample, stream: &ImageStream) -> Result<RgbImage> {
+    decode_within(&sample.bytes()?, &sample.path(), stream.max_pixels)
 }
 
 /// Samples: references into local tar files, or encoded images in memory.
@@ -130,7 +130,7 @@ impl ImageSource for Samples {
     }
 
     fn read(&self, index: usize) -> Result<RgbImage> {
-        decoded(&self.images[index].0)
+        decoded(&self.images[index].0, &self.stream)
     }
 }
 
@@ -232,6 +232,6 @@ impl ImageSource for Rows {
         let sample = samples.get(index - self.groups[number].2).ok_or_else(|| {
             Error::data(self.name(index), "is missing, though the file counts it")
         })?;
-        decoded(sample)
+        decoded(sample, &self.stream)
     }
 }
