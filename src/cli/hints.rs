@@ -60,6 +60,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             (role, "arch") => {
                 format!("set {role}.arch or --{role}, e.g. vit_small_patch16_224")
             }
+            (role, "img_size") => format!("set {role}.img_size or --size"),
             (role, setting) => format!("set {role}.{setting}"),
         }),
         Error::SeveralModels { .. } | Error::WeightsKey { .. } => {

@@ -229,7 +229,7 @@ fn faults_of_a_probe_are_named_before_anything_is_computed() {
         command
     };
     fail_with(&mut segment(&["--classes", "2"]), &["0.png", "the label 9", "2 classes"]);
-    fail_with(&mut segment(&["--size", "15x16"]), &["size is 15x16", "4x4", "16x16", "--size"]);
+    fail_with(&mut segment(&["--size", "15x16"]), &["img_size is 15x16", "12x16", "--size"]);
     fail_with(&mut segment(&["--names", "absent.txt"]), &["absent.txt", "No such file"]);
     fail_with(&mut segment(&["--limit", "0"]), &["limit is 0", "--limit"]);
     fs::remove_file(folder.path().join("set/annotations/train/2.png")).unwrap();

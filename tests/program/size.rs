@@ -96,7 +96,7 @@ fn every_command_that_looks_at_images_takes_a_size() {
 fn sizes_that_cannot_be_are_refused_with_one_that_can() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
-    fail_with(distill(&teacher, &out, 2).args(["--size", "18"]), &["18x18", "use 16x16"]);
+    fail_with(distill(&teacher, &out, 2).args(["--size", "18"]), &["18x18", "use 16x16", "--size"]);
     for wrong in ["0", "-4", "12x", "x", "1e3", "99999"] {
         let outcome = run(&mut command("evaluate", &teacher, wrong));
         assert_eq!(outcome.code, Some(2), "{wrong}: {}", outcome.stderr);
