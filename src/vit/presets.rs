@@ -79,6 +79,13 @@ pub enum Family {
     Eva02Norm,
     /// Image towers of EVA-02's CLIP, <https://arxiv.org/abs/2303.15389>.
     Eva02Clip,
+    /// C-RADIOv4, <https://arxiv.org/abs/2601.17237>: a class token for each teacher, of which
+    /// all but the first are registers here.
+    Radio,
+    /// C-RADIOv3, <https://arxiv.org/abs/2412.07679>, base and large, which have LayerScale.
+    RadioV3,
+    /// C-RADIOv3, huge and giant.
+    RadioV3H,
 }
 
 impl Family {
@@ -103,6 +110,8 @@ impl Family {
             Self::PeG => "Perception Encoder, spatial or language",
             Self::Eva02 | Self::Eva02Norm => "EVA-02",
             Self::Eva02Clip => "EVA-02 CLIP",
+            Self::Radio => "C-RADIOv4",
+            Self::RadioV3 | Self::RadioV3H => "C-RADIOv3",
         }
     }
 
@@ -130,6 +139,9 @@ impl Family {
             Self::Eva02 => "eva02",
             Self::Eva02Norm => "eva02_norm",
             Self::Eva02Clip => "eva02_clip",
+            Self::Radio => "radio",
+            Self::RadioV3 => "radio_v3",
+            Self::RadioV3H => "radio_v3_h",
         }
     }
 
@@ -141,6 +153,7 @@ impl Family {
                 Statistics::Half
             }
             Self::Clip | Self::Eva02 | Self::Eva02Norm | Self::Eva02Clip => Statistics::Clip,
+            Self::Radio | Self::RadioV3 | Self::RadioV3H => Statistics::Clip,
             Self::Tipsv2 => Statistics::Unit,
             _ => Statistics::ImageNet,
         }
@@ -230,6 +243,14 @@ impl Family {
                 final_norm: FinalNorm::Tokens,
                 ..Self::Eva02Norm.config()
             },
+            Self::Radio => VitConfig {
+                reg_tokens: 9,
+                no_embed_class: true,
+                final_norm: FinalNorm::None,
+                ..plain
+            },
+            Self::RadioV3H => VitConfig { reg_tokens: 7, ..Self::Radio.config() },
+            Self::RadioV3 => VitConfig { init_values: Some(1e-5), ..Self::RadioV3H.config() },
         }
     }
 }
@@ -572,4 +593,10 @@ const PRESETS: &[Preset] = presets! {
     Eva02Clip  Swiglu    "eva02_base_patch16_clip_224"                               224   16  768   12   12 4096    512 Clip      0.9   Bicubic  Center;
     Eva02Clip  Swiglu    "eva02_large_patch14_clip_224"                              224   14 1024   24   16 5460    768 Clip      0.9   Bicubic  Center;
     Eva02Clip  Swiglu    "eva02_large_patch14_clip_336"                              336   14 1024   24   16 5460    768 Clip      1.0   Bicubic  Center;
+    Radio      Gelu      "vit_so400m_patch16_radio_v4"                               512   16 1152   27   16 4304      0 Clip      1.0   Bicubic  Center;
+    Radio      Gelu      "vit_huge_patch16_radio_v4"                                 512   16 1280   32   16 5120      0 Clip      1.0   Bicubic  Center;
+    RadioV3    Gelu      "vit_base_patch16_radio_v3"                                 512   16  768   12   12 3072      0 Clip      1.0   Bicubic  Center;
+    RadioV3    Gelu      "vit_large_patch16_radio_v3"                                512   16 1024   24   16 4096      0 Clip      1.0   Bicubic  Center;
+    RadioV3H   Gelu      "vit_huge_patch16_radio_v3"                                 512   16 1280   32   16 5120      0 Clip      1.0   Bicubic  Center;
+    RadioV3H   Gelu      "vit_giant_patch16_radio_v3"                                512   16 1536   40   24 6144      0 Clip      1.0   Bicubic  Center;
 };

@@ -200,6 +200,14 @@ impl Entry {
         Some(turned)
     }
 
+    /// The same elements in another shape; none where there are more or fewer, or where they do
+    /// not lie in row-major order.
+    pub(super) fn reshaped(&self, shape: Vec<usize>) -> Option<Self> {
+        let count = |shape: &[usize]| shape.iter().product::<usize>();
+        let same = count(&shape) == count(&self.shape);
+        (same && self.strides.is_none()).then(|| Self { shape, ..self.clone() })
+    }
+
     /// The tensor without its first axis, which has length 1.
     pub(super) fn without_first_axis(&self) -> Self {
         let mut narrow = self.clone();
@@ -341,6 +349,8 @@ pub(super) enum Source {
     Sum(Entry, Entry),
     /// Zeros, which a file omits.
     Zeros(Vec<usize>),
+    /// Positions `[1, P, D]` of a square grid with sides `from`, on one with sides `to`.
+    Resampled { positions: Entry, from: usize, to: usize, align_corners: bool },
 }
 
 impl Source {
@@ -366,6 +376,7 @@ impl Source {
                 [rows].into_iter().chain(columns.copied()).collect()
             }
             Self::Zeros(shape) => shape.clone(),
+            Self::Resampled { positions, to, .. } => vec![1, to * to, positions.shape()[2]],
         }
     }
 
@@ -384,7 +395,53 @@ impl Source {
                 a.values()?.into_iter().zip(b.values()?).map(|(a, b)| a + b).collect()
             }
             Self::Zeros(shape) => vec![0.0; shape.iter().product()],
+            Self::Resampled { positions, from, to, align_corners } => {
+                bilinear(&positions.values()?, *from, *to, *align_corners)
+            }
         };
         Ok(TensorData::new(values, self.shape()))
+    }
+}
+
+/// Resamples a square grid of vectors by the four nearest, without antialiasing, as torch's
+/// `interpolate(mode="bilinear")`.
+fn bilinear(values: &[f32], from: usize, to: usize, align_corners: bool) -> Vec<f32> {
+    let dim = values.len() / (from * from).max(1);
+    // Two neighbours along an axis and the share of the second.
+    let along = |at: usize| {
+        let place = match align_corners {
+            true => at as f64 * (from - 1) as f64 / to.saturating_sub(1).max(1) as f64,
+            false => ((at as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0),
+        };
+        let first = (place as usize).min(from - 1);
+        (first, (first + 1).min(from - 1), place - first as f64)
+    };
+    let mut out = Vec::with_capacity(to * to * dim);
+    for row in 0..to {
+        let (top, bottom, down) = along(row);
+        for column in 0..to {
+            let (left, right, across) = along(column);
+            out.extend((0..dim).map(|channel| {
+                let at = |r: usize, c: usize| f64::from(values[(r * from + c) * dim + channel]);
+                let mix = |r: usize| at(r, left) * (1.0 - across) + at(r, right) * across;
+                (mix(top) * (1.0 - down) + mix(bottom) * down) as f32
+            }));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bilinear;
+
+    #[test]
+    fn resampling_keeps_a_ramp_and_corners_where_they_are_aligned() {
+        let ramp: Vec<f32> = (0..64).map(|at| (at / 8) as f32 + 10.0 * (at % 8) as f32).collect();
+        // The mean of the four in the middle of each sixteen.
+        assert_eq!(bilinear(&ramp, 8, 2, false), [16.5, 56.5, 20.5, 60.5]);
+        assert_eq!(bilinear(&ramp, 8, 2, true), [0.0, 70.0, 7.0, 77.0]);
+        assert_eq!(bilinear(&ramp, 8, 8, false), ramp);
+        assert!(bilinear(&[], 0, 0, false).is_empty());
     }
 }

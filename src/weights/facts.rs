@@ -92,6 +92,9 @@ impl Facts {
         match self {
             Self { positions: None, query_bias: true, .. } => Family::Dinov3Qkvb,
             Self { positions: None, .. } => Family::Dinov3,
+            Self { norm: false, reg_tokens: 7.., layer_scale: true, .. } => Family::RadioV3,
+            Self { norm: false, reg_tokens: 7, .. } => Family::RadioV3H,
+            Self { norm: false, reg_tokens: 8.., .. } => Family::Radio,
             Self { query_bias: true, attn_norm: true, .. } => Family::Eva02Clip,
             Self { query_bias: true, mlp_norm: true, .. } => Family::Eva02Norm,
             Self { query_bias: true, .. } => Family::Eva02,

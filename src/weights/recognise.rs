@@ -239,7 +239,8 @@ impl Search<'_> {
             final_norm: match (facts.norm, facts.fc_norm) {
                 (true, _) => FinalNorm::Tokens,
                 (false, true) => FinalNorm::Pooled,
-                (false, false) => FinalNorm::None,
+                // One that its family has is then reported as missing.
+                (false, false) => base.final_norm,
             },
             scale_mlp: facts.mlp_norm,
             scale_attn_inner: facts.attn_norm,

@@ -31,6 +31,9 @@ FAMILIES = {
     "Eva02": r"eva02_(tiny|small)_patch14_\d+",
     "Eva02Norm": r"eva02_(base|large)_patch14_\d+",
     "Eva02Clip": r"eva02_(base|large)_patch\d+_clip_\d+",
+    "Radio": r"vit_\w+_radio_v4",
+    "RadioV3": r"vit_(base|large)_patch16_radio_v3",
+    "RadioV3H": r"vit_(huge|giant)_patch16_radio_v3",
 }
 STATS = {0.0: "Unit", 0.5: "Half", 0.485: "ImageNet", 0.48145466: "Clip", 0.43: "Satellite"}
 # https://github.com/valeoai/Franca, franca/hub/backbones.py: DINOv2's code with SwiGLU in all

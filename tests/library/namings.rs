@@ -428,6 +428,18 @@ fn names_of_no_known_kind_are_refused_with_some_of_them() {
 }
 
 #[test]
+fn the_full_grid_of_c_radios_positions_is_taken_at_512_pixels() {
+    let at = tempfile::tempdir().unwrap();
+    let file = at.path().join("model.safetensors");
+    for name in ["vit_so400m_patch16_radio_v4", "vit_base_patch16_radio_v3"] {
+        let published = preset(name).unwrap().config();
+        hollow(&VitConfig { img_size: [2048; 2], ..published.clone() }, &file);
+        let found = recognised(&file);
+        assert_eq!((found.arch.as_str(), found.config), (name, published));
+    }
+}
+
+#[test]
 fn an_eva_without_gates_is_named_and_refused() {
     let at = tempfile::tempdir().unwrap();
     let file = at.path().join("eva.safetensors");

@@ -21,7 +21,7 @@ enum Class {
 
 /// Golden models of tests/golden/vit and the timm name whose shape each departs
 /// from, and what transformers has a class for.
-const GOLDEN: [(&str, &str, Class); 29] = [
+const GOLDEN: [(&str, &str, Class); 30] = [
     ("clip_openai", "vit_base_patch16_clip_quickgelu_224", Class::Headless),
     ("clip_openai_strong", "vit_base_patch16_clip_quickgelu_224", Class::Headless),
     ("deit3", "deit3_small_patch16_224", Class::Whole),
@@ -44,6 +44,7 @@ const GOLDEN: [(&str, &str, Class); 29] = [
     ("pe_g", "vit_pe_spatial_gigantic_patch14_448", Class::None),
     ("pe_lang", "vit_pe_lang_large_patch14_448", Class::None),
     ("pe_spatial", "vit_pe_spatial_base_patch16_512", Class::None),
+    ("radio", "vit_huge_patch16_radio_v4", Class::None),
     ("siglip", "vit_base_patch16_siglip_224", Class::Whole),
     ("siglip_strong", "vit_base_patch16_siglip_224", Class::Whole),
     ("tipsv2", "vit_base_patch14_reg1_tipsv2", Class::Whole),

@@ -96,6 +96,11 @@ fn tipsv2_and_franca_go_through_the_whole_program() {
 }
 
 #[test]
+fn c_radio_goes_through_the_whole_program_without_a_last_norm() {
+    whole("vit_so400m_patch16_radio_v4", &[]);
+}
+
+#[test]
 fn a_teacher_without_class_token_wants_such_a_student() {
     let folder = tempfile::tempdir().unwrap();
     succeed(

@@ -64,6 +64,10 @@ fn class<'a>(exporter: &'a Exporter<'_>) -> Result<Class<'a>> {
     without(
         exporter,
         &[
+            (
+                config.final_norm == FinalNorm::None && config.reg_tokens > 0,
+                "C-RADIO's positions at one image size",
+            ),
             (config.final_norm != FinalNorm::Tokens, "no norm after the last block"),
             (config.scale_mlp || config.scale_attn_inner, "a norm within MLPs or attention"),
         ],

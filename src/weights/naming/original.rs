@@ -1,8 +1,8 @@
 //! The names of timm and of the original repositories.
 
 use super::rules::To::{
-    Again, FirstAndRest, Is, LeftOut, MasksKeys, Outside, Part, Periods, Projection, Tokens,
-    TransposedProjection,
+    Again, ClassAndRegisters, FirstAndRest, Is, LeftOut, MasksKeys, Outside, Part, Patches,
+    Periods, Projection, Tokens, TransposedProjection, WidePositions,
 };
 use super::rules::{Defaults, NO_DEFAULTS, Naming, Rule, TWO_HEADS};
 use crate::vit::{Activation, Statistics};
@@ -139,6 +139,34 @@ pub(super) const EVA02: Naming = Naming {
         TIMM_RULES,
     ],
     beside: &[("text.*", Outside), ("logit_scale", Outside)],
+    folds_class_position: false,
+    activation_varies: false,
+    defaults: NO_DEFAULTS,
+};
+
+/// C-RADIO, <https://github.com/NVlabs/RADIO>, and `RadioModel` of transformers, which writes
+/// the same names.
+pub(super) const RADIO: Naming = Naming {
+    title: "C-RADIO",
+    prefixes: &[""],
+    marks: &["patch_generator.embedder.weight"],
+    counter: None,
+    rules: &[
+        &[
+            ("patch_generator.embedder.weight", Patches("patch_embed.proj.*")),
+            ("patch_generator.pos_embed", WidePositions("pos_embed")),
+            ("patch_generator.cls_token.token", ClassAndRegisters("cls_token", "reg_token")),
+            ("patch_generator.*", Outside),
+            ("blocks.#.ls1.grandma", Is("blocks.#.ls1.gamma")),
+            ("blocks.#.ls2.grandma", Is("blocks.#.ls2.gamma")),
+            ("blocks.#.layer_scale1.lambda1", Is("blocks.#.ls1.gamma")),
+            ("blocks.#.layer_scale2.lambda1", Is("blocks.#.ls2.gamma")),
+            // Its features are the last block's.
+            ("norm.*", Outside),
+        ],
+        TIMM_RULES,
+    ],
+    beside: &[],
     folds_class_position: false,
     activation_varies: false,
     defaults: NO_DEFAULTS,

@@ -58,6 +58,13 @@ pub(super) enum To {
     Projection(&'static str),
     /// The same, stored as `[D, C]`.
     TransposedProjection(&'static str),
+    /// A linear layer on flat patches of three channels `[D, 3 p²]`: the convolution with
+    /// this name, whose bias is zero.
+    Patches(&'static str),
+    /// Class and register tokens `[1 + R, D]`: the first gets the one name, the rest the other.
+    ClassAndRegisters(&'static str, &'static str),
+    /// Positions for images four times as wide as those of the model.
+    WidePositions(&'static str),
     /// Another name of this naming; the rules are applied to it.
     Again(&'static str),
     /// A mask that zeroes the keys' third of the bias with this name.

@@ -8,10 +8,11 @@ use crate::weights::contents::Contents;
 use crate::weights::entry::{Entry, Source};
 
 /// All namings, the ones with the most specific marks first.
-pub(super) const NAMINGS: [&Naming; 15] = [
+pub(super) const NAMINGS: [&Naming; 16] = [
     &original::MAE,
     &original::DINOV3,
     &original::EVA02,
+    &original::RADIO,
     &original::DEIT_DISTILLED,
     &original::DINOV2,
     &original::TIMM,
@@ -28,6 +29,9 @@ pub(super) const NAMINGS: [&Naming; 15] = [
 
 /// Names that a message about an unknown naming shows.
 const SHOWN: usize = 4;
+
+/// Sides of C-RADIO's grid of positions.
+const RADIO_SIDE: usize = 128;
 
 /// The most renames of one name within its naming.
 const MAX_AGAIN: usize = 2;
@@ -97,7 +101,7 @@ pub(in crate::weights) fn unknown(contents: &Contents) -> String {
     let shown: Vec<&str> = contents.tensors.keys().take(SHOWN).map(String::as_str).collect();
     let more = if count > SHOWN { ", ..." } else { "" };
     format!(
-        "the names of its {count} tensors ({}{more}) are those of no Vision Transformer that is known here: timm's, transformers' and the original repositories' of ViT, DeiT, DINO, DINOv2, DINOv3, MAE, CLIP, SigLIP, EVA-02 and Perception Encoder",
+        "the names of its {count} tensors ({}{more}) are those of no Vision Transformer that is known here: timm's, transformers' and the original repositories' of ViT, DeiT, DINO, DINOv2, DINOv3, MAE, CLIP, SigLIP, EVA-02, Perception Encoder and C-RADIO",
         shown.join(", ")
     )
 }
@@ -111,6 +115,8 @@ struct Sorting {
     head_dim: Option<usize>,
     left_out: BTreeSet<&'static str>,
     beside: Vec<String>,
+    /// Whether positions are for images four times as wide as the model's.
+    wide: bool,
 }
 
 impl Sorting {
@@ -148,6 +154,25 @@ impl Sorting {
                         cut.flatten().ok_or_else(|| square("has no three equal parts"))?;
                     self.add(gaps.fill(first), Source::View(head))?;
                     self.add(gaps.fill(rest), Source::View(tail))?;
+                }
+                To::Patches(to) => {
+                    let &[dim, pixels] = entry.shape() else { return Err(square("is no matrix")) };
+                    let side = (pixels / 3).isqrt();
+                    let kernel = entry.reshaped(vec![dim, 3, side, side]);
+                    let kernel = kernel.ok_or_else(|| square("has no square patches"))?;
+                    self.add(to.replace('*', "bias"), Source::Zeros(vec![dim]))?;
+                    self.add(to.replace('*', "weight"), Source::View(kernel))?;
+                }
+                To::ClassAndRegisters(class, registers) => {
+                    let count = entry.shape().first().copied().unwrap_or_default();
+                    let cut = || Some((entry.rows(0..1)?, entry.rows(1..count)?));
+                    let (first, rest) = cut().ok_or_else(|| square("has no rows"))?;
+                    self.add(class.into(), Source::View(first.with_rank(3)))?;
+                    self.add(registers.into(), Source::View(rest.with_rank(3)))?;
+                }
+                To::WidePositions(to) => {
+                    self.wide = true;
+                    self.add(gaps.fill(to), Source::View(entry.with_rank(3)))?;
                 }
                 To::Projection(to) => self.add_projection(to, entry)?,
                 To::TransposedProjection(to) => {
@@ -206,6 +231,7 @@ impl Sorting {
         if naming.folds_class_position {
             self.fold_class_position();
         }
+        self.narrow_positions();
         self.rename_gains()?;
         self.leave_heads_out();
         let Self { tensors, head_dim, left_out, beside, .. } = self;
@@ -258,6 +284,31 @@ impl Sorting {
                 self.left_out.insert(what);
             }
         }
+    }
+
+    /// C-RADIO's positions are for images of up to 2048 pixels, in timm's files too; at the
+    /// 512 pixels of timm's model they are what RADIO makes of them there.
+    fn narrow_positions(&mut self) {
+        let rows = |name: &str| match self.tensors.get(name)?.shape().as_slice() {
+            &[1, rows, width] => Some((rows, width)),
+            _ => None,
+        };
+        let (Some((positions, _)), Some((registers, width))) =
+            (rows("pos_embed"), rows("reg_token"))
+        else {
+            return;
+        };
+        let side = positions.isqrt();
+        let of_timm =
+            side == RADIO_SIDE && registers >= 7 && !self.tensors.contains_key("norm.weight");
+        if !(self.wide || of_timm) || side * side != positions || !side.is_multiple_of(4) {
+            return;
+        }
+        let Some(Source::View(positions)) = self.tensors.get("pos_embed").cloned() else { return };
+        // As timm: the base and huge models of version 3 keep the corners in place.
+        let align_corners = registers == 7 && matches!(width, 768 | 1280);
+        let resampled = Source::Resampled { positions, from: side, to: side / 4, align_corners };
+        self.tensors.insert("pos_embed".into(), resampled);
     }
 
     /// timm names LayerScale's gains by whether the model's positions are rotary: those of

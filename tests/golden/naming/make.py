@@ -572,4 +572,33 @@ original("orig_open_clip_eva02", model, OrderedDict(**trunk, **siglip_text),
          dict(expected, family="eva02_clip", num_classes=5), tower=trunk,
          file="open_clip_model.safetensors", beside=heads)  # fmt: skip
 
+config = hf.RadioConfig(**{k: v for k, v in shape.items() if k != "intermediate_size"}, mlp_ratio=2.0,
+                        max_img_size=4 * SIDE, num_cls_tokens=3, num_registers=7,
+                        norm_mean=[0.0] * 3, norm_std=[1.0] * 3)  # fmt: skip
+model = randomise(hf.RadioModel(config))
+published("hf_radio", model)
+record("hf_radio", dict(family="radio_v3", reg_tokens=9), model.encoder.layer, lambda: model(image),
+       lambda tokens: tokens, lambda r: r.last_hidden_state[:, 0])  # fmt: skip
+
+model = plain(reg_tokens=9, no_embed_class=True, final_norm=False)
+grid = 4 * SIDE // PATCH
+wide = torch.randn(1, grid * grid, DIM).half().float()
+state = OrderedDict()
+for name, value in model.state_dict().items():
+    if name == "patch_embed.proj.weight":
+        state["patch_generator.embedder.weight"] = value.reshape(DIM, -1)
+    elif name.startswith("blocks."):
+        state[name] = value
+state["patch_generator.pos_embed"] = wide
+tokens = torch.cat([model.cls_token, model.reg_token], 1)[0]
+state["patch_generator.cls_token.token"] = tokens.detach()
+state = OrderedDict((f"radio_model.model.{k}", v) for k, v in state.items())
+state["radio_model.input_conditioner.norm_mean"] = torch.zeros(3, 1, 1)
+state["radio_model.summary_idxs"] = torch.tensor([0, 1])
+torch.nn.init.zeros_(model.patch_embed.proj.bias)
+read = vision_transformer._convert_radio(state, model, align_corners=False)
+model.load_state_dict(read, strict=True)
+original("orig_radio", model, state, dict(family="radio", reg_tokens=9), filtered=False,
+         file="model.safetensors", beside=heads)  # fmt: skip
+
 (here / "cases.json").write_text(json.dumps(cases, indent=1) + "\n")

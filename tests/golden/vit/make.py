@@ -119,6 +119,9 @@ def counted(side, first, columns_first):
     return {"learned_and_rotary": told}, arguments
 
 
+radio = dict(reg_tokens=9, no_embed_class=True, final_norm=False)
+make("radio", vit(**radio), SIZE, dict(final_norm="none"))
+
 positions, counting = counted(4, 1, True)
 pe = dict(attn_type="rope", use_pre_transformer_norm=True)
 pool = dict(attn_pool_num_heads=8, attn_pool_mlp_ratio=2.0)
