@@ -146,7 +146,7 @@ fn a_loss_beyond_half_precision_is_an_error_whatever_the_scale() {
     });
     // The loss itself is infinite.
     match run(1e6, &scaled, usize::MAX) {
-        Err(Error::NotFinite { term, .. }) => assert_eq!(term, "slope"),
+        Err(Error::NotFinite { term, .. }) => assert_eq!(term, "slope loss"),
         other => panic!("{other:?}"),
     }
 }
