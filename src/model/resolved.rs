@@ -26,6 +26,10 @@ pub struct ResolvedModel {
     /// The shape.
     pub config: VitConfig,
     /// The image size that the weights have positions for.
+    #[cfg_attr(
+        target_family = "wasm",
+        expect(dead_code, reason = "there a model is opened at its own size")
+    )]
     stored_size: [usize; 2],
     /// Classes of the weights' head, where they are known.
     stored_classes: Option<usize>,

@@ -24,8 +24,8 @@ impl From<Error> for Fault {
                 "the GPU failed at {doing}: {reason}; use a smaller model or image, or start again"
             ),
             Error::Device { reason, .. } => format!("no WebGPU: {reason}"),
-            Error::NotFinite { step, term, value } => format!(
-                "step {step}: the {term} loss is {value}; fitting stopped: lower the learning rate"
+            Error::NotFinite { step, term, value, .. } => format!(
+                "step {step}: the {term} is {value}; fitting stopped: lower the learning rate"
             ),
             other => other.to_string(),
         })
