@@ -7,8 +7,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Inputs in an ordinary run of the tests; `SINGER_FUZZ_SECONDS` sets a time instead, in
-/// which memory is watched, so the test then wants to be run alone:
-/// `SINGER_FUZZ_SECONDS=600 cargo test --release --test library -- --exact NAME --nocapture`.
+/// which memory is watched, so the test then wants to be run alone, and with an allocator that
+/// gives back what is free:
+/// `MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 SINGER_FUZZ_SECONDS=600 cargo test
+/// --release --test library -- --exact NAME --nocapture`.
 const INPUTS: usize = 2000;
 
 /// The most that memory may grow by in a run with a set time, in bytes.
