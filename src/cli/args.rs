@@ -11,6 +11,7 @@ use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
 use super::recover::RecoverArgs;
 use super::session::TrainArgs;
+use crate::model::ImageSize;
 use crate::run::PrecisionChoice;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
@@ -234,9 +235,9 @@ pub(super) struct BenchArgs {
     /// Time the loading of these training images instead, on the CPU alone
     #[arg(long, value_name = "PLACE", conflicts_with = "load")]
     pub(super) data: Vec<String>,
-    /// With --data: side of the crops in pixels
-    #[arg(long, default_value_t = 224)]
-    pub(super) size: usize,
+    /// With --data: size of the crops in pixels, `224` or `HxW`
+    #[arg(long, value_name = "SIZE", default_value = "224")]
+    pub(super) size: ImageSize,
     /// With --data: threads that decode and augment
     #[arg(long, value_name = "N")]
     pub(super) workers: Option<usize>,

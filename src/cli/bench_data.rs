@@ -20,8 +20,9 @@ const NORMALISE: Normalise = Normalise { mean: [0.485, 0.456, 0.406], std: [0.22
 /// first batch, for which the threads start, does not count.
 pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let config = DataConfig::default();
+    let size = args.size.sides();
     let opened = Instant::now();
-    let images = Images::open(&args.data, Split::Train)?.with_scene_side(args.size);
+    let images = Images::open(&args.data, Split::Train)?.with_scene_side(size[0].max(size[1]));
     let open = opened.elapsed();
     let (length, shards) = (images.len(), images.shards());
     let settings = LoaderSettings {
@@ -31,7 +32,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         order: Order::Shuffled,
         max_unreadable: config.max_unreadable,
     };
-    let transform = config.train_transform([args.size; 2])?;
+    let transform = config.train_transform(size)?;
     let wanted = args.images.or(length).unwrap_or(IMAGES);
     let started = Instant::now();
     let mut loader = Loader::start(images, transform, NORMALISE, settings, 0)?;
@@ -47,7 +48,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         "data": args.data,
         "images": length,
         "shards": shards,
-        "size": args.size,
+        "size": size,
         "batch": settings.batch,
         "workers": settings.workers,
         "timed": count,

@@ -99,6 +99,12 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
             "--steps and --limit must be at least 1, and --lr a number above 0",
         ));
     }
+    if args.out.is_dir() {
+        return Err(Error::config(format!(
+            "--out {}: give a file, not a folder",
+            args.out.display()
+        )));
+    }
     settings.singer.resolve_layers(shape.config.depth)?;
     let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;

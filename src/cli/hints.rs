@@ -21,7 +21,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
             Some("choose one with --device; `singer devices` lists what there is".into())
         }
         Error::Unreadable { .. } => {
-            Some("repair or remove them, or raise data.max_unreadable".into())
+            Some("repair or remove them, or, where there are settings, raise data.max_unreadable".into())
         }
         Error::DiskFull { .. } => Some("a training run goes on with --resume".into()),
         Error::Unwritable { .. } => Some("choose another --out".into()),
@@ -114,6 +114,7 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "rank" => "singer.rank or --rank",
         "quantile" => "singer.quantile or --quantile",
         "limit" => "--limit",
+        "workers" => "data.workers or --workers",
         "size" => "--size",
         "rates" | "fit.optimizer.lr" => "--lr",
         "fit.epochs" => "--epochs",

@@ -132,6 +132,7 @@ pub(super) fn images(
     limit: Option<usize>,
 ) -> Result<ImageSet> {
     if let Some(stream) = ImageStream::find(places, split)? {
+        announce_left_out(&stream.left_out());
         return stream.into_set(limit);
     }
     Ok(announced(ImageSet::open_places(places, split)?.with_scene_side(side)))
@@ -148,9 +149,14 @@ pub(super) fn labelled(
         announced(set.images());
         return Ok(set);
     };
-    match stream.classes().is_empty() {
-        true => Err(Error::NoLabels),
-        false => stream.into_set(limit).map(Into::into),
+    announce_left_out(&stream.left_out());
+    match (stream.classes().is_empty(), stream.len()) {
+        (true, None) => Err(Error::data(
+            places.join(", "),
+            "is read in one pass, so its classes are not known before; get it as local .tar or .parquet files",
+        )),
+        (true, Some(_)) => Err(Error::NoLabels),
+        (false, _) => stream.into_set(limit).map(Into::into),
     }
 }
 

@@ -51,7 +51,7 @@ impl Images {
     pub fn left_out(&self) -> BTreeMap<String, usize> {
         match self {
             Self::Set(set) => set.left_out(),
-            Self::Stream(_) => BTreeMap::new(),
+            Self::Stream(stream) => stream.left_out(),
         }
     }
 

@@ -110,6 +110,18 @@ pub fn class_map(head: &[String], other: &[String]) -> Result<Vec<usize>> {
     }
 }
 
+/// A set with the classes of the one that was learnt from, by their names; images without
+/// labels stay as they are.
+///
+/// # Errors
+/// As [`class_map`].
+pub(crate) fn in_classes(set: &ImageSet, classes: &[String]) -> Result<ImageSet> {
+    if !set.has_labels() || classes.is_empty() || set.classes() == classes {
+        return Ok(set.clone());
+    }
+    Ok(set.relabelled(classes, class_map(classes, set.classes())?))
+}
+
 fn unknown(name: Option<&String>, head: &[String]) -> Error {
     Error::UnknownClass {
         class: name.cloned().unwrap_or_default(),

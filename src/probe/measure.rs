@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor};
 use serde::Serialize;
 
-use super::{LabelledFeatures, knn_accuracy};
+use super::{LabelledFeatures, in_classes, knn_accuracy};
 use crate::data::{
     EvalTransform, ImageSet, Loader, LoaderSettings, Normalise, Order, Preprocess, Transform,
 };
@@ -175,7 +175,8 @@ pub struct Evaluation {
 /// ```
 ///
 /// # Errors
-/// [`Error::NoLabels`]; errors of the data and of the device.
+/// [`Error::NoLabels`]; [`Error::UnknownClass`] for a test image of a class that no training
+/// image has; errors of the data and of the device.
 pub fn evaluate(
     model: &Model,
     train: &ImageSet,
@@ -185,6 +186,7 @@ pub fn evaluate(
     if !train.has_labels() || !test.has_labels() {
         return Err(Error::NoLabels);
     }
+    let test = &in_classes(test, train.classes())?;
     let (vit, device) = (model.vit(), model.vit().device());
     let side = model.config().img_size.into_iter().max().unwrap_or_default();
     let (train, test) = (train.clone().with_scene_side(side), test.clone().with_scene_side(side));

@@ -27,6 +27,7 @@ mod resample;
 mod rows;
 mod segment;
 
+pub(crate) use classify::in_classes;
 pub use classify::{
     ClassScores, ClassTask, Classification, ClassificationOutcome, ClassificationScores, SetScores,
     SweepPoint, class_map, score_classes, sweep,

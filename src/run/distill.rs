@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
-use crate::probe::{accuracy, last_block_norms};
+use crate::probe::{accuracy, in_classes, last_block_norms};
 use crate::train::{Progress, TrainSettings};
 use crate::vit::VitConfig;
 
@@ -282,6 +282,7 @@ impl Distill {
 
         let validation =
             config.data.validation_images(self.validation.as_ref(), labelled, scenes)?;
+        let validation = validation.map(|set| in_classes(&set, images.classes())).transpose()?;
 
         let device = match &self.teacher {
             Some(teacher) => Device::of(&teacher.vit().device()),

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::export::{MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
-use crate::probe::accuracy;
+use crate::probe::{accuracy, in_classes};
 use crate::train::{Pretraining, TrainSettings};
 
 /// A supervised training to run: what `singer pretrain` does, without flags and
@@ -141,6 +141,7 @@ impl Pretrain {
         let steps = config.train.steps(images.len(), &loader)?;
         config.optimizer.check()?;
         let validation = config.data.validation_images(self.validation.as_ref(), true, scenes)?;
+        let validation = validation.map(|set| in_classes(&set, images.classes())).transpose()?;
 
         let device = match self.device {
             Some(device) => device,

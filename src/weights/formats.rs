@@ -56,7 +56,7 @@ pub(crate) fn file_in(folder: &Path) -> Result<PathBuf> {
     names.sort_unstable();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     choose(&names).map(|name| folder.join(name)).map_err(|unclear| {
-        Error::checkpoint(
+        Error::naming(
             folder,
             &match unclear {
                 Unclear::Foreign(reason) => reason.into(),
@@ -99,7 +99,10 @@ fn read_single(path: &Path, bytes: &Arc<Bytes>) -> Result<Contents> {
         Err(reason) => Err(reason.into()),
     };
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    contents.map_err(|reason| Error::checkpoint(path, foreign(name).unwrap_or(&reason)))
+    contents.map_err(|reason| match foreign(name) {
+        Some(converter) => Error::naming(path, converter),
+        None => Error::checkpoint(path, &reason),
+    })
 }
 
 enum Kind {

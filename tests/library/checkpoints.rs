@@ -248,7 +248,7 @@ fn checkpoints_of_other_programs_name_what_converts_them() {
         paths.extend(parts.map(|file| folder.join(file)));
         for path in paths {
             let error = WeightsFile::open(&path).unwrap_err();
-            assert!(matches!(error, Error::Checkpoint { .. }), "{error:?}");
+            assert!(matches!(error, Error::Naming { .. }), "{error:?}");
             let line = error.to_string();
             let name = path.file_name().unwrap().to_str().unwrap();
             let wanted = if name == "__0_0.distcp" { "dcp_to_torch" } else { converter };

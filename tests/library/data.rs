@@ -189,3 +189,13 @@ fn a_share_of_unreadable_images_is_allowed_and_of_twenty_one() {
         "2 of 300 images were unreadable and passed over; the first: a.jpg: is damaged"
     );
 }
+
+#[test]
+fn more_threads_than_a_machine_has_use_for_are_refused() {
+    let images = ImageSet::open("scenes:8").unwrap();
+    let eval = EvalTransform::centre([8, 8], 8);
+    let transform = Transform::Eval(eval);
+    let settings = LoaderSettings { batch: 2, workers: 100_000, ..LoaderSettings::default() };
+    let error = Loader::start(images, transform, NORMALISE, settings, 0).err().unwrap();
+    assert!(error.to_string().contains("workers is 100000"), "{error}");
+}

@@ -13,9 +13,10 @@ use singer::data::{
 use singer::probe::features::{FeaturePrecision, FeatureSettings, ModelKey, View, features};
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
 use singer::probe::{
-    ClassTask, DepthBins, FeatureRows, FeatureStore, HeadFitSettings, LabelledFeatures, LinearHead,
-    LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows, class_map, cross_entropy,
-    fit_head, knn_accuracy, score_classes, score_segments, sweep,
+    ClassTask, DepthBins, EvalSettings, FeatureRows, FeatureStore, HeadFitSettings,
+    LabelledFeatures, LinearHead, LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows,
+    class_map, cross_entropy, evaluate, fit_head, knn_accuracy, score_classes, score_segments,
+    sweep,
 };
 use singer::train::OptimizerSettings;
 use singer::vit::{Pooling, Vit, VitConfig, init_weights};
@@ -601,4 +602,30 @@ fn other_grids_and_models_without_class_token_have_features_too() {
     let subject = (&model.0, &model.1, &key);
     let error = features(subject, &images, &odd, None, &Device::flex(), &mut |_| {}).unwrap_err();
     assert!(error.to_string().contains("size is 10x16; the model's patches are 4x4: 12x16"));
+}
+
+#[test]
+fn classes_are_matched_by_name_whatever_the_test_set_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let set = |name: &str, classes: &[(&str, u8)]| {
+        for (class, shade) in classes {
+            for copy in 0..4_u8 {
+                let path = folder.path().join(name).join(class).join(format!("{copy}.png"));
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                let colour = image::Rgb([*shade, 255 - *shade, copy]);
+                RgbImage::from_pixel(32, 32, colour).save(path).unwrap();
+            }
+        }
+        ImageSet::open(folder.path().join(name)).unwrap()
+    };
+    let train = set("train", &[("a", 0), ("b", 80), ("c", 160), ("d", 255)]);
+    let some = set("some", &[("b", 80), ("c", 160)]);
+    let strange = set("strange", &[("b", 80), ("x", 160)]);
+    let cpu = singer::Device::cpu();
+    let model = singer::Model::open("assets/demo-teacher.safetensors", &cpu).unwrap();
+    let settings = EvalSettings::of(&model);
+    let measured = |test: &ImageSet| evaluate(&model, &train, test, &settings);
+    assert_eq!(measured(&some).unwrap().knn_top1, 1.0);
+    let error = measured(&strange).unwrap_err().to_string();
+    assert!(error.contains('x'), "{error}");
 }

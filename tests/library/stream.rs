@@ -192,6 +192,8 @@ fn members_belong_together_by_their_path_up_to_the_first_point() {
     std::fs::write(&path, tar_of(&members)).unwrap();
     let stream = open(path.to_str().unwrap());
     assert_eq!(stream.classes(), ["cat", "dog"]);
+    let further: Vec<usize> = stream.left_out().into_values().collect();
+    assert_eq!(further, [1], "b/1 has two images");
     let found = batches(&stream, settings(3, 1, Order::Sequential), 0, 1).concat();
     assert_eq!(found, [(1, 0), (2, 1), (3, 0)]);
 }

@@ -8,8 +8,8 @@ use crate::inspect::PictureSize;
 
 #[derive(Debug, ClapArgs)]
 pub(in crate::cli) struct InspectArgs {
-    /// Images of any size: files, folders, zips (`x.zip/inner/folder`), or
-    /// `scenes:N` for N procedural scenes
+    /// Images of any size: files, folders, lists, zip and tar files (`x.zip/inner/folder`),
+    /// shards, or `scenes:N` for N procedural scenes (docs/data.md)
     #[arg(required = true, value_name = "IMAGES")]
     pub(super) images: Vec<String>,
     /// The teacher's weights: a file, `hf-hub:OWNER/NAME[/FILE][@REVISION]` or a timm name

@@ -81,6 +81,9 @@ pub struct Loader {
     unreadable: Arc<Unreadable>,
 }
 
+/// The most worker threads.
+const MAX_WORKERS: usize = 1024;
+
 /// Batches that a worker prepares ahead.
 const AHEAD: usize = 2;
 
@@ -127,6 +130,10 @@ impl Loader {
             let most = images.len().map_or_else(String::new, |count| format!(", {count}"));
             let expected = format!("it must lie between 1 and the number of images{most}");
             return Err(Error::setting("batch", settings.batch, expected));
+        }
+        if settings.workers > MAX_WORKERS {
+            let expected = format!("at most {MAX_WORKERS} threads load images");
+            return Err(Error::setting("workers", settings.workers, expected));
         }
         let stop = Arc::new(AtomicBool::new(false));
         let unreadable = Arc::new(Unreadable::new(images.len(), settings.max_unreadable));

@@ -47,6 +47,8 @@ pub struct ImageStream {
     shards: Arc<[Arc<Shard>]>,
     /// Samples of each shard, where that is known without reading them.
     counts: Option<Arc<[usize]>>,
+    /// Images of local samples after the first.
+    further: usize,
     classes: Arc<Classes>,
     part: (usize, usize),
     client: Client,
@@ -110,18 +112,20 @@ impl ImageStream {
         let client = Client::default();
         let surveys = shards.par_iter().map(|shard| shard.survey(&client));
         let surveys: Option<Vec<Survey>> = surveys.collect::<Result<_>>()?;
-        let (mut counts, mut classes) = (None, Classes::default());
+        let (mut counts, mut classes, mut further) = (None, Classes::default(), 0);
         if let Some(surveys) = surveys {
             if surveys.iter().all(|survey| survey.samples == 0) {
                 let first = shards.first().ok_or(Error::NoImages)?;
                 return Err(first.error("holds no images"));
             }
             classes = Classes::of(&shards, &surveys)?;
+            further = surveys.iter().map(|survey| survey.further).sum();
             counts = Some(surveys.iter().map(|survey| survey.samples).collect());
         }
         Ok(Self {
             shards,
             counts,
+            further,
             classes: Arc::new(classes),
             part: (0, 1),
             client,
@@ -133,6 +137,14 @@ impl ImageStream {
     /// servers and compressed ones.
     pub fn len(&self) -> Option<usize> {
         self.counts.as_ref().map(|counts| counts.iter().sum())
+    }
+
+    /// How many images of local tar files are passed over, as their sample has another one:
+    /// a sample is the members that share a name up to its first point.
+    pub fn left_out(&self) -> BTreeMap<String, usize> {
+        let kind =
+            "further images of samples, which are the files of one name up to its first point";
+        (self.further > 0).then(|| (kind.to_owned(), self.further)).into_iter().collect()
     }
 
     /// Whether it is known that there are none.

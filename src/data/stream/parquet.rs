@@ -196,7 +196,13 @@ impl Table {
                 };
                 let name = format!("row {row}");
                 row += 1;
-                if !give(Sample { shard: Arc::clone(&self.shard), name, label, content }) {
+                if !give(Sample {
+                    shard: Arc::clone(&self.shard),
+                    name,
+                    label,
+                    content,
+                    further: 0,
+                }) {
                     return Ok(false);
                 }
             }

@@ -23,6 +23,10 @@ pub(super) fn shards(place: &str, split: Split) -> Result<Option<Vec<Shard>>> {
         return urls.collect::<Result<_>>().map(Some);
     }
     let path = Path::new(place);
+    if let Some((scheme, _)) = place.split_once("://").filter(|_| !path.exists()) {
+        let known = "http, https, s3 and gs are read; for Azure give the https URL";
+        return Err(Error::data(place, format!("`{scheme}` is no scheme that is known: {known}")));
+    }
     if path.is_dir() {
         return folder(path, split);
     }

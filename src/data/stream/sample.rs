@@ -17,6 +17,8 @@ pub(in crate::data) struct Sample {
     /// As the shard writes it: a number or the name of a class.
     pub(super) label: Option<String>,
     pub(super) content: Content,
+    /// Other images among the sample's members, which are passed over.
+    pub(super) further: usize,
 }
 
 /// Where the encoded image is.

@@ -60,6 +60,8 @@ pub(super) struct Survey {
     pub(super) labelled: usize,
     /// The labels' texts.
     pub(super) labels: BTreeSet<String>,
+    /// Images of samples after the first, which are passed over.
+    pub(super) further: usize,
     /// Names of the classes, where the shard lists them.
     pub(super) classes: Option<Vec<String>>,
 }
@@ -100,6 +102,7 @@ impl Shard {
                 let mut survey = Survey::default();
                 tar::read_local(self, &mut |sample| {
                     survey.add(sample.label.as_deref());
+                    survey.further += sample.further;
                     true
                 })?;
                 Ok(Some(survey))

@@ -74,7 +74,10 @@ fn damaged(shard: &Shard, error: &io::Error) -> Error {
     if error.get_ref().is_some_and(|inner| inner.is::<Failed>()) {
         return shard.error(error.to_string());
     }
-    shard.error(format!("the tar file is damaged or truncated ({error})"))
+    // A message may quote bytes of the file.
+    let said: String =
+        error.to_string().chars().filter(|c| c.is_ascii_graphic() || *c == ' ').collect();
+    shard.error(format!("the tar file is damaged or truncated ({said}); get it again"))
 }
 
 /// Key and ending of a member's name: `a/b.c.seg.png` is `a/b` and `c.seg.png`.
@@ -92,6 +95,8 @@ struct Group {
     key: String,
     image: Option<(String, Content)>,
     label: Option<String>,
+    /// Images after the first.
+    further: usize,
 }
 
 /// Goes through all members; `file` is the length of the file where samples refer to it.
@@ -144,6 +149,7 @@ fn members<R: Read>(
         }
         if is_image(name) {
             if group.image.is_some() {
+                group.further += 1;
                 continue;
             }
             let content = match file {
@@ -176,7 +182,8 @@ impl Group {
     /// Gives the sample, where it has an image; false where no more are wanted.
     fn finish(self, shard: &Arc<Shard>, give: &mut Give<'_>) -> bool {
         let Some((name, content)) = self.image else { return true };
-        give(Sample { shard: Arc::clone(shard), name, label: self.label, content })
+        let Self { label, further, .. } = self;
+        give(Sample { shard: Arc::clone(shard), name, label, content, further })
     }
 }
 
