@@ -55,18 +55,16 @@ pub(crate) fn file_in(folder: &Path) -> Result<PathBuf> {
     }
     names.sort_unstable();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    choose(&names).map(|name| folder.join(name)).map_err(|unclear| {
-        Error::naming(
-            folder,
-            &match unclear {
-                Unclear::Foreign(reason) => reason.into(),
-                Unclear::Several(found) => format!(
-                    "a folder in which each of {} may be the weights: name the file",
-                    found.join(", ")
-                ),
-                Unclear::Nothing => "a folder without weights, such as model.safetensors".into(),
-            },
-        )
+    choose(&names).map(|name| folder.join(name)).map_err(|unclear| match unclear {
+        Unclear::Foreign(reason) => Error::naming(folder, reason),
+        Unclear::Several(found) => {
+            let found = found.join(", ");
+            let reason = format!("each of {found} in it may be the weights: name the file");
+            Error::naming(folder, &reason)
+        }
+        Unclear::Nothing => {
+            Error::checkpoint(folder, "a folder without weights, such as model.safetensors")
+        }
     })
 }
 
