@@ -165,11 +165,6 @@ impl ImageSet {
     pub fn read(&self, index: usize) -> Result<RgbImage> {
         self.0.read(index)
     }
-
-    /// The same images with the classes `classes`; label `l` becomes `map[l]`.
-    pub(crate) fn relabelled(&self, classes: &[String], map: Vec<usize>) -> Self {
-        Self::new(Relabelled { images: self.clone(), classes: classes.to_vec(), map })
-    }
 }
 
 impl<S: ImageSource + 'static> From<Arc<S>> for ImageSet {
@@ -182,54 +177,6 @@ impl fmt::Debug for ImageSet {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (images, classes) = (self.len(), self.classes().len());
         out.debug_struct("ImageSet").field("images", &images).field("classes", &classes).finish()
-    }
-}
-
-/// Images under the classes of another set.
-struct Relabelled {
-    images: ImageSet,
-    classes: Vec<String>,
-    /// The class here of each class of `images`.
-    map: Vec<usize>,
-}
-
-impl ImageSource for Relabelled {
-    fn len(&self) -> usize {
-        self.images.len()
-    }
-
-    fn classes(&self) -> &[String] {
-        &self.classes
-    }
-
-    fn label(&self, index: usize) -> Option<usize> {
-        self.map.get(self.images.label(index)?).copied()
-    }
-
-    fn name(&self, index: usize) -> String {
-        self.images.name(index)
-    }
-
-    fn left_out(&self) -> BTreeMap<String, usize> {
-        self.images.left_out()
-    }
-
-    fn file_size(&self, index: usize) -> Result<Option<u64>> {
-        self.images.file_size(index)
-    }
-
-    fn read(&self, index: usize) -> Result<RgbImage> {
-        self.images.read(index)
-    }
-
-    fn limited_to(&self, pixels: u64) -> Option<ImageSet> {
-        let images = self.images.0.limited_to(pixels)?;
-        Some(images.relabelled(&self.classes, self.map.clone()))
-    }
-
-    fn drawn_at(&self, side: usize) -> Option<ImageSet> {
-        let images = self.images.0.drawn_at(side)?;
-        Some(images.relabelled(&self.classes, self.map.clone()))
     }
 }
 

@@ -35,6 +35,8 @@ mod pixels;
 #[cfg(not(target_family = "wasm"))]
 mod place;
 mod preprocess;
+#[cfg(not(target_family = "wasm"))]
+mod relabelled;
 mod resample;
 mod scenes;
 #[cfg(not(target_family = "wasm"))]
