@@ -10,11 +10,10 @@ use super::bench::peak_memory_mib;
 use crate::data::{Images, Loader, LoaderSettings, Normalise, Order, Split};
 use crate::error::{Error, Result};
 use crate::run::DataConfig;
+use crate::vit::Statistics;
 
 /// Images that are timed where the set does not state its number.
 const IMAGES: usize = 5000;
-/// ImageNet's channel statistics.
-const NORMALISE: Normalise = Normalise { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 
 /// Times the batches of a run's training images: decoded, cropped, flipped and normalised. The
 /// first batch, for which the threads start, does not count.
@@ -34,8 +33,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     };
     let transform = config.train_transform(size)?;
     let wanted = args.images.or(length).unwrap_or(IMAGES);
+    let (mean, std) = Statistics::ImageNet.mean_std();
     let started = Instant::now();
-    let mut loader = Loader::start(images, transform, NORMALISE, settings, 0)?;
+    let mut loader = Loader::start(images, transform, Normalise { mean, std }, settings, 0)?;
     loader.next().ok_or(Error::NoImages)??;
     let first = started.elapsed();
     let begun = Instant::now();

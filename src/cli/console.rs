@@ -50,9 +50,9 @@ fn describe(progress: &Progress<'_>) -> String {
         0 => String::new(),
         count => format!(" | {count} steps skipped (gradients beyond half precision)"),
     };
-    let unreadable = match progress.unreadable {
-        0 => String::new(),
-        count => format!(" | {count} unreadable images skipped"),
+    let unreadable = match &progress.passed_over {
+        None => String::new(),
+        Some(found) => format!(" | {} unreadable images skipped", found.count),
     };
     format!(
         "epoch {epoch:.2} | loss {loss:.4} ({}) | lr {lr:.2e} | {:.1} images/s | waiting for data {:.0} % | ETA {}{skipped}{unreadable}",

@@ -28,16 +28,25 @@ pub(super) struct FileSet {
 }
 
 impl FileSet {
-    /// Files of a tree with their labels.
-    fn labelled(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
+    fn new(
+        root: &Path,
+        store: Arc<Store>,
+        files: Vec<(String, usize)>,
+        classes: Vec<String>,
+    ) -> Self {
         Self {
-            root: tree.root().to_owned(),
-            store: Arc::clone(tree.store()),
+            root: root.to_owned(),
+            store,
             classes,
             files: Arc::new(files),
             max_pixels: MAX_PIXELS,
             left_out: BTreeMap::new(),
         }
+    }
+
+    /// Files of a tree with their labels.
+    fn labelled(tree: &Tree, files: Vec<(String, usize)>, classes: Vec<String>) -> Self {
+        Self::new(tree.root(), Arc::clone(tree.store()), files, classes)
     }
 
     /// Files of the file system by their paths from `root`, with their labels; `odd` are the
@@ -48,14 +57,7 @@ impl FileSet {
         files: Vec<(String, usize)>,
         classes: Vec<String>,
     ) -> Self {
-        Self {
-            root: root.to_owned(),
-            store: Arc::new(Store::Folder(odd)),
-            classes,
-            files: Arc::new(files),
-            max_pixels: MAX_PIXELS,
-            left_out: BTreeMap::new(),
-        }
+        Self::new(root, Arc::new(Store::Folder(odd)), files, classes)
     }
 
     /// The same set, beside which there are images that cannot be read.
@@ -116,14 +118,8 @@ impl FileSet {
     /// path is not a file, or is an archive.
     pub(super) fn single(path: &Path) -> Result<Option<Self>> {
         let Some((store, name)) = Store::of_file(path)? else { return Ok(None) };
-        Ok(Some(Self {
-            root: path.parent().unwrap_or(Path::new("")).to_owned(),
-            store: Arc::new(store),
-            classes: Vec::new(),
-            files: Arc::new(vec![(name, 0)]),
-            max_pixels: MAX_PIXELS,
-            left_out: BTreeMap::new(),
-        }))
+        let root = path.parent().unwrap_or(Path::new(""));
+        Ok(Some(Self::new(root, Arc::new(store), vec![(name, 0)], Vec::new())))
     }
 
     /// One image file, or all image files below a folder or in an archive, without

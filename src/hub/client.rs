@@ -319,13 +319,6 @@ fn point(path: &Path, blob: &Path, file: &str) -> std::io::Result<()> {
 
 fn sha256(file: &mut File) -> std::io::Result<String> {
     let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        sum.update(&buffer[..count]);
-    }
+    std::io::copy(file, &mut sum)?;
     Ok(sum.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

@@ -119,9 +119,7 @@ pub struct Progress<'a> {
     pub waiting: f64,
     /// Time left at this pace.
     pub eta: Duration,
-    /// Unreadable images so far.
-    pub unreadable: usize,
-    /// The same with the first of them.
+    /// Unreadable images so far; none where there are none.
     pub passed_over: Option<PassedOver>,
     /// Steps left out so far because gradients were beyond half precision.
     pub skipped: usize,
@@ -255,7 +253,6 @@ pub fn train<T: Task>(
                     images_per_second,
                     waiting,
                     eta: each * left,
-                    unreadable: loader.unreadable(),
                     passed_over: loader.passed_over(),
                     skipped: scale.map_or(0, |scale| scale.skipped),
                 });

@@ -3,6 +3,7 @@
 mod jpeg;
 mod tiff;
 
+use std::any::Any;
 use std::io::Cursor;
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -84,10 +85,14 @@ fn admit(width: u64, height: u64, limit: u64) -> Result<Option<impl Drop>, Strin
 fn guarded<T>(
     work: impl FnOnce() -> Result<T, String> + std::panic::UnwindSafe,
 ) -> Result<T, String> {
-    catch_unwind(work).unwrap_or_else(|payload| {
-        let said = payload.downcast_ref::<String>().map(String::as_str);
-        Err(said.or(payload.downcast_ref::<&str>().copied()).unwrap_or("it is damaged").to_owned())
-    })
+    catch_unwind(work)
+        .unwrap_or_else(|panic| Err(said(&*panic).unwrap_or("it is damaged").to_owned()))
+}
+
+/// What a panic said; none where that is no text.
+pub(super) fn said(panic: &(dyn Any + Send)) -> Option<&str> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied())
 }
 
 /// Height and width of the upright image as [`decode`] gives it, from its header.

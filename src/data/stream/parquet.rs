@@ -1,10 +1,8 @@
 //! Images in Parquet files, as the Hugging Face hub stores data sets: a column of groups
 //! `{bytes, path}` or of plain bytes, and a column of labels.
 
-use std::any::Any;
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -19,7 +17,6 @@ use parquet::file::statistics::Statistics;
 use parquet::schema::types::ColumnDescriptor;
 use serde_json::Value;
 
-use super::queue::said;
 use super::remote::Client;
 use super::sample::{Content, Sample};
 use super::shard::{Give, Place, Shard, Survey};
@@ -42,7 +39,7 @@ type Parquet<T> = Result<T, ParquetError>;
 /// # Errors
 /// [`Error::Data`] where it is damaged, encrypted, or has no images.
 pub(super) fn survey(shard: &Arc<Shard>, client: &Client) -> Result<Survey> {
-    let work = AssertUnwindSafe(|| {
+    shard.guarded(|| {
         let file = Table::open(shard, client)?;
         let mut survey = Survey { samples: file.rows(), ..Survey::default() };
         if file.columns.classes.is_some() {
@@ -58,8 +55,7 @@ pub(super) fn survey(shard: &Arc<Shard>, client: &Client) -> Result<Survey> {
             })?;
         }
         Ok(survey)
-    });
-    catch_unwind(work).unwrap_or_else(|panic| Err(panicked(shard, &*panic)))
+    })
 }
 
 /// Gives all samples in the file's order.
@@ -74,11 +70,6 @@ pub(super) fn read(shard: &Arc<Shard>, client: &Client, give: &mut Give<'_>) -> 
         }
     }
     Ok(())
-}
-
-/// What a panic of the reader means.
-pub(super) fn panicked(shard: &Shard, panic: &(dyn Any + Send)) -> Error {
-    shard.error(format!("it is damaged ({})", said(panic)))
 }
 
 /// An open file.

@@ -1,8 +1,6 @@
 //! Samples on their way from the thread that reads a shard, bounded by bytes.
 
-use std::any::Any;
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use super::remote::Client;
@@ -75,11 +73,8 @@ impl Reading {
         let own = Arc::clone(&queue);
         // Not joined: one that waits for a server ends when that answers or its time is up.
         std::thread::spawn(move || {
-            let read = AssertUnwindSafe(|| shard.read(&client, &mut |sample| own.push(Ok(sample))));
-            let read = catch_unwind(read).unwrap_or_else(|panic| {
-                Err(shard.error(format!("it is damaged ({})", said(&*panic))))
-            });
-            if let Err(error) = read {
+            let read = || shard.read(&client, &mut |sample| own.push(Ok(sample)));
+            if let Err(error) = shard.guarded(read) {
                 own.push(Err(error));
             }
             own.lock().ended = true;
@@ -87,12 +82,6 @@ impl Reading {
         });
         Self { queue }
     }
-}
-
-/// What a panic said.
-pub(super) fn said(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("the reader failed")
 }
 
 impl Iterator for Reading {

@@ -1,14 +1,13 @@
 //! Images of shards that are read by index.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
 
 use image::RgbImage;
 
 use super::ImageStream;
 use super::order::Turns;
-use super::parquet::{Table, panicked};
+use super::parquet::Table;
 use super::sample::Sample;
 use super::shard::{Format, Shard};
 use crate::data::decode::decode_within;
@@ -148,7 +147,7 @@ struct Rows {
 
 impl Rows {
     fn new(stream: ImageStream) -> Result<Self> {
-        let opened = |shard: &Arc<Shard>| guarded(shard, || Table::open(shard, &stream.client));
+        let opened = |shard: &Arc<Shard>| shard.guarded(|| Table::open(shard, &stream.client));
         let tables = stream.shards.iter().map(opened).collect::<Result<Vec<_>>>()?;
         let (mut groups, mut labels, mut length) = (Vec::new(), Vec::new(), 0);
         for (number, (table, shard)) in tables.iter().zip(stream.shards.iter()).enumerate() {
@@ -157,7 +156,7 @@ impl Rows {
                 length += table.group_rows(group);
             }
             if !stream.classes().is_empty() {
-                guarded(shard, || {
+                shard.guarded(|| {
                     table.labels(|row, label| {
                         labels
                             .push(stream.class(label, || shard.path().join(format!("row {row}")))?);
@@ -181,7 +180,7 @@ impl Rows {
         }
         let (table, group, _) = self.groups[number];
         let mut samples = Vec::new();
-        guarded(&self.stream.shards[table], || {
+        self.stream.shards[table].guarded(|| {
             self.tables[table].read_group(group, &mut |sample| {
                 samples.push(sample);
                 true
@@ -199,11 +198,6 @@ impl Rows {
         cache.push_back((number, Arc::clone(&samples)));
         Ok(samples)
     }
-}
-
-/// Turns a panic of the Parquet reader into an error: the file is damaged.
-fn guarded<T>(shard: &Shard, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| Err(panicked(shard, &*panic)))
 }
 
 impl ImageSource for Rows {

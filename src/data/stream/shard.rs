@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufReader, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use flate2::read::MultiGzDecoder;
 use super::remote::{Client, Remote};
 use super::sample::Sample;
 use super::{parquet, tar};
+use crate::data::decode::said;
 use crate::error::{Error, Result};
 
 /// One file of a data set.
@@ -93,6 +95,14 @@ impl Shard {
     /// An error about the whole shard.
     pub(super) fn error(&self, reason: impl Into<String>) -> Error {
         Error::data(self.path(), reason)
+    }
+
+    /// Turns a panic of a reader into an error: the shard is damaged.
+    pub(super) fn guarded<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+            let said = said(&*panic).unwrap_or("the reader failed");
+            Err(self.error(format!("it is damaged ({said})")))
+        })
     }
 
     /// What the shard holds; none where it would have to be read as a whole.
