@@ -37,7 +37,8 @@
 //! | whole runs: [`Distill`], [`Pretrain`], [`fit`], [`Run`] | [`run`] |
 //! | models: open, features, export | [`model`], [`export`] |
 //! | images | [`data`] |
-//! | the paper: nullspace, adapter, losses | [`distill::singer`] |
+//! | refinement of a teacher's features: nullspace, adapters | [`refine`] |
+//! | the paper's losses and method | [`distill::singer`] |
 //! | baselines, and a method of your own ([`Method`](distill::Method)) | [`distill`] |
 //! | the loop: optimiser, schedule, checkpoints, reduction over shards | [`train`] |
 //! | the transformer, block by block | [`vit`] |
@@ -82,6 +83,7 @@ pub mod probe;
 pub mod readback;
 #[cfg(not(target_family = "wasm"))]
 pub mod recover;
+pub mod refine;
 #[cfg(all(feature = "figures", not(target_family = "wasm")))]
 pub mod report;
 #[cfg(not(target_family = "wasm"))]
@@ -96,11 +98,11 @@ pub mod weights;
 
 pub use data::ImageSet;
 pub use device::Device;
-pub use distill::Adapters;
 pub use distill::singer::FitSettings;
 pub use error::{Error, LimitKind, Result};
 #[cfg(not(target_family = "wasm"))]
 pub use export::Format;
 pub use model::Model;
+pub use refine::Adapters;
 #[cfg(not(target_family = "wasm"))]
 pub use run::{Distill, Pretrain, Run, fit};

@@ -12,12 +12,12 @@ use super::args::BenchArgs;
 use super::bench_trace::trace;
 use super::{bench_data, bench_memory, models};
 use crate::device::Device;
-use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
 use crate::distill::singer::{Singer, SingerModel, SingerSettings};
 use crate::distill::{Distillation, check_tokens};
 use crate::error::{Error, Result};
 use crate::model::{ImageSize, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
+use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
 use crate::train::{OptimizerSettings, ParamOptimizer, Shards};
 use crate::vit::{VitConfig, init_weights};
 

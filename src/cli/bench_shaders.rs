@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 use super::args::BenchShadersArgs;
 use super::bench::median;
 use crate::device::Device;
-use crate::distill::singer::Adapter;
 use crate::error::{Error, Result};
 use crate::frozen::FrozenVit;
 use crate::gpu::{
@@ -18,6 +17,7 @@ use crate::gpu::{
 };
 use crate::maps::{FeatureMaps, Palette};
 use crate::model::ModelSpec;
+use crate::refine::Adapter;
 use crate::vit::init_weights;
 
 pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {

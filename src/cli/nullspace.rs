@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::args::NullspaceArgs;
 use super::models;
-use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
+use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 
 pub(super) fn run(args: &NullspaceArgs) -> Result<ExitCode> {
     let model = args.read.open(&args.weights)?;

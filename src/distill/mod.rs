@@ -11,8 +11,9 @@ mod fitnet;
 mod kd;
 mod labels;
 mod mapping;
-mod parts;
 mod projection;
+#[cfg(not(target_family = "wasm"))]
+mod save;
 pub mod singer;
 mod teacher;
 mod vitkd;
@@ -21,10 +22,9 @@ pub use fitnet::{Fitnet, FitnetModel, FitnetSettings};
 pub use kd::{Kd, KdSettings, soft_target_kl};
 pub use labels::LabelsOnly;
 pub use mapping::{Mapping, map_layers, with_last_layer};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use parts::save_parts;
-pub use parts::{Adapters, PartsFile};
 pub use projection::new_projections;
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use save::save_parts;
 pub use teacher::{Teacher, as_constant};
 pub use vitkd::{Generator, Vitkd, VitkdModel, VitkdSettings};
 

@@ -5,10 +5,11 @@ use super::batches::batches;
 use super::inspection::Settings;
 use super::{Inspection, Picture};
 use crate::device::Device;
-use crate::distill::singer::Adapter;
-use crate::distill::{Mapping, PartsFile, map_layers};
+use crate::distill::{Mapping, map_layers};
 use crate::error::{Error, Result};
 use crate::model::Model;
+use crate::refine::Adapter;
+use crate::refine::PartsFile;
 
 /// What a distillation trained for one teacher layer, besides the student.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ pub struct Inspection {
     /// patch with the largest norm after the last inspected layer.
     pub mark: Option<[usize; 2]>,
     /// α of the training-free refinement, 0 to 1, see
-    /// [`TrainingFree`](crate::distill::singer::TrainingFree); `None` leaves it
+    /// [`TrainingFree`](crate::refine::TrainingFree); `None` leaves it
     /// out.
     pub training_free: Option<f64>,
     /// Rank of the nullspace bases, at most the teacher's width. `None`: 64, or the

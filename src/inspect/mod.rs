@@ -51,10 +51,10 @@ pub use pictures::{Framing, Picture, PictureSize, open_pictures};
 pub use replacements::{clipped, replaced_by_mean, zeroed};
 
 use crate::device::Device;
-use crate::distill::singer::TrainingFree;
-use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::Result;
 use crate::maps::FeatureMaps;
+use crate::refine::TrainingFree;
+use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use batches::batches;
 use inspection::Settings;
 use norms::NormTable;

@@ -8,10 +8,10 @@ use super::norms::NormTable;
 use super::replacements::{clipped, zeroed};
 use super::statistics::{largest, summary};
 use super::{CLIPPED, Comparison, ImageFindings, LayerFindings, Map, MapKind, ZEROED};
-use crate::distill::singer::TrainingFree;
 use crate::error::Result;
 use crate::maps::FeatureMaps;
 use crate::readback::read;
+use crate::refine::TrainingFree;
 use crate::statistics::{quantile, sorted};
 use crate::vit::Vit;
 

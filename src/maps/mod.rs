@@ -7,7 +7,7 @@ use burn::tensor::{Device as BurnDevice, Int, Tensor, TensorData};
 use image::RgbaImage;
 
 use crate::device::Device;
-use crate::distill::singer::{gram, low_rank_refine};
+use crate::distill::singer::gram;
 use crate::error::{Error, Result};
 use crate::gpu::{
     self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
@@ -17,6 +17,7 @@ use crate::interop::{BorrowedBuffer, borrow, output, run};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
 use crate::readback::read_async;
+use crate::refine::low_rank_refine;
 use crate::tokens::{patch_norms, quantile};
 
 use colouring::check_picture;

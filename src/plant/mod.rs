@@ -12,8 +12,8 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
 
-use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
+use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::vit::Vit;
 use fit::{Samples, ridge_direction};
 

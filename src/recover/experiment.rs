@@ -3,10 +3,10 @@ use serde::Serialize;
 
 use super::{Recovery, Settings, measure};
 use crate::device::Device;
-use crate::distill::Adapters;
 use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
 use crate::error::Result;
 use crate::plant::{Placement, PlantSettings, Planted, plant};
+use crate::refine::Adapters;
 use crate::train::Shards;
 use crate::vit::Vit;
 

@@ -20,11 +20,11 @@ pub use treatment::{Treated, Treatment};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::distill::Adapters;
-use crate::distill::singer::TrainingFree;
-use crate::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::error::{Error, Result};
 use crate::readback::read;
+use crate::refine::Adapters;
+use crate::refine::TrainingFree;
+use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::statistics::upper_median;
 use crate::tokens::patch_norms;
 use crate::vit::Vit;

@@ -1,9 +1,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use crate::distill::singer::{Adapter, TrainingFree};
 use crate::inspect::{clipped, replaced_by_mean};
 use crate::maps::Outliers;
+use crate::refine::{Adapter, TrainingFree};
 use crate::tokens::{patch_norms, quantile};
 
 /// What is done to features with artifacts.

@@ -2,12 +2,12 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 
 use crate::device::Device;
-use crate::distill::singer::Adapter;
 use crate::error::Result;
 use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage, number};
 use crate::maps::FeatureMaps;
 use crate::model::Model;
 use crate::readback::read;
+use crate::refine::Adapter;
 use crate::tokens::patch_norms;
 
 /// Maps of patch norms of a teacher, the refined teacher and its student, side by side.

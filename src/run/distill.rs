@@ -13,12 +13,13 @@ use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train,
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
-use crate::distill::{Adapters, Distillation, Mapping, Method, save_parts, with_last_layer};
+use crate::distill::{Distillation, Mapping, Method, save_parts, with_last_layer};
 use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{accuracy, in_classes, last_block_norms};
+use crate::refine::Adapters;
 use crate::train::{Progress, TrainSettings};
 use crate::vit::VitConfig;
 

@@ -2,10 +2,10 @@ use burn::tensor::Tensor;
 
 use crate::data::{ImageSet, LoaderSettings, PassedOver, Unreadable, eval_crop};
 use crate::device::Device;
-use crate::distill::Adapters;
 use crate::distill::singer::{AdapterFit, FitSettings};
 use crate::error::Result;
 use crate::model::Model;
+use crate::refine::Adapters;
 use crate::train::Shards;
 
 /// Images of one step.

@@ -5,10 +5,11 @@ use burn::tensor::Device;
 use super::DistillConfig;
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
-use crate::distill::{Adapters, Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
+use crate::distill::{Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::probe::{EvalSettings, batches};
+use crate::refine::Adapters;
 use crate::vit::Vit;
 
 /// What a method is made from.

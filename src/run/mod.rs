@@ -32,12 +32,12 @@ use serde_json::Value;
 use crate::data::{Images, Normalise, Transform};
 use crate::device::Device;
 use crate::distill::singer::LayerNorms;
-use crate::distill::{Adapters, PartsFile};
 use crate::error::{Error, Result};
 use crate::export::{RUN_FILE, STUDENT};
 use crate::model::Model;
 use crate::ops::Precision;
 use crate::readback::named_parameters;
+use crate::refine::{Adapters, PartsFile};
 use crate::tokens::NormSummary;
 use crate::train::{
     Feed, LossScaleSettings, Outcome, Progress, Record, Task, TrainSettings, train,

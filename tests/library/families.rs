@@ -2,8 +2,8 @@ use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use serde_json::Value;
-use singer::distill::singer::nullspace::Linearised;
 use singer::plant::{Placement, PlantSettings, plant};
+use singer::refine::nullspace::Linearised;
 use singer::tokens::patch_norms;
 use singer::vit::{
     Activation, Pooling, Positions, QkvBias, VitConfig, init_weights, nearest_name, preset, presets,

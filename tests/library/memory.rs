@@ -4,9 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use burn::tensor::Device;
-use singer::distill::PartsFile;
-use singer::distill::singer::nullspace::Linearised;
 use singer::distill::singer::{SingerSettings, adapters, adapters_async};
+use singer::refine::PartsFile;
+use singer::refine::nullspace::Linearised;
 use singer::weights::{self, NamedTensors, WeightsFile};
 use tempfile::tempdir;
 

@@ -2,7 +2,7 @@ use faer::Mat;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use singer::Error;
-use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
+use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
 
 fn random(dim: usize, inner: usize, seed: u64) -> Linearised {
     rows(&random_product(dim, inner, seed))

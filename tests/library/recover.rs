@@ -1,10 +1,11 @@
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use singer::Error;
-use singer::distill::Adapters;
-use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
-use singer::distill::singer::{Adapter, AdapterFit, FitSettings, SingerSettings, TrainingFree};
+use singer::distill::singer::{AdapterFit, FitSettings, SingerSettings};
 use singer::plant::{Placement, PlantSettings, plant, silence};
 use singer::recover::{Errors, Recovery, Settings, Treated, Treatment, measure};
+use singer::refine::Adapters;
+use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
+use singer::refine::{Adapter, TrainingFree};
 use singer::train::Shards;
 use singer::vit::{Vit, VitConfig, init_weights};
 

@@ -1,6 +1,6 @@
 use burn::tensor::{Device, Distribution, Tensor};
-use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection};
-use singer::distill::singer::{Adapter, TrainingFree};
+use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
+use singer::refine::{Adapter, TrainingFree};
 use singer::tokens::{NormStats, patch_norms};
 
 fn adapter(dim: usize, rank: usize, device: &Device) -> Adapter {

@@ -2,9 +2,10 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
-use singer::distill::singer::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
-use singer::distill::singer::{Adapter, LossForm, Singer, SingerModel, SingerSettings};
+use singer::distill::singer::{LossForm, Singer, SingerModel, SingerSettings};
 use singer::distill::{Distillation, Mapping, Method, as_constant};
+use singer::refine::Adapter;
+use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use singer::train::Shards;
 use singer::vit::Vit;
 

@@ -1,7 +1,8 @@
 //! Shader, burn operation on the same device, and f64 on the host.
 
 use burn::tensor::{Tensor, TensorData};
-use singer::distill::singer::{Adapter, gram, gram_mse};
+use singer::distill::singer::{gram, gram_mse};
+use singer::refine::Adapter;
 use singer::tokens::{patch_norms, quantile};
 
 use crate::reference;

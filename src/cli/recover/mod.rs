@@ -14,10 +14,10 @@ use super::progress::Shown;
 use super::{models, session};
 use crate::data::Split;
 use crate::device::Device;
-use crate::distill::Adapters;
 use crate::error::{Error, Result};
 use crate::plant::{Placement, silence};
 use crate::recover::{Event, Experiment, GivenTeacher, Images};
+use crate::refine::Adapters;
 use crate::report::recover::{markdown, write};
 use crate::run::{DataConfig, MethodKind, RunRecord, batches};
 

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{Adapter, Refinement, SingerSettings, TeacherFeatures, adapters_async};
 #[cfg(not(target_family = "wasm"))]
 use super::{LayerNorms, adapters};
-use crate::distill::Adapters;
 use crate::error::{Error, Result};
 use crate::readback::read_async;
+use crate::refine::Adapters;
 use crate::train::{Loss, OptimizerSettings, ParamOptimizer, Schedule, Shard, Shards, Task};
 use crate::vit::Vit;
 

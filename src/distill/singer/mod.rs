@@ -2,25 +2,22 @@
 //! refined by low-rank adapters in the left nullspace of the next block, and the student
 //! learns from the refined features.
 //!
-//! [`nullspace`] makes the basis N, [`Adapter`] the refinement `F̂ = F + (F Φ_down) Φ_up`,
-//! [`Refinement`] the outlier and the information loss of a teacher's refined features;
+//! [`refine`](crate::refine) makes the basis N and the adapter, [`Refinement`] the outlier and the information loss of a teacher's refined features;
 //! [`Singer`] adds the distillation loss, [`AdapterFit`] trains adapters without a student.
 
-mod adapter;
 mod fit;
 mod losses;
-pub mod nullspace;
 mod refinement;
 mod settings;
+mod start;
 
-pub(crate) use adapter::adapter_part;
-#[cfg(not(target_family = "wasm"))]
-pub use adapter::adapters;
-pub use adapter::{Adapter, BasisReport, TrainingFree, adapters_async, low_rank_refine};
 pub use fit::{AdapterFit, FitLosses, FitSettings, FitStep};
 pub use losses::{Outliers, gram, gram_mse, outliers};
 pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
 pub use settings::{LossForm, LossWeights, SingerSettings};
+#[cfg(not(target_family = "wasm"))]
+pub use start::adapters;
+pub use start::{BasisReport, adapters_async};
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +29,7 @@ use burn::tensor::{Tensor, TensorData};
 use super::projection::{new_projections, projection_parts};
 use super::{LossInputs, Method, map_layers, mse};
 use crate::error::Result;
+use crate::refine::{Adapter, adapter_part};
 use crate::train::{Loss, Observation, Shard, Term};
 use crate::vit::{Precision, Vit};
 

@@ -1,12 +1,12 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::adapter::Adapter;
 use super::losses::{Outliers, gram_mse, outliers};
-use super::nullspace::next_block;
 use super::settings::{LossForm, SingerSettings};
 use crate::distill::{Teacher, as_constant, mse};
 use crate::error::Result;
+use crate::refine::Adapter;
+use crate::refine::nullspace::next_block;
 use crate::tokens::NormSummary;
 #[cfg(not(target_family = "wasm"))]
 use crate::tokens::{NormStats, patch_norms};

@@ -1,8 +1,8 @@
 use serde::{Deserialize, Serialize};
 
-use super::nullspace::BasisKind;
 use crate::distill::{Mapping, check_weight, with_last_layer};
 use crate::error::{Error, Result};
+use crate::refine::nullspace::BasisKind;
 
 /// Which of the two published forms of the information loss to use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -1,8 +1,8 @@
 use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
-use singer::distill::Adapters;
 use singer::distill::singer::{AdapterFit, SingerSettings};
+use singer::refine::Adapters;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;

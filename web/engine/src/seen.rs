@@ -3,9 +3,10 @@ use std::collections::BTreeMap;
 use burn::tensor::Tensor;
 use image::RgbImage;
 use singer::Device;
-use singer::distill::{Adapters, Mapping, map_layers};
+use singer::distill::{Mapping, map_layers};
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
+use singer::refine::Adapters;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;

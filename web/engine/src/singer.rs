@@ -6,8 +6,8 @@ use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
 use singer::Device;
 use singer::data::{LARGE_PIXELS, check_size, render};
-use singer::distill::{Adapters, PartsFile};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
+use singer::refine::{Adapters, PartsFile};
 use singer::weights::WeightsFile;
 use wasm_bindgen::prelude::*;
 

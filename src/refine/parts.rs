@@ -6,16 +6,14 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-#[cfg(not(target_family = "wasm"))]
-use super::Method;
-use super::singer::{Adapter, adapter_part};
+use super::adapter::{Adapter, adapter_part};
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::weights::{NamedTensors, WeightsFile};
 
 /// The file of a run's folder.
 #[cfg(not(target_family = "wasm"))]
-const PARTS: &str = "singer.safetensors";
+pub(crate) const PARTS: &str = "singer.safetensors";
 
 /// Adapters of one teacher by layer, on the plain device.
 #[derive(Debug, Clone, Default)]
@@ -246,26 +244,4 @@ impl PartsFile {
     fn damaged(&self, reason: &str) -> Error {
         Error::checkpoint(self.file.path(), reason)
     }
-}
-
-/// Writes what a method trained besides the student into a run's folder, where it trained
-/// such parts. `teacher_layers` are those that the student learnt from.
-#[cfg(not(target_family = "wasm"))]
-pub(crate) fn save_parts<M: Method>(
-    method: &M,
-    model: &M::Model,
-    teacher_layers: &[usize],
-    folder: &Path,
-) -> Result<()> {
-    let parts = method.parts(model);
-    if parts.is_empty() {
-        return Ok(());
-    }
-    let mut file = NamedTensors::default();
-    file.tensors.extend(parts);
-    let layers = serde_json::to_string(teacher_layers).unwrap_or_default();
-    let student_layers = serde_json::to_string(method.student_layers()).unwrap_or_default();
-    file.metadata.insert("layers".into(), layers);
-    file.metadata.insert("student_layers".into(), student_layers);
-    file.write(&folder.join(PARTS))
 }

@@ -1,12 +1,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
-use serde::{Deserialize, Serialize};
 
-use super::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
-use super::settings::SingerSettings;
-use crate::error::Result;
+use super::nullspace::Basis;
 use crate::tokens::on_patches;
-use crate::vit::Vit;
 
 /// The low-rank adapter `F̂ = F + (F Φ_down) Φ_up` on patch tokens (paper, the
 /// refinement; class and register tokens pass unchanged).
@@ -56,94 +52,6 @@ pub fn low_rank_refine(
         let shift = patches.clone().matmul(down.unsqueeze()).matmul(up.unsqueeze());
         patches + shift
     })
-}
-
-/// How an adapter's basis came out.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct BasisReport {
-    /// The teacher block whose output is refined.
-    pub layer: usize,
-    /// The block that was linearised.
-    pub reader: usize,
-    /// Largest singular value of the linearised block.
-    pub sigma_max: f64,
-    /// Smallest singular value.
-    pub sigma_min: f64,
-    /// `‖N^T W̃‖₂`.
-    pub residual: f64,
-    /// Basis vectors that are random because the rule found too few.
-    pub random_columns: usize,
-}
-
-/// Adapters of a teacher's layers at their start on `device`, and how their bases
-/// came out.
-///
-/// # Errors
-/// As [`Basis::select`].
-#[cfg(not(target_family = "wasm"))]
-pub fn adapters(
-    teacher: &Vit,
-    layers: &[usize],
-    settings: &SingerSettings,
-    seed: u64,
-    device: &Device,
-) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
-    let started = layers.iter().map(|&layer| {
-        let reader = next_block(layer, teacher.depth());
-        let block = Linearised::of(&teacher.blocks[reader]);
-        adapter(layer, reader, &block, settings, seed, device)
-    });
-    let started: Vec<_> = started.collect::<Result<_>>()?;
-    Ok(started.into_iter().unzip())
-}
-
-/// As `adapters`, without blocking the thread, which a browser does not allow.
-///
-/// # Errors
-/// As `adapters`, and [`Error::Gpu`](crate::Error::Gpu).
-pub async fn adapters_async(
-    teacher: &Vit,
-    layers: &[usize],
-    settings: &SingerSettings,
-    seed: u64,
-    device: &Device,
-) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
-    let mut started = Vec::with_capacity(layers.len());
-    for &layer in layers {
-        let reader = next_block(layer, teacher.depth());
-        let block = Linearised::of_async(&teacher.blocks[reader]).await?;
-        started.push(adapter(layer, reader, &block, settings, seed, device)?);
-    }
-    Ok(started.into_iter().unzip())
-}
-
-fn adapter(
-    layer: usize,
-    reader: usize,
-    block: &Linearised,
-    settings: &SingerSettings,
-    seed: u64,
-    device: &Device,
-) -> Result<(Adapter, BasisReport)> {
-    let selection = Selection {
-        kind: settings.basis,
-        rank: settings.rank,
-        threshold: settings.threshold,
-        seed,
-    };
-    let basis = Basis::select(block, &selection, reader)?;
-    let report = BasisReport {
-        layer,
-        reader,
-        sigma_max: basis.spectrum.first().copied().unwrap_or_default(),
-        sigma_min: basis.spectrum.last().copied().unwrap_or_default(),
-        residual: basis.residual,
-        random_columns: match settings.basis {
-            BasisKind::Random => 0,
-            _ => basis.random_columns,
-        },
-    };
-    Ok((Adapter::from_basis(&basis, device), report))
 }
 
 /// The closed form of the refinement, `F̂ = F (I − α N Nᵀ)` on outlier patches:
