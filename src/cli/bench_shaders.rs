@@ -12,8 +12,8 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::frozen::FrozenVit;
 use crate::gpu::{
-    Activation, Attention, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LayerNorm, Linear,
-    LowRankRefine, NormQuantile, Outliers, PatchNorm, Recording, Slice, Tokens,
+    Activation, Attention, ColorMap, CosineMap, Drawing, GatedRefine, Gpu, GramMatrix, LayerNorm,
+    Linear, LowRankRefine, NormQuantile, Outliers, PatchNorm, Recording, Slice, Tokens,
 };
 use crate::maps::{FeatureMaps, Palette};
 use crate::model::ModelSpec;
@@ -146,6 +146,19 @@ impl Bench<'_> {
         })?;
         let flops = 4 * images * count * dim * rank;
         add("low_rank_refine", 4 * (2 * all + 2 * dim * rank), flops, seconds);
+
+        // The values lie within 1, so no score reaches the first limit and all pass the second.
+        for (name, limit, flops) in [
+            ("gated_refine (no artifact)", f32::MAX, flops / 2),
+            ("gated_refine (artifacts alone)", -1.0, 3 * flops / 2),
+        ] {
+            let limit = gpu.upload("limit", &vec![limit; rank])?;
+            let (down, up, centre, class_token) = (&weights, &weights, &weights, true);
+            let adapter = GatedRefine { down, up, centre, limit: &limit, rank, class_token };
+            let seconds =
+                self.time(|recording| adapter.record(recording, &tokens, &other.slice))?;
+            add(name, 4 * (2 * all + 2 * dim * rank), flops, seconds);
+        }
 
         let gram_flops = images * patches * (patches + 1) * dim;
         let distances = gpu.allocate("distances", images)?;

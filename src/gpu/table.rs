@@ -13,6 +13,8 @@ static SHADERS: &[&Source] = &[
     &super::cosine_map::BETWEEN_FOUR.source,
     &super::cosine_map::TO.source,
     &super::cosine_map::TO_FOUR.source,
+    &super::gated_refine::FOUR.source,
+    &super::gated_refine::ONE.source,
     &super::gram::DISTANCE.source,
     &super::gram::GRAM.source,
     &super::gram::SUM.source,

@@ -65,6 +65,7 @@ fn the_shader_benchmark_measures_the_kernels_of_maps_and_of_a_block() {
         "patch_norm",
         "norm_quantile",
         "low_rank_refine",
+        "gated_refine",
         "cosine_map",
         "gram",
         "colormap",

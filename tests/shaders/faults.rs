@@ -2,7 +2,8 @@ use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor};
 use singer::gpu::{
-    CosineMap, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers, PatchNorm, Tokens,
+    CosineMap, GatedRefine, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers, PatchNorm,
+    Slice, Tokens,
 };
 use singer::{Error, LimitKind};
 
@@ -17,6 +18,11 @@ fn upload(gpu: &Gpu, batch: &Batch) -> Tokens {
         dim: batch.dim,
         prefix: batch.prefix,
     }
+}
+
+/// A closed form whose parts are all `part`.
+fn gated(part: &Slice, rank: usize) -> GatedRefine<'_> {
+    GatedRefine { down: part, up: part, centre: part, limit: part, rank, class_token: true }
 }
 
 #[test]
@@ -183,6 +189,8 @@ fn ranks_and_quantiles_beyond_the_shaders_are_refused() {
     for rank in [0, 257] {
         let refused = LowRankRefine::record(&mut recording, &tokens, &spare, &spare, rank, &spare);
         assert!(matches!(refused, Err(Error::Setting { setting: "rank", .. })), "{refused:?}");
+        let refused = gated(&spare, rank).record(&mut recording, &tokens, &spare);
+        assert!(matches!(refused, Err(Error::Setting { setting: "rank", .. })), "{refused:?}");
     }
     let out = Outliers { thresholds: spare.clone(), mask: spare.clone(), counts: spare.clone() };
     for q in [-0.1, 1.1, f64::NAN] {
@@ -207,6 +215,11 @@ fn buffers_too_short_for_their_shapes_are_refused() {
         NormQuantile::record(recording, &long, [2, 4], 0.5, &out),
         LowRankRefine::record(recording, &tokens, &short, &long, 4, &long),
         LowRankRefine::record(recording, &tokens, &long, &long, 4, &short),
+        gated(&long, 4).record(recording, &tokens, &short),
+        GatedRefine { down: &short, ..gated(&long, 4) }.record(recording, &tokens, &long),
+        GatedRefine { up: &short, ..gated(&long, 4) }.record(recording, &tokens, &long),
+        GatedRefine { centre: &short, ..gated(&long, 4) }.record(recording, &tokens, &long),
+        GatedRefine { limit: &short, ..gated(&long, 4) }.record(recording, &tokens, &long),
         CosineMap::to_marked(recording, &tokens, &short, &long),
         CosineMap::between(recording, &tokens, &tokens, &short),
         GramMatrix::record(recording, &tokens, &short),

@@ -1,4 +1,6 @@
-use singer::gpu::{CosineMap, LowRankRefine, NormQuantile, Outliers, PatchNorm, Tokens};
+use singer::gpu::{
+    CosineMap, GatedRefine, LowRankRefine, NormQuantile, Outliers, PatchNorm, Tokens,
+};
 
 use crate::reference;
 use crate::support::{Batch, assert_close, gpu, normal};
@@ -30,6 +32,18 @@ fn sixty_four_images_of_1369_patches_and_width_1536_agree_with_f64() {
     let weights: Vec<f32> = normal(dim * rank, 3).iter().map(|value| value / 40.0).collect();
     let adapter = gpu.upload("adapter", &weights).unwrap();
     let refined = gpu.allocate("refined", all.values.len()).unwrap();
+    let gated = gpu.allocate("gated", all.values.len()).unwrap();
+    // Scores of patches at 1e4 are some hundreds, those of others below 10.
+    let limit = gpu.upload("limit", &[20.0_f32; 8]).unwrap();
+    let centre = gpu.upload("centre", &vec![0.0_f32; dim]).unwrap();
+    let closed_form = GatedRefine {
+        down: &adapter,
+        up: &adapter,
+        centre: &centre,
+        limit: &limit,
+        rank,
+        class_token: true,
+    };
 
     let mut recording = gpu.record();
     PatchNorm::record(&mut recording, &tokens, &norms).unwrap();
@@ -37,13 +51,15 @@ fn sixty_four_images_of_1369_patches_and_width_1536_agree_with_f64() {
     NormQuantile::record(&mut recording, &norms, shape, 0.97, &outliers).unwrap();
     CosineMap::to_marked(&mut recording, &tokens, &marked_slice, &cosines).unwrap();
     LowRankRefine::record(&mut recording, &tokens, &adapter, &adapter, rank, &refined).unwrap();
+    closed_form.record(&mut recording, &tokens, &gated).unwrap();
     recording.submit().unwrap();
 
     let found: Vec<f32> = gpu.read(&norms).unwrap();
     let cosines: Vec<f32> = gpu.read(&cosines).unwrap();
     let refined: Vec<f32> = gpu.read(&refined).unwrap();
+    let gated: Vec<f32> = gpu.read(&gated).unwrap();
     for (image, &marked) in marked.iter().enumerate() {
-        for patch in [0, 2, 700, 1368] {
+        for patch in [0, 1, 2, 700, 1368] {
             let token = all.patch(image, patch);
             let (norm, at) = (reference::norm(token), image * patches + patch);
             assert!((f64::from(found[at]) - norm).abs() <= 1e-5 * norm, "norm of {image}, {patch}");
@@ -52,6 +68,10 @@ fn sixty_four_images_of_1369_patches_and_width_1536_agree_with_f64() {
             let start = (image * (patches + 1) + patch + 1) * dim;
             let wanted = reference::refine(token, &weights, &weights, rank);
             assert_close("refined", &refined[start..start + dim], &wanted, 1e-5);
+            match patch {
+                1 => assert_close("gated", &gated[start..start + dim], &wanted, 1e-5),
+                _ => assert_eq!(&gated[start..start + dim], token, "{image}, {patch}"),
+            }
         }
     }
     let thresholds: Vec<f32> = gpu.read(&outliers.thresholds).unwrap();

@@ -5,6 +5,7 @@ mod agreement;
 mod colours;
 mod faults;
 mod forward;
+mod gated;
 mod large;
 mod order;
 mod portable;

@@ -37,6 +37,33 @@ pub(crate) fn refine(token: &[f32], down: &[f32], up: &[f32], rank: usize) -> Ve
         .collect()
 }
 
+/// What a token `[D]` scores along a line of `up`, from the centre.
+pub(crate) fn score(token: &[f32], centre: &[f32], line: &[f32]) -> f64 {
+    let terms = token.iter().zip(centre).zip(line);
+    terms.map(|((&x, &c), &u)| (f64::from(x) - f64::from(c)) * f64::from(u)).sum()
+}
+
+/// The closed form's values of one token `[D]` that passes its gate.
+pub(crate) fn refine_from(
+    token: &[f32],
+    centre: &[f32],
+    down: &[f32],
+    up: &[f32],
+    rank: usize,
+) -> Vec<f64> {
+    let dim = token.len();
+    let from_centre = |d: usize| f64::from(token[d]) - f64::from(centre[d]);
+    let hidden: Vec<f64> = (0..rank)
+        .map(|j| (0..dim).map(|d| from_centre(d) * f64::from(down[d * rank + j])).sum())
+        .collect();
+    (0..dim)
+        .map(|d| {
+            let shift: f64 = (0..rank).map(|j| hidden[j] * f64::from(up[j * dim + d])).sum();
+            f64::from(token[d]) + shift
+        })
+        .collect()
+}
+
 /// Sorts, then interpolates between the two ranks.
 pub(crate) fn quantile(values: &[f32], q: f64) -> f64 {
     let mut sorted = values.to_vec();
