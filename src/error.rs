@@ -151,7 +151,7 @@ pub enum Error {
     /// The teacher's logits are to be distilled, and it has no head.
     #[error(
         "the teacher has no head (its classifier was lost, or it never had one), and logits are to be distilled: \
-         use weights that kept their head, or a method that distils features (singer, fitnet, vitkd)"
+         use weights that kept their head, or a method that distils features (singer, fitnet, cosine)"
     )]
     NoHead,
     /// Teacher and student have another number of classes, and logits are to be distilled.

@@ -29,6 +29,12 @@ pub(crate) fn on_patches(
     Tensor::cat(vec![fixed, change(tokens.narrow(1, prefix, count))], 1)
 }
 
+/// Every token over its L2 norm: `[B, T, D] -> [B, T, D]`. A zero token stays zero.
+pub(crate) fn unit_length(tokens: Tensor<3>) -> Tensor<3> {
+    let norms = tokens.clone().square().sum_dim(2).clamp_min(1e-24).sqrt();
+    tokens / norms
+}
+
 /// L2 norm of every patch token, `[B, T, D] -> [B, P]`; the first `prefix`
 /// tokens (class, registers) are left out.
 pub fn patch_norms(tokens: Tensor<3>, prefix: usize) -> Tensor<2> {

@@ -2,12 +2,12 @@
 //! optimiser, schedule, checkpoints and metrics are the same for all of them.
 //!
 //! A method is one file that implements [`Method`]: what it trains besides the student, and
-//! its loss. [`singer`] is the paper's; [`Fitnet`], [`Kd`], [`Vitkd`] and [`LabelsOnly`] are
-//! the baselines. [`Distillation`] makes a [`Task`] of any of them for
+//! its loss. [`singer`] is the paper's; [`FeatureDistillation`] (FitNet, cosine, normalised
+//! features), [`Kd`], [`Vitkd`] and [`LabelsOnly`] are the baselines. [`Distillation`] makes a [`Task`] of any of them for
 //! [`train`](crate::train::train), and can add labels. `examples/own_method.rs` shows one
 //! from outside this library.
 
-mod fitnet;
+mod features;
 mod kd;
 mod labels;
 mod mapping;
@@ -18,7 +18,9 @@ pub mod singer;
 mod teacher;
 mod vitkd;
 
-pub use fitnet::{Fitnet, FitnetModel, FitnetSettings};
+pub use features::{
+    Distance, FeatureDistillation, FeatureModel, FitnetSettings, NormalisedSettings,
+};
 pub use kd::{Kd, KdSettings, soft_target_kl};
 pub use labels::LabelsOnly;
 pub use mapping::{Mapping, map_layers, with_last_layer};

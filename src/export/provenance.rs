@@ -98,7 +98,7 @@ struct Method {
     layers: bool,
 }
 
-const METHODS: [Method; 6] = [
+const METHODS: [Method; 8] = [
     Method {
         name: "singer",
         origin: "Distilled from the refined features of TEACHER by [SiNGER](https://arxiv.org/abs/2509.20986).",
@@ -109,6 +109,18 @@ const METHODS: [Method; 6] = [
         name: "fitnet",
         origin: "Distilled from the features of TEACHER by [FitNets](https://arxiv.org/abs/1412.6550).",
         section: "fitnet",
+        layers: true,
+    },
+    Method {
+        name: "cosine",
+        origin: "Distilled from the features of TEACHER by their cosines.",
+        section: "cosine",
+        layers: true,
+    },
+    Method {
+        name: "normalised",
+        origin: "Distilled from the features of TEACHER after a LayerNorm of each token.",
+        section: "normalised",
         layers: true,
     },
     Method {
@@ -270,6 +282,8 @@ mod tests {
                 "student": {},
                 "singer": { "layers": [3], "rank": 8, "quantile": 0.97 },
                 "fitnet": { "weight": 10.0 },
+                "cosine": { "weight": 1.0 },
+                "normalised": { "weight": 1.0 },
                 "vitkd": { "mimic_layers": [0, 2], "mask_ratio": 0.5 },
                 "kd": { "temperature": 4.0 },
                 "train": { "batch": 8, "steps": 2 },
@@ -314,6 +328,13 @@ mod tests {
             &["layers", "fitnet.weight"],
             &["SiNGER", "refined", "singer.rank"],
         );
+    }
+
+    #[test]
+    fn the_cards_of_normalised_features_say_how_they_were_normalised() {
+        let absent = ["SiNGER", "refined", "fitnet.weight"];
+        check("cosine", &["their cosines"], &["layers", "cosine.weight"], &absent);
+        check("normalised", &["a LayerNorm"], &["layers", "normalised.weight"], &absent);
     }
 
     #[test]

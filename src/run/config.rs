@@ -9,7 +9,7 @@ use crate::data::{
 };
 use crate::device::{Device, TestedPrecision};
 use crate::distill::singer::SingerSettings;
-use crate::distill::{FitnetSettings, KdSettings, VitkdSettings};
+use crate::distill::{FitnetSettings, KdSettings, NormalisedSettings, VitkdSettings};
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::ops::Precision;
@@ -45,6 +45,10 @@ pub struct DistillConfig {
     pub singer: SingerSettings,
     /// FitNet's settings.
     pub fitnet: FitnetSettings,
+    /// Settings of the distillation by cosines.
+    pub cosine: NormalisedSettings,
+    /// Settings of the distillation of normalised features.
+    pub normalised: NormalisedSettings,
     /// ViTKD's settings.
     pub vitkd: VitkdSettings,
     /// Logit distillation's settings.
@@ -102,8 +106,12 @@ pub enum MethodKind {
     /// From the teacher's refined features.
     #[default]
     Singer,
-    /// From the teacher's raw features.
+    /// From the teacher's features, by mean squared difference.
     Fitnet,
+    /// From the teacher's features, by the cosines of their angles.
+    Cosine,
+    /// From the teacher's features after a LayerNorm without scale and shift.
+    Normalised,
     /// Projections, generators and mask token trained with the student.
     Vitkd,
     /// As published: generators and mask token stay at their random start.

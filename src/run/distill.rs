@@ -13,7 +13,7 @@ use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train,
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
-use crate::distill::{Distillation, Mapping, Method, save_parts, with_last_layer};
+use crate::distill::{Distance, Distillation, Mapping, Method, save_parts, with_last_layer};
 use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
@@ -232,12 +232,22 @@ impl Distill {
         }
         match self.config.method {
             MethodKind::Singer => self.train(methods::singer, report),
-            MethodKind::Fitnet => self.train(methods::fitnet, report),
+            MethodKind::Fitnet => self.train_by_features(Distance::Mse, report),
+            MethodKind::Cosine => self.train_by_features(Distance::Cosine, report),
+            MethodKind::Normalised => self.train_by_features(Distance::Normalised, report),
             MethodKind::Vitkd => self.train(methods::vitkd::<true>, report),
             MethodKind::VitkdReference => self.train(methods::vitkd::<false>, report),
             MethodKind::Kd => self.train(methods::kd, report),
             MethodKind::None => self.train(methods::labels_only, report),
         }
+    }
+
+    fn train_by_features(
+        self,
+        distance: Distance,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<Run> {
+        self.train(|models| methods::features(models, distance), report)
     }
 
     /// The teacher's name and shape; none where the method needs none and none is given.
@@ -448,6 +458,12 @@ fn description(
         MethodKind::Singer => json!({ "singer": singer }),
         MethodKind::Fitnet => {
             json!({ "layers": layers, "mapping": mapping, "fitnet": config.fitnet })
+        }
+        MethodKind::Cosine => {
+            json!({ "layers": layers, "mapping": mapping, "cosine": config.cosine })
+        }
+        MethodKind::Normalised => {
+            json!({ "layers": layers, "mapping": mapping, "normalised": config.normalised })
         }
         MethodKind::Vitkd | MethodKind::VitkdReference => {
             json!({ "layers": layers, "mapping": mapping, "vitkd": config.vitkd })

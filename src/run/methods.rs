@@ -5,7 +5,7 @@ use burn::tensor::Device;
 use super::DistillConfig;
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
-use crate::distill::{Fitnet, Kd, LabelsOnly, Method, Teacher, Vitkd};
+use crate::distill::{Distance, FeatureDistillation, Kd, LabelsOnly, Method, Teacher, Vitkd};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::probe::{EvalSettings, batches};
@@ -85,12 +85,27 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     Ok(Prepared { method, model, bases, norms })
 }
 
-pub(super) fn fitnet(mut models: Models<'_>) -> Result<Prepared<Fitnet>> {
+pub(super) fn features(
+    mut models: Models<'_>,
+    distance: Distance,
+) -> Result<Prepared<FeatureDistillation>> {
     let teacher = models.frozen_teacher()?;
     let Models { student, config, .. } = models;
     let SingerSettings { layers, mapping, .. } = &config.singer;
-    let (settings, seed) = (config.fitnet, config.seed);
-    let (method, model) = Fitnet::new(teacher, student, layers, *mapping, settings, seed)?;
+    let weight = match distance {
+        Distance::Mse => config.fitnet.weight,
+        Distance::Cosine => config.cosine.weight,
+        Distance::Normalised => config.normalised.weight,
+    };
+    let (method, model) = FeatureDistillation::new(
+        teacher,
+        student,
+        layers,
+        *mapping,
+        distance,
+        weight,
+        config.seed,
+    )?;
     Ok(Prepared::plain(method, model))
 }
 

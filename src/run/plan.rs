@@ -229,10 +229,16 @@ fn method_memory(
     Ok(match config.method {
         MethodKind::None => MethodMemory::default(),
         MethodKind::Kd => MethodMemory { workspace: forward, ..MethodMemory::default() },
-        // The feature and the difference from it.
-        MethodKind::Fitnet => MethodMemory {
+        MethodKind::Fitnet | MethodKind::Normalised | MethodKind::Cosine => MethodMemory {
             parameters: layers * projection,
-            kept: layers * 2 * width,
+            kept: layers
+                * width
+                * match config.method {
+                    // The feature's and the projection's unit tokens, and the projection.
+                    MethodKind::Cosine => 4,
+                    // The feature and the difference from it.
+                    _ => 2,
+                },
             features: layers * width,
             workspace: forward,
         },

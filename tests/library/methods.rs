@@ -7,8 +7,8 @@ use burn::tensor::{Device, Distribution, Tensor};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, Transform};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{
-    Distillation, Fitnet, FitnetSettings, Kd, KdSettings, LabelsOnly, Mapping, Method, Teacher,
-    Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
+    Distance, Distillation, FeatureDistillation, FeatureModel, Kd, KdSettings, LabelsOnly, Mapping,
+    Method, Teacher, Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
 };
 use singer::train::{
     Feed, Loss, OptimizerSettings, Pretraining, Schedule, Shard, Shards, Task, TrainSettings,
@@ -51,9 +51,10 @@ fn singer() -> (Singer, SingerModel) {
     (method, model)
 }
 
-fn fitnet() -> (Fitnet, <Fitnet as Method>::Model) {
-    let settings = FitnetSettings::default();
-    Fitnet::new(frozen(), student(), &[1], Mapping::Last, settings, 5).unwrap()
+const DISTANCES: [Distance; 3] = [Distance::Mse, Distance::Cosine, Distance::Normalised];
+
+fn features(distance: Distance) -> (FeatureDistillation, FeatureModel) {
+    FeatureDistillation::new(frozen(), student(), &[1], Mapping::Last, distance, 1.0, 5).unwrap()
 }
 
 fn vitkd(trained: bool) -> (Vitkd, VitkdModel) {
@@ -151,8 +152,10 @@ fn all_methods_see_the_same_batches_and_start_from_the_same_student() {
     let wanted = three_steps(method, model);
     assert_eq!(wanted.0.len(), 3);
     assert!(wanted.0[0] != wanted.0[1], "batches differ");
-    let (method, model) = fitnet();
-    assert!(three_steps(method, model) == wanted, "fitnet");
+    for distance in DISTANCES {
+        let (method, model) = features(distance);
+        assert!(three_steps(method, model) == wanted, "{distance:?}");
+    }
     for trained in [true, false] {
         let (method, model) = vitkd(trained);
         assert!(three_steps(method, model) == wanted, "vitkd");
@@ -197,8 +200,10 @@ fn shards_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_label
     for label_weight in [0.0, 0.5] {
         let (method, model) = singer();
         check_shards(method, &model, label_weight);
-        let (method, model) = fitnet();
-        check_shards(method, &model, label_weight);
+        for distance in DISTANCES {
+            let (method, model) = features(distance);
+            check_shards(method, &model, label_weight);
+        }
         let (method, model) = vitkd(true);
         check_shards(method, &model, label_weight);
         check_shards(kd(), &student(), label_weight);
@@ -258,8 +263,11 @@ fn micro_batches_and_recomputation_give_the_gradients_of_the_whole_batch_for_eve
     for label_weight in [0.0, 0.5] {
         let (method, model) = singer();
         check_accumulation("singer", &Distillation { method, label_weight }, &model);
-        let (method, model) = fitnet();
-        check_accumulation("fitnet", &Distillation { method, label_weight }, &model);
+        for distance in DISTANCES {
+            let (method, model) = features(distance);
+            let name = format!("{distance:?}");
+            check_accumulation(&name, &Distillation { method, label_weight }, &model);
+        }
         let (method, model) = vitkd(true);
         check_accumulation("vitkd", &Distillation { method, label_weight }, &model);
         check_accumulation("kd", &Distillation { method: kd(), label_weight }, &student());
@@ -287,8 +295,10 @@ fn check_counts<M: Method>(name: &str, method: M, model: &M::Model, wanted: usiz
 fn the_counts_that_a_method_announces_are_those_of_its_loss() {
     let (method, model) = singer();
     check_counts("singer", method, &model, 2);
-    let (method, model) = fitnet();
-    check_counts("fitnet", method, &model, 0);
+    for distance in DISTANCES {
+        let (method, model) = features(distance);
+        check_counts(&format!("{distance:?}"), method, &model, 0);
+    }
     let (method, model) = vitkd(true);
     check_counts("vitkd", method, &model, 2);
     check_counts("kd", kd(), &student(), 0);
@@ -319,6 +329,32 @@ fn vitkd_trains_generators_and_mask_token_and_its_reference_form_leaves_them() {
     let (method, model) = vitkd(false);
     let (generators, token) = moved_by_a_step(method, model);
     assert!(generators.iter().chain(&token).all(|&moved| moved == 0.0));
+}
+
+/// One token each of three: along the teacher's, across it, against it.
+#[test]
+fn distances_equal_hand_worked_numbers_and_cosines_see_no_norms() {
+    let device = Device::flex();
+    let made = Tensor::<3>::from_data([[[3.0_f32, 0.0], [0.0, 0.5], [-2.0, 0.0]]], &device);
+    let wanted = Tensor::<3>::from_data([[[9.0_f32, 0.0], [4.0, 0.0], [0.1, 0.0]]], &device);
+    let distance = |distance: Distance, made: &Tensor<3>, wanted: &Tensor<3>| -> f32 {
+        distance.between(made.clone(), wanted.clone()).into_scalar()
+    };
+    let cosine = distance(Distance::Cosine, &made, &wanted);
+    assert!((cosine - 1.0).abs() < 1e-6, "the mean of 0, 1 and 2, not {cosine}");
+    let louder = distance(Distance::Cosine, &made, &(wanted.clone() * 100.0));
+    assert!((louder - cosine).abs() < 1e-6);
+    let mse = distance(Distance::Mse, &made, &wanted);
+    let by_hand = (36.0 + (16.0 + 0.25) + 2.1 * 2.1) / 6.0;
+    assert!((mse - by_hand).abs() < 1e-5, "{mse} for {by_hand}");
+    // Two values above and below their mean become 1 and -1, whatever their size.
+    let ones = Tensor::<3>::from_data([[[1.0_f32, -1.0], [1.0, -1.0], [1.0, -1.0]]], &device);
+    let normalised = distance(Distance::Normalised, &ones, &(wanted * 100.0));
+    assert!(normalised < 1e-6, "{normalised}");
+    let zero = Tensor::<3>::zeros([1, 3, 2], &device.autodiff()).require_grad();
+    let far = Distance::Cosine.between(zero.clone(), ones.to_device(&zero.device()));
+    let grad: Vec<f32> = zero.grad(&far.backward()).unwrap().into_data().iter().collect();
+    assert!(grad.iter().all(|value| value.is_finite()), "a zero token: {grad:?}");
 }
 
 #[test]
@@ -381,9 +417,9 @@ fn the_largest_refined_norm_does_not_depend_on_the_number_of_shards() {
 #[test]
 fn every_block_is_trained_unless_the_references_mapping_leaves_the_last_ones() {
     let untrained = |mapping| {
-        let settings = FitnetSettings::default();
-        let (method, _) = Fitnet::new(frozen(), student(), &[], mapping, settings, 0).unwrap();
-        (Distillation::new(method), 3)
+        let (teacher, mse) = (frozen(), Distance::Mse);
+        let made = FeatureDistillation::new(teacher, student(), &[], mapping, mse, 1.0, 0);
+        (Distillation::new(made.unwrap().0), 3)
     };
     let (task, depth) = untrained(Mapping::Last);
     assert!(task.untrained_blocks(depth).is_empty());

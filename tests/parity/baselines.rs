@@ -3,8 +3,8 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 use singer::distill::{
-    Distillation, Fitnet, FitnetSettings, LossInputs, Mapping, Method, Teacher, Vitkd, VitkdModel,
-    VitkdSettings,
+    Distance, Distillation, FeatureDistillation, LossInputs, Mapping, Method, Teacher, Vitkd,
+    VitkdModel, VitkdSettings,
 };
 use singer::train::{Loss, Shard, Shards, Task};
 
@@ -62,9 +62,9 @@ fn fitnets_loss_and_gradients_equal_the_reference(device: &Device) {
     let (teacher, student, image) = models(&shapes, device);
     let layers = layers(&json);
     let teacher = Teacher::new(teacher);
-    let settings = FitnetSettings::default().with(|s| s.weight = 1.0);
-    let (method, mut model) =
-        Fitnet::new(teacher, student, &layers, Mapping::Reference, settings, 0).unwrap();
+    let (mapping, distance) = (Mapping::Reference, Distance::Mse);
+    let made = FeatureDistillation::new(teacher, student, &layers, mapping, distance, 1.0, 0);
+    let (method, mut model) = made.unwrap();
     assert_eq!(method.student_layers(), mapped(&json));
     model.projections = layers.iter().map(|&l| projection(&golden, l, device)).collect();
     check(&golden, &layers, &Distillation::new(method), &model, image);

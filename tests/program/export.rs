@@ -396,6 +396,8 @@ fn the_card_of_a_run_by_another_method_does_not_say_singer() {
     let (folder, teacher) = teacher();
     for (method, origin) in [
         ("fitnet", "[FitNets]"),
+        ("cosine", "cosines"),
+        ("normalised", "LayerNorm"),
         ("vitkd", "[ViTKD]"),
         ("vitkd-reference", "[ViTKD]"),
         ("kd", "[knowledge distillation]"),

@@ -8,7 +8,8 @@ use singer::weights::NamedTensors;
 
 use crate::support::{distill, fail_with, metrics, singer, succeed, teacher};
 
-const METHODS: [&str; 6] = ["singer", "fitnet", "vitkd", "vitkd-reference", "kd", "none"];
+const METHODS: [&str; 8] =
+    ["singer", "fitnet", "cosine", "normalised", "vitkd", "vitkd-reference", "kd", "none"];
 
 fn command(teacher: &Path, out: &Path, method: &str) -> Command {
     let mut command = distill(teacher, out, 3);
@@ -36,7 +37,7 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
         succeed(command(&teacher, &whole, method).args(["--val", "scenes:100-140"]));
         let terms: &[&str] = match method {
             "singer" => &["kd", "outlier", "info"],
-            "fitnet" => &["features"],
+            "fitnet" | "cosine" | "normalised" => &["features"],
             "kd" => &["kd"],
             "none" => &["labels"],
             _ => &["generation", "mimicry"],
@@ -105,7 +106,7 @@ fn every_method_starts_from_the_same_student_and_stops_at_a_loss_that_is_not_fin
 #[test]
 fn labels_can_be_added_to_any_method_and_give_the_student_a_head() {
     let (folder, teacher) = teacher();
-    for method in ["singer", "fitnet", "vitkd", "kd"] {
+    for method in ["singer", "fitnet", "cosine", "normalised", "vitkd", "kd"] {
         let out = folder.path().join(method);
         let mut with_labels = command(&teacher, &out, method);
         succeed(with_labels.args(["--label-weight", "0.5", "--val", "scenes:100-140"]));
@@ -190,9 +191,9 @@ fn methods_and_settings_that_cannot_work_are_refused_with_the_fix() {
     succeed(&mut distill(&teacher, &headless, 2));
     let headless = headless.join("student.safetensors");
     let out = folder.path().join("run");
-    let cases: [(&Path, &str, &[&str], &[&str]); 11] = [
+    let cases: [(&Path, &str, &[&str], &[&str]); 13] = [
         (&teacher, "fitnets", &[], &["did you mean `fitnet`"]),
-        (&headless, "kd", &[], &["the teacher has no head", "lost", "singer, fitnet, vitkd"]),
+        (&headless, "kd", &[], &["the teacher has no head", "lost", "singer, fitnet, cosine"]),
         (
             &teacher,
             "kd",
@@ -201,6 +202,8 @@ fn methods_and_settings_that_cannot_work_are_refused_with_the_fix() {
         ),
         (&teacher, "kd", &["--set", "student.num_classes=3"], &["8 classes", "num_classes to 8"]),
         (&teacher, "fitnet", &["--set", "fitnet.weight=-1"], &["fitnet.weight is -1"]),
+        (&teacher, "cosine", &["--set", "cosine.weight=-1"], &["cosine.weight is -1"]),
+        (&teacher, "normalised", &["--layers", "7"], &["layer 7", "0 to 2"]),
         (&teacher, "fitnet", &["--layers", "7"], &["layer 7", "0 to 2"]),
         (
             &teacher,

@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use crate::tokens::{patch_norms, quantile};
+use crate::tokens::{patch_norms, quantile, unit_length};
 use crate::train::Ratio;
 
 /// The outlier loss of one layer: the squared excess of patch norms over their image's
@@ -31,9 +31,7 @@ pub fn outliers(refined: Tensor<3>, prefix: usize, gamma: f64) -> Outliers {
 /// first `prefix` tokens are left out.
 pub fn gram(tokens: Tensor<3>, prefix: usize) -> Tensor<3> {
     let count = tokens.dims()[1] - prefix;
-    let patches = tokens.narrow(1, prefix, count);
-    let norms = patches.clone().square().sum_dim(2).clamp_min(1e-24).sqrt();
-    let unit = patches / norms;
+    let unit = unit_length(tokens.narrow(1, prefix, count));
     unit.clone().matmul(unit.transpose())
 }
 
