@@ -64,6 +64,16 @@ pub(super) struct Matrix {
     half: bool,
 }
 
+/// The patch tokens that a model's positions are for, P.
+pub(super) fn patches(vit: &Vit) -> usize {
+    if let Some(rope) = vit.blocks.first().and_then(|block| block.attn.rope()) {
+        return rope.patches();
+    }
+    let embedded = if vit.no_embed_class() { 0 } else { vit.prefix_tokens() };
+    let positions = vit.pos_embed.as_ref().map_or(0, |positions| positions.dims()[1]);
+    positions.saturating_sub(embedded)
+}
+
 impl BorrowedVit {
     pub(super) fn new(vit: &Vit, gpu: &Gpu) -> Result<Self> {
         let [dim, channels, patch_size, _] = vit.patch_embed.proj.weight.dims();
@@ -72,13 +82,8 @@ impl BorrowedVit {
         let device = vit.device();
         let none = Tensor::<1>::zeros([dim], &device);
         let rope = vit.blocks.first().and_then(|block| block.attn.rope());
-        let positions = vit.pos_embed.as_ref().map(|positions| positions.dims()[1]);
         let prefix = vit.prefix_tokens();
-        let embedded = if vit.no_embed_class() { 0 } else { prefix };
-        let patches = match (rope, positions) {
-            (Some(rope), _) => rope.patches(),
-            (None, positions) => positions.unwrap_or_default().saturating_sub(embedded),
-        };
+        let patches = patches(vit);
         let bias = match &vit.patch_embed.proj.bias {
             Some(bias) => bias.val(),
             None => none.clone(),

@@ -8,6 +8,8 @@
 mod borrowed;
 mod pass;
 
+use std::ops::Range;
+
 use burn::tensor::{DType, Tensor};
 
 use crate::device::Device;
@@ -16,7 +18,7 @@ use crate::gpu::{Attention, Gpu};
 use crate::vit::{Vit, VitConfig};
 use crate::weights::WeightsFile;
 
-use borrowed::BorrowedVit;
+use borrowed::{BorrowedVit, patches};
 
 /// A Vision Transformer for features without gradients.
 #[derive(Debug)]
@@ -128,6 +130,36 @@ impl FrozenVit {
         match &self.shaders {
             Some((gpu, weights)) => pass::intermediate(gpu, weights, image, layers),
             None => Ok(self.vit.intermediate(image, layers)),
+        }
+    }
+
+    /// The tokens leaving each of `blocks`, the first of which reads `tokens`: `[B, T, D]` to
+    /// `[B, T, D]` each. So a pass goes on from tokens that were refined.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for tokens of another number or width than the model's,
+    /// [`Error::Setting`] for a block that it does not have, else as
+    /// [`intermediate`](Self::intermediate).
+    pub fn go_on(&self, tokens: Tensor<3>, blocks: Range<usize>) -> Result<Vec<Tensor<3>>> {
+        let depth = self.vit.depth();
+        if blocks.end > depth {
+            let expected = format!("the model's blocks are 0 to {}", depth - 1);
+            return Err(Error::setting("layers", blocks.end - 1, expected));
+        }
+        let [_, count, dim] = tokens.dims();
+        let wanted = [self.prefix_tokens() + patches(&self.vit), self.embed_dim()];
+        if [count, dim] != wanted {
+            let reason = format!("the model takes {wanted:?} an image, not {:?}", [count, dim]);
+            return Err(Error::shape("tokens", reason));
+        }
+        match &self.shaders {
+            Some((gpu, weights)) => pass::go_on(gpu, weights, tokens, blocks),
+            None => Ok(blocks
+                .scan(tokens, |tokens, block| {
+                    *tokens = self.vit.forward_blocks(tokens.clone(), block..block + 1);
+                    Some(tokens.clone())
+                })
+                .collect()),
         }
     }
 }

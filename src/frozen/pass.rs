@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use burn::tensor::{Device, Tensor};
 
 use super::borrowed::{BorrowedBlock, BorrowedVit};
@@ -15,7 +17,7 @@ pub(super) fn intermediate(
     let Some(&last) = layers.iter().max() else {
         return Ok(Vec::new());
     };
-    let pass = Pass::new(gpu, weights, &image)?;
+    let pass = Pass::new(gpu, weights, image.dims()[0], image.device())?;
     let mut x = pass.embed(image)?;
     let mut found: Vec<Option<Tensor<3>>> = vec![None; layers.len()];
     for (index, block) in weights.blocks[..=last].iter().enumerate() {
@@ -29,6 +31,23 @@ pub(super) fn intermediate(
     Ok(found.into_iter().flatten().collect())
 }
 
+/// Tokens leaving each of `blocks`, the first of which reads `tokens`.
+pub(super) fn go_on(
+    gpu: &Gpu,
+    weights: &BorrowedVit,
+    tokens: Tensor<3>,
+    blocks: Range<usize>,
+) -> Result<Vec<Tensor<3>>> {
+    let pass = Pass::new(gpu, weights, tokens.dims()[0], tokens.device())?;
+    let mut x = Stream { buffer: borrow(tokens.clone())?, tensor: tokens };
+    let mut found = Vec::with_capacity(blocks.len());
+    for block in &weights.blocks[blocks] {
+        x = pass.block(block, &x)?;
+        found.push(x.tensor.clone());
+    }
+    Ok(found)
+}
+
 /// One batch on its way through the blocks. What is computed between blocks shares its
 /// memory over all of them.
 struct Pass<'a> {
@@ -39,7 +58,6 @@ struct Pass<'a> {
     /// B T.
     rows: usize,
     dim: usize,
-    unfold: Unfold,
     /// `[B, T, D]`: what a norm gives, what the heads give, what enters the MLP.
     normed: BorrowedBuffer,
     mixed: BorrowedBuffer,
@@ -65,20 +83,7 @@ impl Stream {
 }
 
 impl<'a> Pass<'a> {
-    fn new(gpu: &'a Gpu, weights: &'a BorrowedVit, image: &Tensor<4>) -> Result<Self> {
-        let [images, channels, height, width] = image.dims();
-        let (patch_size, prefix) = (weights.patch_size, weights.prefix);
-        let size = [height, width];
-        let unfold = Unfold { images, size, patch_size, prefix };
-        if channels != 3 || unfold.tokens() != weights.tokens {
-            let reason = format!(
-                "{channels} planes of {height}x{width} pixels are {} tokens of {patch_size}x{patch_size}, and the model takes {}",
-                unfold.tokens(),
-                weights.tokens
-            );
-            return Err(Error::shape("image", reason));
-        }
-        let device = image.device();
+    fn new(gpu: &'a Gpu, weights: &'a BorrowedVit, images: usize, device: Device) -> Result<Self> {
         let dim = weights.embed.columns();
         let wide = |width: usize| output([images, weights.tokens, width], &device).map(|out| out.1);
         let hidden = weights.blocks.iter().map(|block| block.fc1.columns()).max().unwrap_or(4);
@@ -96,7 +101,6 @@ impl<'a> Pass<'a> {
             images,
             rows: images * weights.tokens,
             dim,
-            unfold,
         })
     }
 
@@ -106,16 +110,27 @@ impl<'a> Pass<'a> {
 
     /// The tokens entering block 0.
     fn embed(&self, image: Tensor<4>) -> Result<Stream> {
+        let Self { weights, rows, .. } = self;
+        let [images, channels, height, width] = image.dims();
+        let (patch_size, prefix) = (weights.patch_size, weights.prefix);
+        let unfold = Unfold { images, size: [height, width], patch_size, prefix };
+        if channels != 3 || unfold.tokens() != weights.tokens {
+            let reason = format!(
+                "{channels} planes of {height}x{width} pixels are {} tokens of {patch_size}x{patch_size}, and the model takes {}",
+                unfold.tokens(),
+                weights.tokens
+            );
+            return Err(Error::shape("image", reason));
+        }
         let image = borrow(image)?;
-        let shape = [self.images, self.unfold.tokens(), self.unfold.inner()];
+        let shape = [images, unfold.tokens(), unfold.inner()];
         let (_, unfolded) = output(shape, &self.device)?;
         let embedded = self.stream()?;
-        let Self { weights, rows, .. } = self;
         let placed =
             Residual { slice: &weights.placed.slice, rows: weights.tokens, gain: &weights.ones };
         run(self.gpu, &self.device, |recording| {
             let out = &embedded.buffer.slice;
-            self.unfold.record(recording, &image.slice, &unfolded.slice)?;
+            unfold.record(recording, &image.slice, &unfolded.slice)?;
             weights.embed.shader().record_residual(recording, &unfolded.slice, *rows, placed, out)
         })?;
         let Some(norm) = &weights.norm_pre else {

@@ -65,6 +65,32 @@ fn frozen_features_equal_burns_for_batches_layers_and_other_grids() {
 }
 
 #[test]
+fn a_pass_goes_on_from_tokens_that_were_changed_on_the_way() {
+    let (software, cpu) = (Device::open("software").unwrap(), Device::cpu());
+    let (file, arch, config) = teacher();
+    let vit = file.load(&arch, &config, cpu.burn()).unwrap();
+    // Doubled after block 1, as a view that is not contiguous.
+    let changed = |device: &Device| {
+        let tokens = vit.intermediate(image(&config, 2, &cpu), &[1]).remove(0) * 2.0;
+        let turned = Tensor::<3>::from_data(tokens.swap_dims(1, 2).into_data(), device.burn());
+        turned.swap_dims(1, 2)
+    };
+    let third = vit.forward_blocks(changed(&cpu), 2..3);
+    let wanted = vec![third.clone(), vit.forward_blocks(third, 3..4)];
+    for device in [&software, &cpu] {
+        let frozen = FrozenVit::new(file.load(&arch, &config, device.burn()).unwrap(), device);
+        let frozen = frozen.unwrap();
+        assert_alike(frozen.go_on(changed(device), 2..4).unwrap(), wanted.clone(), 1e-5);
+        assert!(frozen.go_on(changed(device), 2..2).unwrap().is_empty());
+        let error = frozen.go_on(changed(device), 4..7).unwrap_err();
+        assert!(error.to_string().contains("6; the model's blocks are 0 to 5"), "{error}");
+        let fewer = changed(device).narrow(1, 0, 64);
+        let error = frozen.go_on(fewer, 2..4).unwrap_err();
+        assert!(error.to_string().contains("the model takes [65, 128]"), "{error}");
+    }
+}
+
+#[test]
 fn what_does_not_fit_a_frozen_model_is_refused() {
     let software = Device::open("software").unwrap();
     let (file, arch, config) = teacher();
