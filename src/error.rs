@@ -580,6 +580,11 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// Statistics of a block's features cannot be made.
+    #[error(
+        "no closed form for block {0}: its features hold NaN or infinite values, or hardly vary"
+    )]
+    NoClosedForm(usize),
     /// The singular value decomposition did not converge.
     #[error(
         "the singular value decomposition of block {0} failed: its weights hold NaN or infinite values"

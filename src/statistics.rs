@@ -24,6 +24,13 @@ pub fn median(values: &[f32]) -> f32 {
     quantile(&sorted(values), 0.5)
 }
 
+/// The median, but the smaller of the middle two for an even number, as PyTorch's; zero for
+/// no values.
+pub fn lower_median(values: &[f32]) -> f32 {
+    let middle = values.len().saturating_sub(1) / 2;
+    sorted(values).get(middle).copied().unwrap_or_default()
+}
+
 /// The median, but the larger of the middle two for an even number, so that it is always
 /// one of the values; `None` for no values.
 pub fn upper_median(values: &[f32]) -> Option<f32> {
@@ -49,6 +56,13 @@ mod tests {
         assert_eq!((median(&[9.0, 1.0, 4.0]), upper_median(&[9.0, 1.0, 4.0])), (4.0, Some(4.0)));
         assert_eq!((median(&[4.0, 1.0]), upper_median(&[4.0, 1.0])), (2.5, Some(4.0)));
         assert_eq!((median(&[]), upper_median(&[])), (0.0, None));
+    }
+
+    #[test]
+    fn the_lower_median_is_pytorchs() {
+        // torch.tensor([4., 1., 9., 2.]).median()
+        assert_eq!(lower_median(&[4.0, 1.0, 9.0, 2.0]), 2.0);
+        assert_eq!((lower_median(&[4.0, 1.0, 9.0]), lower_median(&[])), (4.0, 0.0));
     }
 
     #[test]

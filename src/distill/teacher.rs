@@ -5,18 +5,26 @@ use burn::tensor::{Device, Tensor};
 use crate::error::{NotFiniteIn, Result};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
+use crate::refine::Refiner;
 use crate::vit::{Precision, Vit};
 
 /// A frozen teacher on the plain device.
 #[derive(Debug)]
 pub struct Teacher {
     vit: Vit,
+    refiner: Option<Refiner>,
 }
 
 impl Teacher {
     /// Freezes `vit`.
     pub fn new(vit: Vit) -> Self {
-        Self { vit: vit.no_grad() }
+        Self { vit: vit.no_grad(), refiner: None }
+    }
+
+    /// The same teacher with its features refined on their way, logits with them.
+    #[must_use]
+    pub fn refined(self, refiner: Option<Refiner>) -> Self {
+        Self { refiner, ..self }
     }
 
     /// The same teacher with its matrix products in `precision`. Half precision also halves the
@@ -33,7 +41,7 @@ impl Teacher {
                 }
             }
         }
-        Self { vit }
+        Self { vit, ..self }
     }
 
     /// The model.
@@ -43,12 +51,17 @@ impl Teacher {
 
     /// Tokens leaving each of `layers`: `[B, 3, H, W]` to `[B, T, D]` each.
     pub fn tokens(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<3>> {
-        self.vit.intermediate(images, layers)
+        match &self.refiner {
+            Some(refiner) => refiner.intermediate(&self.vit, images, layers),
+            None => self.vit.intermediate(images, layers),
+        }
     }
 
     /// The head's logits: `[B, 3, H, W] -> [B, C]`.
     pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
-        self.vit.forward(images)
+        let last = [self.vit.depth() - 1];
+        let tokens = self.tokens(images, &last).pop().expect("the last layer was asked for");
+        self.vit.logits(tokens)
     }
 }
 

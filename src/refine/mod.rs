@@ -1,15 +1,25 @@
 //! Refinement of a teacher's features.
 //!
+//! [`closed_form`] finds and removes artifacts without training; a [`Refiner`] applies it on
+//! the way through the teacher.
+//!
 //! [`nullspace`] makes the basis N, [`Adapter`] the refinement `F̂ = F + (F Φ_down) Φ_up`
 //! (SiNGER, Yu, Jeong et al., ICLR 2026, arXiv 2509.20986). The losses that train it are in
 //! [`distill::singer`](crate::distill::singer).
 
 mod adapter;
+mod closed;
+mod neighbourhood;
 pub mod nullspace;
 mod parts;
+mod refiner;
 
 pub(crate) use adapter::adapter_part;
-pub use adapter::{Adapter, TrainingFree, low_rank_refine};
+pub use adapter::{Adapter, Gate, TrainingFree, low_rank_refine};
+#[cfg(not(target_family = "wasm"))]
+pub use closed::closed_form;
+pub use closed::{ClosedForm, ClosedSettings, FoundArtifacts, ImageBatches, closed_form_async};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use parts::PARTS;
 pub use parts::{Adapters, PartsFile};
+pub use refiner::Refiner;

@@ -6,7 +6,7 @@ use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::adapter::{Adapter, adapter_part};
+use super::adapter::{Adapter, Gate, adapter_part};
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::weights::{NamedTensors, WeightsFile};
@@ -21,9 +21,25 @@ pub struct Adapters {
     adapters: BTreeMap<usize, Adapter>,
     /// Those of a distillation: the student's layer that learns from each.
     student_layers: BTreeMap<usize, usize>,
+    closed: bool,
 }
 
 impl Adapters {
+    /// None yet, of a refinement in closed form.
+    pub(crate) fn closed() -> Self {
+        Self { closed: true, ..Self::default() }
+    }
+
+    /// Whether they are a refinement in closed form, which is not trained: each has a gate.
+    /// There are none where no block has artifacts.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn insert(&mut self, layer: usize, adapter: Adapter) {
+        self.adapters.insert(layer, adapter);
+    }
+
     /// The teacher's layers that have one, ascending.
     pub fn layers(&self) -> Vec<usize> {
         self.adapters.keys().copied().collect()
@@ -53,13 +69,18 @@ impl Adapters {
     /// One for each of `layers`, for a teacher of width `dim`, on the training device `device`.
     ///
     /// # Errors
-    /// [`Error::Adapters`] where there is none for a layer, or they are of another width.
+    /// [`Error::Adapters`] where there is none for a layer, or they are of another width or a
+    /// closed form.
     pub fn for_training(
         &self,
         layers: &[usize],
         dim: usize,
         device: &Device,
     ) -> Result<Vec<Adapter>> {
+        if self.closed {
+            let reason = "they are a closed form, which is not trained".to_owned();
+            return Err(Error::Adapters(reason));
+        }
         let adapter = |layer: &usize| {
             let Some(adapter) = self.get(*layer) else {
                 let reason = format!(
@@ -82,7 +103,31 @@ impl Adapters {
         layers.iter().map(adapter).collect()
     }
 
-    /// As tensors by name, `adapter.L.down` `[D, r]` and `adapter.L.up` `[r, D]`: the file
+    /// Checks that they fit a teacher of `depth` blocks and width `dim`.
+    ///
+    /// # Errors
+    /// [`Error::Adapters`].
+    pub fn check(&self, depth: usize, dim: usize) -> Result<()> {
+        let unfit = |(layer, adapter): (usize, &Adapter)| {
+            let ([from, rank], [rank_up, to]) = (adapter.down.dims(), adapter.up.dims());
+            if layer >= depth {
+                return Some(format!(
+                    "there is one for block {layer}, and the teacher's are 0 to {}",
+                    depth - 1
+                ));
+            }
+            ([from, to] != [dim; 2] || rank != rank_up).then(|| {
+                format!("the adapters are of a teacher of width {from}; this one's is {dim}")
+            })
+        };
+        match self.iter().find_map(unfit) {
+            Some(reason) => Err(Error::Adapters(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// As tensors by name, `adapter.L.down` `[D, r]` and `adapter.L.up` `[r, D]`, in closed form
+    /// also `adapter.L.centre` `[D]` and `adapter.L.limit` `[r]`: the file
     /// that [`PartsFile`] reads. Does not block the thread, which a browser does not allow.
     ///
     /// # Errors
@@ -95,6 +140,18 @@ impl Adapters {
                 let values = read_async(param.val()).await?;
                 file.tensors.insert(adapter_part(layer, half), TensorData::new(values, shape));
             }
+            let Some(gate) = &adapter.gate else { continue };
+            for (part, param) in [("centre", &gate.centre), ("limit", &gate.limit)] {
+                let values = read_async(param.val()).await?;
+                let shape = [values.len()];
+                file.tensors.insert(adapter_part(layer, part), TensorData::new(values, shape));
+            }
+        }
+        if self.closed {
+            let gates = self.iter().filter_map(|(_, adapter)| adapter.gate.as_ref());
+            let class_token = gates.into_iter().any(|gate| gate.class_token);
+            file.metadata.insert("refinement".into(), "closed".into());
+            file.metadata.insert("class_token".into(), class_token.to_string());
         }
         let layers = serde_json::to_string(&self.layers()).unwrap_or_default();
         file.metadata.insert("layers".into(), layers);
@@ -127,7 +184,9 @@ impl Adapters {
 
 impl FromIterator<(usize, Adapter)> for Adapters {
     fn from_iter<I: IntoIterator<Item = (usize, Adapter)>>(adapters: I) -> Self {
-        Self { adapters: adapters.into_iter().collect(), student_layers: BTreeMap::new() }
+        let adapters: BTreeMap<_, _> = adapters.into_iter().collect();
+        let gated = adapters.values().any(|adapter| adapter.gate.is_some());
+        Self { adapters, student_layers: BTreeMap::new(), closed: gated }
     }
 }
 
@@ -184,7 +243,32 @@ impl PartsFile {
         if down.shape().as_slice() != turned {
             return Err(self.damaged(&format!("the halves of adapter.{layer} do not fit")));
         }
-        Ok(Adapter::from_data(down, up, device))
+        let rank = down.shape()[1];
+        let adapter = Adapter::from_data(down, up, device);
+        if !self.is_closed() {
+            return Ok(adapter);
+        }
+        let [centre, limit] = [self.vector(layer, "centre")?, self.vector(layer, "limit")?];
+        if [centre.shape()[0], limit.shape()[0]] != [turned[1], rank] {
+            return Err(self.damaged(&format!("the gate of adapter.{layer} does not fit it")));
+        }
+        let [centre, limit] = [centre, limit].map(|data| Tensor::from_data(data, device));
+        let class_token = self.file.metadata().get("class_token").is_some_and(|is| is == "true");
+        Ok(Adapter { gate: Some(Gate::new(centre, limit, class_token)), ..adapter })
+    }
+
+    /// Whether its adapters are a refinement in closed form.
+    fn is_closed(&self) -> bool {
+        self.file.metadata().get("refinement").is_some_and(|kind| kind == "closed")
+    }
+
+    /// The layers that adapters refine: those listed, in closed form those in which artifacts
+    /// were found.
+    fn refined_layers(&self) -> Result<Vec<usize>> {
+        match self.is_closed() && self.file.metadata().contains_key("refined_layers") {
+            true => self.listed("refined_layers"),
+            false => self.listed("layers"),
+        }
     }
 
     /// All its adapters.
@@ -192,14 +276,16 @@ impl PartsFile {
     /// # Errors
     /// As [`adapter`](Self::adapter).
     pub fn adapters(&self, device: &Device) -> Result<Adapters> {
-        let layers = self.listed("layers")?;
+        let layers = self.refined_layers()?;
         let adapter = |&layer: &usize| Ok((layer, self.adapter(layer, device)?));
         let adapters = layers.iter().map(adapter).collect::<Result<_>>()?;
         let student_layers = match self.file.metadata().contains_key("student_layers") {
-            true => layers.into_iter().zip(self.listed("student_layers")?).collect(),
+            true => {
+                self.listed("layers")?.into_iter().zip(self.listed("student_layers")?).collect()
+            }
             false => BTreeMap::new(),
         };
-        Ok(Adapters { adapters, student_layers })
+        Ok(Adapters { adapters, student_layers, closed: self.is_closed() })
     }
 
     /// The projection of a layer.
@@ -220,6 +306,10 @@ impl PartsFile {
         linear.weight = Param::from_tensor(weight);
         linear.bias = Some(Param::from_tensor(Tensor::<1>::from_data(bias, device)));
         Ok(linear)
+    }
+
+    fn vector(&self, layer: usize, part: &str) -> Result<TensorData> {
+        self.take(&adapter_part(layer, part), 1)
     }
 
     fn matrix(&self, layer: usize, half: &str) -> Result<TensorData> {

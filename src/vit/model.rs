@@ -165,13 +165,27 @@ impl Vit {
     /// # Panics
     /// Where a layer is not a block's index.
     pub fn intermediate(&self, image: Tensor<4>, layers: &[usize]) -> Vec<Tensor<3>> {
+        self.intermediate_changed(image, layers, |_, tokens| tokens)
+    }
+
+    /// As [`intermediate`](Self::intermediate), with the tokens `[B, T, D]` leaving each block
+    /// changed: later blocks read the changed tokens.
+    ///
+    /// # Panics
+    /// Where a layer is not a block's index.
+    pub fn intermediate_changed(
+        &self,
+        image: Tensor<4>,
+        layers: &[usize],
+        mut change: impl FnMut(usize, Tensor<3>) -> Tensor<3>,
+    ) -> Vec<Tensor<3>> {
         let mut found: Vec<Option<Tensor<3>>> = vec![None; layers.len()];
         let Some(&last) = layers.iter().max() else {
             return Vec::new();
         };
         let mut x = self.embed(image);
         for (index, block) in self.blocks[..=last].iter().enumerate() {
-            x = block.forward(x);
+            x = change(index, block.forward(x));
             for (slot, &layer) in found.iter_mut().zip(layers) {
                 if layer == index {
                     *slot = Some(x.clone());

@@ -1,0 +1,38 @@
+use burn::tensor::Tensor;
+
+use super::Adapters;
+use crate::vit::Vit;
+
+/// What is done to a frozen teacher's tokens on their way through its blocks. Later blocks read
+/// the refined tokens.
+#[derive(Debug, Clone)]
+pub enum Refiner {
+    /// Gated adapters, see [`closed_form`](super::closed_form).
+    ClosedForm(Adapters),
+}
+
+impl Refiner {
+    /// The refined tokens leaving each of `layers`, in that order, without the final norm:
+    /// `[B, 3, H, W]` to `[B, T, D]` each. Blocks after the last of them are not run.
+    ///
+    /// # Panics
+    /// Where a layer is not a block's index.
+    pub fn intermediate(
+        &self,
+        teacher: &Vit,
+        images: Tensor<4>,
+        layers: &[usize],
+    ) -> Vec<Tensor<3>> {
+        let prefix = teacher.prefix_tokens();
+        match self {
+            Self::ClosedForm(adapters) => {
+                teacher.intermediate_changed(images, layers, |block, tokens| {
+                    match adapters.get(block) {
+                        Some(adapter) => adapter.forward(tokens, prefix),
+                        None => tokens,
+                    }
+                })
+            }
+        }
+    }
+}
