@@ -256,8 +256,7 @@ fn against_burn(args: &BenchShadersArgs, device: &BurnDevice, maps: &FeatureMaps
     let adapter =
         Adapter::from_data(down.clone().into_data(), down.transpose().into_data(), device);
     let burn = until_done(args, device, || Ok(adapter.forward(tokens.clone(), args.prefix)))?;
-    let (down, up) = (adapter.down.val(), adapter.up.val());
-    let refine = || maps.refine(tokens.clone(), down.clone(), up.clone(), args.prefix);
+    let refine = || maps.refine(tokens.clone(), &adapter, args.prefix);
     let shader = until_done(args, device, refine)?;
     Ok(json!({ "burn_s": burn, "shader_s": shader, "burn_over_shader": burn / shader }))
 }

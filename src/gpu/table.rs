@@ -40,7 +40,7 @@ static USUAL: &[&Source] = &[
     &super::layer_norm::LAYER_NORM.source,
     &super::linear::PLAIN.source,
     &super::attention::ATTENTION.source,
-    &super::low_rank_refine::FOUR.source,
+    &super::gated_refine::FOUR.source,
     &super::patch_norm::FOUR.source,
     &super::norm_quantile::NORM_QUANTILE.source,
     &super::colormap::PLAIN.source,

@@ -131,11 +131,8 @@ impl Pass<'_> {
         let outliers = self.maps.outliers(norms.clone(), self.settings.quantile)?;
         let mut refined = Vec::new();
         if let Some(parts) = self.compared.parts(layer) {
-            let (down, up) = (parts.adapter.down.val(), parts.adapter.up.val());
-            refined.push((
-                FeatureSource::Refined,
-                self.maps.refine(tokens.clone(), down, up, prefix)?,
-            ));
+            let tokens = self.maps.refine(tokens.clone(), &parts.adapter, prefix)?;
+            refined.push((FeatureSource::Refined, tokens));
         }
         if let Some(form) = &self.closed_forms[at] {
             let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);

@@ -2,6 +2,7 @@
 //! the CPU.
 
 mod colouring;
+mod refinement;
 
 use burn::tensor::{Device as BurnDevice, Int, Tensor, TensorData};
 use image::RgbaImage;
@@ -10,14 +11,12 @@ use crate::device::Device;
 use crate::distill::singer::gram;
 use crate::error::{Error, Result};
 use crate::gpu::{
-    self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, LowRankRefine, NormQuantile, PatchNorm,
-    Slice, Tokens,
+    self, ColorMap, CosineMap, Drawing, Gpu, GramMatrix, NormQuantile, PatchNorm, Slice, Tokens,
 };
 use crate::interop::{BorrowedBuffer, borrow, output, run};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
 use crate::readback::read_async;
-use crate::refine::low_rank_refine;
 use crate::tokens::{patch_norms, quantile};
 
 use colouring::check_picture;
@@ -106,41 +105,6 @@ impl FeatureMaps {
             NormQuantile::record(recording, &norms.slice, shape, q, &slices)
         })?;
         Ok(Outliers { threshold, mask, count })
-    }
-
-    /// `F̂ = F + (F Φ_down) Φ_up` on patch tokens: `[B, T, D]`, `[D, r]`, `[r, D]`
-    /// to `[B, T, D]`; the first `prefix` tokens pass unchanged. The shader takes
-    /// ranks up to 256; above that burn's operations do the work.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] where the adapter does not fit, else as [`norms`](Self::norms).
-    pub fn refine(
-        &self,
-        tokens: Tensor<3>,
-        down: Tensor<2>,
-        up: Tensor<2>,
-        prefix: usize,
-    ) -> Result<Tensor<3>> {
-        patches_of(&tokens, prefix)?;
-        let (shape, rank) = (tokens.dims(), down.dims()[1]);
-        if down.dims()[0] != shape[2] || up.dims() != [rank, shape[2]] {
-            let (down, up) = (down.dims(), up.dims());
-            let reason = format!("{down:?} and {up:?} do not fit tokens of width {}", shape[2]);
-            return Err(Error::shape("adapter", reason));
-        }
-        let gpu = self.gpu.as_ref().filter(|_| (1..=LowRankRefine::MAX_RANK).contains(&rank));
-        let Some(gpu) = gpu else {
-            return Ok(low_rank_refine(tokens, down, up, prefix));
-        };
-        let device = tokens.device();
-        let (result, out) = output(shape, &device)?;
-        let (_buffer, tokens) = borrow_tokens(tokens, prefix)?;
-        let (down, up) = (borrow(down)?, borrow(up)?);
-        run(gpu, &device, |recording| {
-            let (down, up) = (&down.slice, &up.slice);
-            LowRankRefine::record(recording, &tokens, down, up, rank, &out.slice)
-        })?;
-        Ok(result)
     }
 
     /// Cosine similarity of every patch to the `marked` one of its image (one

@@ -56,12 +56,8 @@ fn refined_tokens_agree_with_burn_and_f64_to_1e_5() {
             };
             let (down_tensor, up_tensor) = (tensor(&down, [dim, rank]), tensor(&up, [rank, dim]));
             let tokens = batch.tensor(opened.burn());
-            let found = maps
-                .refine(tokens.clone(), down_tensor.clone(), up_tensor.clone(), batch.prefix)
-                .unwrap();
-            let found = host(found);
-            let adapter =
-                Adapter::from_data(down_tensor.into_data(), up_tensor.into_data(), opened.burn());
+            let adapter = Adapter::from_parts(down_tensor, up_tensor, None);
+            let found = host(maps.refine(tokens.clone(), &adapter, batch.prefix).unwrap());
             let burns = host(adapter.forward(tokens, batch.prefix));
             for (index, token) in batch.values.chunks(dim).enumerate() {
                 let part = index * dim..(index + 1) * dim;

@@ -5,6 +5,7 @@ use singer::gpu::{
     CosineMap, GatedRefine, Gpu, GramMatrix, LowRankRefine, NormQuantile, Outliers, PatchNorm,
     Slice, Tokens,
 };
+use singer::refine::{Adapter, Gate};
 use singer::{Error, LimitKind};
 
 use crate::reference;
@@ -153,12 +154,19 @@ fn shapes_that_do_not_fit_are_refused() {
     let device = opened.burn();
     let zeros = |shape: [usize; 3]| Tensor::<3>::zeros(shape, device);
     let weights = |shape: [usize; 2]| Tensor::<2>::zeros(shape, device);
+    let adapter = |down, up, gate: Option<[usize; 2]>| {
+        let vector = |count: usize| Tensor::<1>::zeros([count], device);
+        let gate = gate.map(|[dim, rank]| Gate::new(vector(dim), vector(rank), true));
+        Adapter::from_parts(weights(down), weights(up), gate)
+    };
     let refused = [
         maps.norms(zeros([1, 3, 4]), 3).err(),
         maps.outliers(weights([1, 4]), 1.5).err(),
         maps.outliers(weights([1, 4]), f64::NAN).err(),
-        maps.refine(zeros([1, 3, 4]), weights([5, 2]), weights([2, 4]), 1).err(),
-        maps.refine(zeros([1, 3, 4]), weights([4, 2]), weights([3, 4]), 1).err(),
+        maps.refine(zeros([1, 3, 4]), &adapter([5, 2], [2, 4], None), 1).err(),
+        maps.refine(zeros([1, 3, 4]), &adapter([4, 2], [3, 4], None), 1).err(),
+        maps.refine(zeros([1, 3, 4]), &adapter([4, 2], [2, 4], Some([5, 2])), 1).err(),
+        maps.refine(zeros([1, 3, 4]), &adapter([4, 2], [2, 4], Some([4, 1])), 1).err(),
         maps.cosine_to(zeros([2, 3, 4]), &[0], 1).err(),
         maps.cosine_to(zeros([1, 3, 4]), &[2], 1).err(),
         maps.cosine_between(zeros([1, 3, 4]), zeros([1, 4, 4]), [1, 1]).err(),

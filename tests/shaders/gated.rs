@@ -2,6 +2,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 use singer::gpu::{GatedRefine, Gpu, Slice, Tokens};
+use singer::refine::Gate;
 
 use crate::reference;
 use crate::support::{Batch, assert_close, gpu, host, normal, software, widened};
@@ -47,27 +48,16 @@ impl Adapter {
             .any(|(line, &l)| reference::score(token, &self.centre, line).abs() > f64::from(l))
     }
 
-    /// The same by burn's operations.
-    fn by_burn(&self, batch: &Batch, class_token: bool, device: &Device) -> Vec<f32> {
+    /// As the library holds it.
+    fn on(&self, class_token: bool, device: &Device) -> singer::refine::Adapter {
         let matrix = |values: &[f32], shape: [usize; 2]| {
-            Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device).unsqueeze::<3>()
+            Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device)
         };
-        let (dim, rank) = (batch.dim, self.rank);
-        let (down, up) = (matrix(&self.down, [dim, rank]), matrix(&self.up, [rank, dim]));
-        let (centre, limit) = (matrix(&self.centre, [1, dim]), matrix(&self.limit, [1, rank]));
-        let tokens = batch.tensor(device);
-        let from_centre = tokens.clone() - centre;
-        let scores = from_centre.clone().matmul(up.clone().swap_dims(1, 2)).abs();
-        let gate = (scores / limit).max_dim(2).greater_elem(1.0).float();
-        let refined = tokens.clone() + from_centre.matmul(down).matmul(up) * gate;
-        let (first, last) = (usize::from(class_token).min(batch.prefix), batch.prefix);
-        let fixed = |range: std::ops::Range<usize>| {
-            (!range.is_empty()).then(|| tokens.clone().narrow(1, range.start, range.len()))
-        };
-        let class = (first > 0).then(|| refined.clone().narrow(1, 0, 1));
-        let patches = refined.clone().narrow(1, last, batch.patches());
-        let parts = [class, fixed(first..last), Some(patches)];
-        host(Tensor::cat(parts.into_iter().flatten().collect(), 1))
+        let vector = |values: &[f32]| Tensor::<1>::from_data(values, device);
+        let dim = self.centre.len();
+        let (down, up) = (matrix(&self.down, [dim, self.rank]), matrix(&self.up, [self.rank, dim]));
+        let gate = Gate::new(vector(&self.centre), vector(&self.limit), class_token);
+        singer::refine::Adapter::from_parts(down, up, Some(gate))
     }
 }
 
@@ -191,19 +181,20 @@ impl Counts {
 
 #[test]
 fn tokens_at_an_artifact_agree_with_burn_and_f64_to_1e_5_and_all_others_pass_bit_for_bit() {
-    let (opened, _) = software();
-    let gpu = opened.gpu().expect("a GPU");
+    let (opened, maps) = software();
     let mut counts = Counts::default();
     for (seed, &shape) in SHAPES.iter().enumerate() {
         let seed = seed as u64;
         let plain = Batch::new(shape, seed);
         for batch in [plain.clone(), plain.with_extremes(1e4)] {
             for rank in [1, 3, 8, 64] {
-                let adapter = Adapter::new(&batch, rank, seed);
+                let reference = Adapter::new(&batch, rank, seed);
                 for class_token in [false, true] {
-                    let found = refined(gpu, &batch, &adapter, class_token);
-                    let burns = adapter.by_burn(&batch, class_token, opened.burn());
-                    counts.check(&batch, &adapter, class_token, &found, Some(&burns));
+                    let adapter = reference.on(class_token, opened.burn());
+                    let (tokens, prefix) = (batch.tensor(opened.burn()), batch.prefix);
+                    let found = host(maps.refine(tokens.clone(), &adapter, prefix).unwrap());
+                    let burns = host(adapter.forward(tokens, prefix));
+                    counts.check(&batch, &reference, class_token, &found, Some(&burns));
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 use burn::tensor::Tensor;
 use singer::gpu::{PatchNorm, Tokens};
+use singer::refine::{Adapter, Gate};
 
 use crate::reference;
 use crate::support::{Batch, assert_close, gpu, host, software};
@@ -134,4 +135,31 @@ fn a_clock_adds_up_the_recordings_it_saw_and_says_where_it_missed_some() {
     let (few, many) = (seconds(2).unwrap(), seconds(200).unwrap());
     assert!(few > 0.0 && many > few, "{few} s for 2 and {many} s for 200");
     assert!(seconds(513).is_none());
+}
+
+#[test]
+fn a_gated_refinement_sees_burns_pending_work_and_burn_sees_its_own() {
+    let (opened, maps) = software();
+    let batch = Batch::new([2, 30, 24, 1], 11);
+    let dim = batch.dim;
+    let up = Tensor::<2>::eye(dim, opened.burn()).narrow(0, 0, 1);
+    let gate = Gate::new(
+        Tensor::zeros([dim], opened.burn()),
+        Tensor::full([1], 1.5_f32, opened.burn()),
+        true,
+    );
+    // Takes the first channel out where it lies beyond the limit.
+    let adapter = Adapter::from_parts(-up.clone().transpose(), up, Some(gate));
+    for _ in 0..20 {
+        let tokens = batch.tensor(opened.burn()) * 2.0;
+        let refined = maps.refine(tokens.clone(), &adapter, 1).unwrap();
+        drop(tokens);
+        let overwrite = Tensor::<3>::ones([2, 30, dim], opened.burn()) * 1e6;
+        let found = host(refined * 0.5);
+        drop(overwrite);
+        for (found, raw) in found.chunks(dim).zip(batch.values.chunks(dim)) {
+            let first = if raw[0].abs() > 0.75 { 0.0 } else { raw[0] };
+            assert_eq!((found[0], &found[1..]), (first, &raw[1..]));
+        }
+    }
 }

@@ -6,7 +6,7 @@ use singer::Device;
 use singer::distill::{Mapping, map_layers};
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
-use singer::refine::Adapters;
+use singer::refine::{Adapter, Adapters};
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
@@ -122,8 +122,11 @@ impl Seen {
         let prefix = self.teacher.prefix;
         let mut shown = vec![(Panel::Teacher, layer, raw.clone(), prefix)];
         if let Some(adapter) = adapters.get(layer) {
-            let up = adapter.up.val() * strength;
-            let refined = maps.refine(raw, adapter.down.val(), up, prefix)?;
+            // Φ_up also says where a gate opens, so Φ_down takes the strength.
+            let down = adapter.down.val() * strength;
+            let (up, gate) = (adapter.up.val(), adapter.gate.clone());
+            let adapter = Adapter::from_parts(down, up, gate);
+            let refined = maps.refine(raw, &adapter, prefix)?;
             shown.push((Panel::Refined, layer, refined, prefix));
         }
         if let Some(student) = &self.student {
