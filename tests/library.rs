@@ -62,3 +62,5 @@ mod sets;
 mod shards;
 #[path = "library/stream.rs"]
 mod stream;
+#[path = "library/treatments.rs"]
+mod treatments;

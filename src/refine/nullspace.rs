@@ -90,7 +90,7 @@ fn matrix(values: &[f32], [rows, cols]: [usize; 2]) -> Mat<f64> {
     Mat::from_fn(rows, cols, |i, j| f64::from(values[i * cols + j]))
 }
 
-fn row_major(matrix: MatRef<'_, f64>) -> Vec<f64> {
+pub(super) fn row_major(matrix: MatRef<'_, f64>) -> Vec<f64> {
     let (rows, columns) = (matrix.nrows(), matrix.ncols());
     (0..rows).flat_map(|i| (0..columns).map(move |j| matrix[(i, j)])).collect()
 }
@@ -108,6 +108,9 @@ pub enum BasisKind {
     Threshold,
     /// Random unit vectors, for the ablation.
     Random,
+    /// Those that the next whole block reads least at real tokens,
+    /// [`Sensitivity::basis`](super::Sensitivity::basis); needs images.
+    Data,
 }
 
 /// What to select.
@@ -142,19 +145,13 @@ impl Basis {
     /// Selects a basis for a linearised block `W̃`, `[D, D]`.
     ///
     /// # Errors
-    /// [`Error::Setting`] for a rank of 0 or above D, [`Error::Svd`] (with
-    /// `block`) where the weights are not finite.
+    /// [`Error::Setting`] for a rank of 0 or above D and for [`BasisKind::Data`], which is none of
+    /// the linearised block; [`Error::Svd`] (with `block`) where the weights are not finite.
     pub fn select(linearised: &Linearised, selection: &Selection, block: usize) -> Result<Self> {
         let linearised = linearised.0.as_ref();
         let dim = linearised.nrows();
         let Selection { kind, rank, threshold, seed } = *selection;
-        if rank == 0 || rank > dim {
-            return Err(Error::setting(
-                "rank",
-                rank,
-                format!("it must lie between 1 and the teacher's width {dim}"),
-            ));
-        }
+        check_rank(rank, dim)?;
         let (left, spectrum) = left_singular(linearised).ok_or(Error::Svd(block))?;
         let columns = match kind {
             BasisKind::Smallest => dim - rank..dim,
@@ -163,6 +160,9 @@ impl Basis {
                 first..(first + rank).min(dim)
             }
             BasisKind::Random => 0..0,
+            BasisKind::Data => {
+                return Err(Error::setting("basis", "data", "it takes images to choose that one"));
+            }
         };
         let found = columns.len();
         let mut vectors = Mat::zeros(dim, rank);
@@ -181,6 +181,12 @@ impl Basis {
             residual: residual.first().copied().unwrap_or(0.0),
             random_columns: rank - found,
         })
+    }
+
+    /// From orthonormal columns `[D, r]`.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn of(vectors: Mat<f64>, spectrum: Vec<f64>, residual: f64) -> Self {
+        Self { vectors, spectrum, residual, random_columns: 0 }
     }
 
     /// Width D of a token.
@@ -205,9 +211,19 @@ impl Basis {
     }
 }
 
+pub(super) fn check_rank(rank: usize, dim: usize) -> Result<()> {
+    match (1..=dim).contains(&rank) {
+        true => Ok(()),
+        false => {
+            let expected = format!("it must lie between 1 and the teacher's width {dim}");
+            Err(Error::setting("rank", rank, expected))
+        }
+    }
+}
+
 /// Left singular vectors and singular values, descending; the right ones are
 /// not wanted and not computed.
-fn left_singular(matrix: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>)> {
+pub(super) fn left_singular(matrix: MatRef<'_, f64>) -> Option<(Mat<f64>, Vec<f64>)> {
     use faer::dyn_stack::{MemBuffer, MemStack};
     use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
 

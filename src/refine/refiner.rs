@@ -1,6 +1,8 @@
 use burn::tensor::Tensor;
 
 use super::Adapters;
+#[cfg(not(target_family = "wasm"))]
+use super::{Averaged, Neighbours, Registers};
 use crate::vit::Vit;
 
 /// What is done to a frozen teacher's tokens on their way through its blocks. Later blocks read
@@ -9,6 +11,15 @@ use crate::vit::Vit;
 pub enum Refiner {
     /// Gated adapters, see [`closed_form`](super::closed_form).
     ClosedForm(Adapters),
+    /// SINDER's target.
+    #[cfg(not(target_family = "wasm"))]
+    Neighbours(Neighbours),
+    /// Test-time registers.
+    #[cfg(not(target_family = "wasm"))]
+    Registers(Registers),
+    /// PH-Reg's targets; here each block reads its own tokens.
+    #[cfg(not(target_family = "wasm"))]
+    Averaged(Averaged),
 }
 
 impl Refiner {
@@ -23,9 +34,9 @@ impl Refiner {
         images: Tensor<4>,
         layers: &[usize],
     ) -> Vec<Tensor<3>> {
-        let prefix = teacher.prefix_tokens();
         match self {
             Self::ClosedForm(adapters) => {
+                let prefix = teacher.prefix_tokens();
                 teacher.intermediate_changed(images, layers, |block, tokens| {
                     match adapters.get(block) {
                         Some(adapter) => adapter.forward(tokens, prefix),
@@ -33,6 +44,12 @@ impl Refiner {
                     }
                 })
             }
+            #[cfg(not(target_family = "wasm"))]
+            Self::Neighbours(neighbours) => neighbours.intermediate(teacher, images, layers),
+            #[cfg(not(target_family = "wasm"))]
+            Self::Registers(registers) => registers.intermediate(teacher, images, layers),
+            #[cfg(not(target_family = "wasm"))]
+            Self::Averaged(averaged) => averaged.intermediate(teacher, images, layers),
         }
     }
 }

@@ -86,6 +86,26 @@ impl Block {
         })
     }
 
+    /// As `forward`, with what `change` makes of the hidden units, the input of the MLP's last
+    /// layer (`[B, T, hidden]`, half as wide for a SwiGLU): `[B, T, D] -> [B, T, D]`.
+    pub fn forward_changing(
+        &self,
+        x: Tensor<3>,
+        change: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let tokens = x.dims()[1];
+        on_flat_tokens(x, |x, batch| {
+            let x = self.attend_flat(x, batch);
+            let change = |hidden: Tensor<2>| {
+                let [rows, width] = hidden.dims();
+                change(hidden.reshape([batch, tokens, width])).reshape([rows, width])
+            };
+            let (norm, eps) = (&self.norm2, self.norm_eps);
+            let branch = self.mlp.changing_normed(x.clone(), norm, eps, self.precision, change);
+            x + scaled(branch, self.mlp_gain())
+        })
+    }
+
     fn attend_flat(&self, x: Tensor<2>, batch: usize) -> Tensor<2> {
         let branch =
             self.attn.forward(x.clone(), &self.norm1, self.norm_eps, batch, self.precision);

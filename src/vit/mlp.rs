@@ -66,13 +66,33 @@ impl Mlp {
         self.project(ops::norm_linear(x, norm, epsilon, &self.fc1, None, precision))
     }
 
+    /// As `forward_normed`, with what `change` makes of the input of `fc2`, `[N, hidden]` in f32.
+    pub(super) fn changing_normed(
+        &self,
+        x: Tensor<2>,
+        norm: &LayerNorm,
+        epsilon: f64,
+        precision: Precision,
+        change: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
+        self.project_changed(ops::norm_linear(x, norm, epsilon, &self.fc1, None, precision), change)
+    }
+
     /// From the output of `fc1`: `[N, hidden] -> [N, D]`.
     fn project(&self, x: Tensor<2>) -> Tensor<2> {
-        if self.activation == Activation::Gelu {
-            return ops::gelu_linear(x, &self.fc2);
+        match self.activation {
+            Activation::Gelu => ops::gelu_linear(x, &self.fc2),
+            _ => self.project_changed(x, |inner| inner),
         }
+    }
+
+    fn project_changed(
+        &self,
+        x: Tensor<2>,
+        change: impl FnOnce(Tensor<2>) -> Tensor<2>,
+    ) -> Tensor<2> {
         let dtype = FloatDType::from(x.dtype());
-        ops::linear(self.inner(x.cast(FloatDType::F32)).cast(dtype), &self.fc2)
+        ops::linear(change(self.inner(x.cast(FloatDType::F32))).cast(dtype), &self.fc2)
     }
 
     /// From the output of `fc1` to the input of `fc2`.

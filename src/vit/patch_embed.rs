@@ -37,6 +37,13 @@ impl PatchEmbed {
         }
     }
 
+    /// Patches along the height and the width of images `[B, 3, H, W]`.
+    pub fn grid(&self, images: &Tensor<4>) -> [usize; 2] {
+        let patch = self.proj.weight.dims()[2];
+        let [.., height, width] = images.dims();
+        [height / patch, width / patch]
+    }
+
     /// `[B, 3, H, W] -> [B, P, D]`, patches in row-major order.
     ///
     /// Stride equals kernel, so the convolution is one matrix product over

@@ -13,4 +13,5 @@ mod preprocess;
 mod probe;
 mod singer;
 mod training;
+mod treatments;
 mod vit;

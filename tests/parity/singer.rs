@@ -51,6 +51,7 @@ pub(crate) fn method(
         .map(|layer| Adapter {
             down: Param::from_tensor(tensor2(format!("{prefix}adapter.{layer}.down"))),
             up: Param::from_tensor(tensor2(format!("{prefix}adapter.{layer}.up"))),
+            gate: None,
         })
         .collect();
     let projections = layers

@@ -99,14 +99,12 @@ struct Walk<'a, I: ?Sized> {
 
 impl<'a, I: ImageBatches + ?Sized> Walk<'a, I> {
     fn start(teacher: &'a Vit, source: &'a I, settings: &ClosedSettings) -> Result<Self> {
-        let side = teacher.patch_embed.proj.weight.dims()[2];
         let (mut held, mut more, mut images, mut grid) = (Vec::new(), false, 0, [0; 2]);
         let mut bytes = 0;
         for batch in source.batches()? {
             let batch = batch?;
-            let [count, _, height, width] = batch.dims();
-            images += count;
-            grid = [height / side, width / side];
+            images += batch.dims()[0];
+            grid = teacher.patch_embed.grid(&batch);
             more = more || bytes > settings.cache_bytes;
             if !more {
                 let tokens = teacher.embed(batch);
