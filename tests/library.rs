@@ -44,6 +44,8 @@ mod namings;
 mod nullspace;
 #[path = "library/plan.rs"]
 mod plan;
+#[path = "library/plant.rs"]
+mod plant;
 #[path = "library/positions.rs"]
 mod positions;
 #[path = "library/probe.rs"]

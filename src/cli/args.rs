@@ -347,12 +347,23 @@ pub(super) struct PlantArgs {
     /// The block whose MLP writes the artifacts, from 0
     #[arg(long)]
     pub(super) block: usize,
+    /// What they are: single, two, four, varied, wobble, noise, shrunk, class-token or blocks
+    /// (docs/recovery.md)
+    #[arg(long, default_value = "single")]
+    pub(super) kind: String,
+    /// Also write the clean model that differs from the one with artifacts in nothing else:
+    /// the hidden units that planting takes are silent in it
+    #[arg(long, value_name = "FILE")]
+    pub(super) clean: Option<PathBuf>,
     /// Norm of the planted vector as a multiple of the median patch norm
     #[arg(long, default_value_t = 6.0)]
     pub(super) strength: f64,
     /// Share of patches that get an artifact
     #[arg(long, default_value_t = 0.03)]
     pub(super) share: f64,
+    /// Share of images whose class token gets one, for the kind class-token
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
+    pub(super) class_share: f64,
     /// Direction of the planted vector: inside, mixed or outside the next block's left
     /// nullspace
     #[arg(long, default_value = "inside")]

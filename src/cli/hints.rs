@@ -126,6 +126,8 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "block" => "--block",
         "strength" => "--strength",
         "share" => "--share",
+        "class_share" => "--class-share",
+        "seeds" => "--seeds",
         "training_free" => "--training-free",
         "weights.kd" => "singer.weights.kd",
         "weights.outlier" => "singer.weights.outlier",

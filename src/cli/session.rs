@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Args as ClapArgs;
+use serde::Serialize;
+use serde_json::json;
 
 use super::config::Override;
 use super::console::Console;
@@ -288,4 +290,22 @@ pub(super) fn exit_code<T>(outcome: Result<T>, go_on: &str) -> Result<ExitCode> 
         }
         Err(error) => Err(error),
     }
+}
+
+/// The values of `all` that a flag's names say, as they are serialised.
+pub(super) fn named<'a, T: Copy + Serialize>(
+    flag: &str,
+    names: impl IntoIterator<Item = &'a String>,
+    all: &[T],
+) -> Result<Vec<T>> {
+    let known: Vec<String> =
+        all.iter().map(|value| json!(value).as_str().unwrap_or_default().to_owned()).collect();
+    let value = |name: &String| {
+        let at = known.iter().position(|known| known == name);
+        at.map(|at| all[at]).ok_or_else(|| {
+            let (last, others) = known.split_last().map_or(("", &known[..]), |(a, b)| (a, b));
+            Error::config(format!("{flag} {name}: use {} or {last}", others.join(", ")))
+        })
+    };
+    names.into_iter().map(value).collect()
 }

@@ -1,213 +1,184 @@
 //! Planting artifacts of known place and strength into a clean teacher.
 //!
 //! This imitates the natural mechanism, in which a few hidden units of an MLP write a
-//! large constant vector into the residual stream of low-information patches: one hidden
-//! unit is given weights that do the same.
+//! large constant vector into the residual stream of low-information patches: hidden
+//! units are given weights that do the same. [`Kind`] says what they write. The result is
+//! an ordinary model.
 
-mod fit;
+mod gate;
+mod kind;
+mod placement;
+mod samples;
 mod silence;
+mod units;
+mod write;
 
-use burn::tensor::{Device, Tensor, TensorData, s};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
+use std::collections::BTreeMap;
+
+use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
 use crate::vit::Vit;
-use fit::{Samples, ridge_direction};
+use samples::Samples;
+use units::{gain_of, least_used, rewrite};
+use write::{Plan, plan};
 
+pub use kind::Kind;
+pub use placement::Placement;
 pub use silence::silence;
 
-/// Direction of the planted vector relative to the next block's left nullspace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Placement {
-    /// In the span of the basis: the linearised next block hardly reads it.
-    Inside,
-    /// Half in the span, half orthogonal to it.
-    Mixed,
-    /// Orthogonal to the span.
-    Outside,
-}
-
 /// What to plant, and where.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
 pub struct PlantSettings {
     /// The block whose MLP writes the vector.
     pub block: usize,
+    /// What is planted.
+    pub kind: Kind,
     /// Norm of the vector, in multiples of the median patch norm after that block.
     pub strength: f64,
     /// Share of all patches that receive the vector, between 0 and 0.5.
     pub share: f64,
+    /// Share of the images whose class token receives it, between 0 and 1, for
+    /// [`Kind::ClassToken`]. The other kinds' units fire on class tokens as chance has it.
+    pub class_share: f64,
     /// Direction of the vector.
     pub placement: Placement,
     /// Rank of the basis that `placement` refers to.
     pub rank: usize,
-    /// Seed of the direction.
+    /// Seed of the directions.
     pub seed: u64,
 }
 
-/// What was planted.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Planted {
-    /// The hidden unit that now writes the vector.
-    pub hidden_unit: usize,
-    /// Norm of the vector at the unit's mean activation where it fires.
-    pub norm: f64,
-    /// Share of the fitted patches on which it fires.
-    pub fires_on: f64,
-    /// Share of firing patches that are among the low-information half.
-    pub precision: f64,
+impl Default for PlantSettings {
+    fn default() -> Self {
+        Self {
+            block: 0,
+            kind: Kind::Single,
+            strength: 6.0,
+            share: 0.03,
+            class_share: 0.3,
+            placement: Placement::Inside,
+            rank: 64,
+            seed: 0,
+        }
+    }
 }
 
-/// Pre-activation where the unit fires: GELU is linear there to 1e-4 (QuickGELU
-/// to 1e-3).
-const FIRING: f64 = 4.0;
+impl PlantSettings {
+    /// The settings with a change.
+    ///
+    /// ```
+    /// use singer::plant::{Kind, PlantSettings};
+    ///
+    /// let settings = PlantSettings::default().with(|s| s.kind = Kind::Wobble);
+    /// assert_eq!((settings.strength, settings.share), (6.0, 0.03));
+    /// ```
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
 
-/// Plants artifacts. On which patches the unit fires is fitted to `images`, batches
+    fn check(&self, depth: usize) -> Result<()> {
+        let Self { block, strength, share, class_share, .. } = *self;
+        if block >= depth {
+            return Err(no_such_block(block, depth));
+        }
+        if self.kind == Kind::Blocks && block == 0 {
+            return Err(Error::setting("block", block, "two blocks need one above 0"));
+        }
+        if !(share > 0.0 && share < 0.5) {
+            return Err(Error::setting("share", share, "it must lie between 0 and 0.5"));
+        }
+        if !(class_share > 0.0 && class_share < 1.0) {
+            return Err(Error::setting("class_share", class_share, "it must lie between 0 and 1"));
+        }
+        if !(strength.is_finite() && strength > 0.0) {
+            return Err(Error::setting("strength", strength, "it must be above 0"));
+        }
+        Ok(())
+    }
+}
+
+/// What was planted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Planted {
+    /// The hidden units that now write, by block.
+    pub units: BTreeMap<usize, Vec<usize>>,
+    /// Norm of the vector at its mean where it is written.
+    pub norm: f64,
+    /// Share of the fitted patches on which it is written.
+    pub fires_on: f64,
+    /// Share of those patches that are among the low-information half.
+    pub precision: f64,
+    /// Share of the fitted images whose class token is written to by a unit of its own.
+    pub class_token: f64,
+}
+
+/// Plants artifacts. On which patches they are written is fitted to `images`, batches
 /// `[B, 3, H, W]` on the model's device (without autodiff).
 ///
 /// # Errors
-/// [`Error::Setting`]; [`Error::Incompatible`] for a gated MLP and for a LayerScale that is
-/// zero in places; [`Error::NoImages`] where there are fewer than two patches in all;
-/// [`Error::Svd`].
+/// [`Error::Setting`]; [`Error::Incompatible`] for a gated MLP, for a LayerScale that is
+/// zero in places, for a kind that needs more hidden units than there are, and for a class
+/// token where there is none; [`Error::NoImages`] where there are fewer than two patches in
+/// all; [`Error::Svd`] and [`Error::Gpu`].
 pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
-    let PlantSettings { block: index, strength, share, rank, seed, .. } = *settings;
-    if index >= model.depth() {
-        return Err(no_such_block(index, model.depth()));
+    settings.check(model.depth())?;
+    let blocks = settings.kind.blocks(settings.block);
+    let (mut model, mut units, mut last) = (model, BTreeMap::new(), None);
+    for block in blocks {
+        // The vectors of two blocks have nothing to do with each other.
+        let seed = settings.seed.wrapping_add(1_000_003 * (settings.block - block) as u64);
+        let (with, planted) =
+            plant_one(model, images, &PlantSettings { block, seed, ..*settings })?;
+        units.extend(planted.units.clone());
+        (model, last) = (with, Some(planted));
     }
-    if model.blocks[index].mlp.activation().is_gated() {
+    let last = last.ok_or_else(|| no_such_block(settings.block, 0))?;
+    Ok((model, Planted { units, ..last }))
+}
+
+fn plant_one(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
+    let PlantSettings { block: index, kind, strength, rank, seed, .. } = *settings;
+    let mlp = &model.blocks[index].mlp;
+    if mlp.activation().is_gated() || mlp.norm.is_some() || mlp.fc1.bias.is_none() {
         return Err(Error::incompatible(format!(
-            "block {index} has a gated MLP, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
+            "block {index} has a gated MLP, or one with a norm or without bias, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
         )));
     }
-    if !(share > 0.0 && share < 0.5) {
-        return Err(Error::setting("share", share, "it must lie between 0 and 0.5"));
-    }
-    if !(strength.is_finite() && strength > 0.0) {
-        return Err(Error::setting("strength", strength, "it must be above 0"));
-    }
-    let device = model.device();
-    let samples = Samples::gather(&model, images, index);
-    let unit = least_used_unit(&model, &samples, index);
-
-    let direction = ridge_direction(&samples);
-    let scores: Vec<f64> = samples.project(&direction).collect();
-    if scores.len() < 2 {
+    let samples = Samples::gather(&model, images, index)?;
+    if samples.count() < 2 {
         return Err(Error::NoImages);
     }
-    let low = samples.low_information();
-    let mut sorted = scores.clone();
-    sorted.sort_by(f64::total_cmp);
-    let firing = ((scores.len() as f64 * share).round() as usize).clamp(1, scores.len() - 1);
-    let top = &sorted[sorted.len() - firing..];
-    let threshold = sorted[sorted.len() - firing - 1];
-    let mean = top.iter().sum::<f64>() / firing as f64;
-    let gain = FIRING / (mean - threshold).max(1e-9);
-
     let reader = next_block(index, model.depth());
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed };
     let basis = Basis::select(&Linearised::of(&model.blocks[reader]), &selection, reader)?;
-    let vector = place(&basis, settings);
     let norm = strength * samples.median_norm;
+    let mut vectors = settings.placement.vectors(&basis, kind.vectors(), seed)?;
+    vectors.iter_mut().flatten().for_each(|v| *v *= norm);
 
-    let row: Vec<f32> = direction.iter().map(|a| (a * gain) as f32).collect();
-    let column: Vec<f32> = vector
-        .iter()
-        .zip(gain_of(&model, index)?)
-        .map(|(u, g)| (u * norm / FIRING / g) as f32)
-        .collect();
-    let bias = (-threshold * gain) as f32;
-    let model = rewrite(model, index, unit, row, bias, column, &device);
+    let Plan { units, fired, class_token } = plan(&samples, settings, &vectors)?;
+    let places = least_used(&model, &samples, index, units.len())?;
+    let gain = gain_of(&model, index)?;
+    let model = rewrite(model, index, &places, &units, &gain);
 
-    let fired: Vec<usize> = (0..scores.len()).filter(|&patch| scores[patch] > threshold).collect();
+    let low = samples.low_information();
     let hits = fired.iter().filter(|&&patch| low[patch]).count();
     let planted = Planted {
-        hidden_unit: unit,
+        units: [(index, places)].into(),
         norm,
-        fires_on: fired.len() as f64 / scores.len() as f64,
+        fires_on: fired.len() as f64 / samples.count() as f64,
         precision: hits as f64 / fired.len().max(1) as f64,
+        class_token,
     };
     Ok((model, planted))
 }
 
 fn no_such_block(block: usize, depth: usize) -> Error {
-    Error::setting("block", block, format!("the model's blocks are 0 to {}", depth - 1))
-}
-
-/// LayerScale's gain on what the block's MLP writes; ones where there is none.
-fn gain_of(model: &Vit, index: usize) -> Result<Vec<f64>> {
-    let Some(gain) = model.blocks[index].mlp_gain() else {
-        return Ok(vec![1.0; model.embed_dim()]);
-    };
-    let gain: Vec<f64> = gain.into_data().iter::<f64>().collect();
-    match gain.contains(&0.0) {
-        true => Err(Error::incompatible(format!(
-            "block {index}'s LayerScale is zero in places, so its MLP cannot write there; plant into another block"
-        ))),
-        false => Ok(gain),
-    }
-}
-
-/// The unit with the least mean |activation| times the norm of its output.
-fn least_used_unit(model: &Vit, samples: &Samples, index: usize) -> usize {
-    let weight = model.blocks[index].mlp.fc2.weight.val();
-    let [hidden, dim] = weight.dims();
-    let weight: Vec<f32> = weight.into_data().iter::<f32>().collect();
-    let size = |unit: usize| {
-        let norm: f32 = weight[unit * dim..(unit + 1) * dim].iter().map(|w| w * w).sum();
-        f64::from(norm.sqrt()) * samples.mean_activation[unit]
-    };
-    (0..hidden).min_by(|&a, &b| size(a).total_cmp(&size(b))).unwrap_or(0)
-}
-
-/// A unit vector as `placement` asks for.
-fn place(basis: &Basis, settings: &PlantSettings) -> Vec<f64> {
-    let (dim, rank, vectors) = (basis.dim(), basis.rank(), basis.to_rows());
-    let mut rng = ChaCha8Rng::seed_from_u64(settings.seed);
-    let random: Vec<f64> = (0..dim).map(|_| rng.random_range(-1.0..1.0)).collect();
-    let along: Vec<f64> =
-        (0..rank).map(|k| (0..dim).map(|i| vectors[i * rank + k] * random[i]).sum()).collect();
-    let inside: Vec<f64> =
-        (0..dim).map(|i| (0..rank).map(|k| vectors[i * rank + k] * along[k]).sum()).collect();
-    let outside: Vec<f64> = random.iter().zip(&inside).map(|(r, n)| r - n).collect();
-    let (inside, outside) = (unit(inside), unit(outside));
-    match settings.placement {
-        Placement::Inside => inside,
-        Placement::Outside => outside,
-        Placement::Mixed => unit(inside.iter().zip(&outside).map(|(a, b)| a + b).collect()),
-    }
-}
-
-fn unit(vector: Vec<f64>) -> Vec<f64> {
-    let norm = vector.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
-    vector.into_iter().map(|x| x / norm).collect()
-}
-
-/// Replaces the weights of one hidden unit.
-fn rewrite(
-    mut model: Vit,
-    index: usize,
-    unit: usize,
-    row: Vec<f32>,
-    bias: f32,
-    column: Vec<f32>,
-    device: &Device,
-) -> Vit {
-    let dim = row.len();
-    let tensor = |values: Vec<f32>, shape: [usize; 2]| {
-        Tensor::<2>::from_data(TensorData::new(values, shape), device)
-    };
-    let mlp = &mut model.blocks[index].mlp;
-    // burn stores `[in, out]`: a unit is a column of fc1 and a row of fc2.
-    let fc1 = mlp.fc1.weight.clone();
-    mlp.fc1.weight = fc1.map(|w| w.slice_assign([0..dim, unit..unit + 1], tensor(row, [dim, 1])));
-    let fc2 = mlp.fc2.weight.clone();
-    mlp.fc2.weight =
-        fc2.map(|w| w.slice_assign([unit..unit + 1, 0..dim], tensor(column, [1, dim])));
-    mlp.fc1.bias = mlp.fc1.bias.take().map(|b| {
-        b.map(|b| b.slice_assign(s![unit..unit + 1], Tensor::<1>::from_data([bias], device)))
-    });
-    model
+    Error::setting("block", block, format!("the model's blocks are 0 to {}", depth.max(1) - 1))
 }

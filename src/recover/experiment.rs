@@ -1,28 +1,36 @@
 use burn::tensor::Tensor;
 use serde::Serialize;
 
-use super::{Recovery, Settings, measure};
+use super::{Recovery, Settings, Teachers, Treatment, Treatments, measure};
 use crate::device::Device;
 use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
-use crate::error::Result;
-use crate::plant::{Placement, PlantSettings, Planted, plant};
+use crate::error::{Error, Result};
+use crate::plant::{Kind, Placement, PlantSettings, Planted, plant};
 use crate::refine::Adapters;
 use crate::train::Shards;
 use crate::vit::Vit;
 
-/// Plants artifacts into a clean teacher, fits adapters to it and measures how much
-/// of the clean features comes back; [`Experiment::run`] does it.
+/// Plants artifacts into a clean teacher, treats it and measures how much of the clean
+/// features comes back; [`Experiment::run`] does it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Experiment {
     /// The block into which artifacts are planted; none for one at 17/24 of the depth.
     pub block: Option<usize>,
+    /// What is planted.
+    pub kinds: Vec<Kind>,
     /// Where planted vectors point.
     pub placements: Vec<Placement>,
     /// Norms of planted vectors over the median patch norm.
     pub strengths: Vec<f64>,
     /// Share of patches that get one, 0 to 1.
     pub share: f64,
+    /// Share of the images whose class token gets one, for the kind that plants there.
+    pub class_share: f64,
+    /// Whether the clean teacher is treated too, as the first case.
+    pub clean: bool,
+    /// What is done to the features.
+    pub treatments: Vec<Treatment>,
     /// Rank of adapters and bases; at most the teacher's width is used.
     pub rank: usize,
     /// γ: a norm above this quantile of its image's is an outlier.
@@ -35,8 +43,10 @@ pub struct Experiment {
     pub outlier_weight: f64,
     /// λ of the information loss.
     pub info_weight: f64,
-    /// Seed of planted directions and of the fit.
+    /// The first seed of planted directions; also that of the fit.
     pub seed: u64,
+    /// Seeds in all: each plants anew.
+    pub seeds: usize,
     /// CPU threads that share a batch; 1 on a GPU.
     pub threads: usize,
 }
@@ -45,9 +55,13 @@ impl Default for Experiment {
     fn default() -> Self {
         Self {
             block: None,
+            kinds: vec![Kind::Single],
             placements: vec![Placement::Inside, Placement::Mixed, Placement::Outside],
             strengths: vec![3.0, 6.0],
             share: 0.03,
+            class_share: 0.3,
+            clean: true,
+            treatments: Treatment::ALL.into(),
             rank: 64,
             quantile: 0.97,
             fit_steps: 300,
@@ -55,6 +69,7 @@ impl Default for Experiment {
             outlier_weight: 0.01,
             info_weight: 1.0,
             seed: 0,
+            seeds: 1,
             threads: 1,
         }
     }
@@ -78,32 +93,59 @@ pub struct GivenTeacher {
     pub adapters: Option<Adapters>,
 }
 
-/// One planted teacher, and how much of its clean features comes back.
+/// The teacher of a case.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "teacher", rename_all = "kebab-case")]
+pub enum Subject {
+    /// The clean one.
+    Clean,
+    /// One that was given.
+    Given,
+    /// One with artifacts.
+    Planted {
+        /// What was planted.
+        kind: Kind,
+        /// Where the vector points.
+        placement: Placement,
+        /// Its norm over the median patch norm.
+        strength: f64,
+        /// The seed of the directions.
+        seed: u64,
+        /// What came of it.
+        planted: Planted,
+    },
+}
+
+impl Subject {
+    /// `nothing planted`, `given teacher`, or `single, inside, 3x`.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Clean => "nothing planted".into(),
+            Self::Given => "given teacher".into(),
+            Self::Planted { kind, placement, strength, .. } => {
+                format!("{}, {}, {strength}x", kind.name(), placement.name())
+            }
+        }
+    }
+}
+
+/// One teacher, and how much of its clean features comes back.
 #[derive(Debug, Clone, Serialize)]
 pub struct Case {
-    /// Where the planted vector points; none for a given teacher.
-    pub placement: Option<Placement>,
-    /// Its norm over the median patch norm; none for a given teacher.
-    pub strength: Option<f64>,
-    /// What was planted; none for a given teacher.
-    pub planted: Option<Planted>,
-    /// The fit's last outlier and information loss, weighted; none where the
-    /// adapters were given.
+    /// The teacher.
+    #[serde(flatten)]
+    pub subject: Subject,
+    /// The published fit's last outlier and information loss, weighted; none where there was
+    /// no fit.
     pub fit: Option<[f32; 2]>,
     /// By layer, block and treatment.
     pub recoveries: Vec<Recovery>,
 }
 
 impl Case {
-    /// `inside, 3x`, or `given teacher`.
+    /// That of its teacher.
     pub fn name(&self) -> String {
-        match (self.placement, self.strength) {
-            (Some(placement), Some(strength)) => {
-                let placement = serde_json::json!(placement);
-                format!("{}, {strength}x", placement.as_str().unwrap_or_default())
-            }
-            _ => "given teacher".into(),
-        }
+        self.subject.name()
     }
 }
 
@@ -122,7 +164,7 @@ pub struct Findings {
     pub fit_images: usize,
     /// Images on which the recovery was measured.
     pub measured_images: usize,
-    /// One a planted teacher.
+    /// One a teacher.
     pub cases: Vec<Case>,
 }
 
@@ -137,13 +179,13 @@ pub enum Event<'a> {
 }
 
 impl Experiment {
-    /// Measures every strength and placement, or the `given` teacher alone. `teacher`
-    /// is the clean one's name; all models are on `device`.
+    /// Measures every kind, strength, placement and seed, or the `given` teacher alone.
+    /// `teacher` is the clean one's name; all models are on `device`.
     ///
     /// # Errors
-    /// [`Error::Setting`](crate::Error::Setting) for a block the teacher lacks or a
-    /// quantile outside 0 to 1; those of [`plant`](crate::plant), of the fit and of
-    /// [`measure`].
+    /// [`Error::Setting`](crate::Error::Setting) for a block the teacher lacks, a
+    /// quantile outside 0 to 1, and nothing to plant or treat; those of
+    /// [`plant`](crate::plant), of the fit and of [`measure`].
     pub fn run(
         &self,
         teacher: &str,
@@ -164,21 +206,40 @@ impl Experiment {
             measured_images: count(images.measure),
             cases: Vec::new(),
         };
-        let work = Work { experiment: self, clean, images, settings, fit: findings.fit.clone() };
+        let work = Work { experiment: self, images, settings, fit: findings.fit.clone() };
         if let Some(GivenTeacher { planted, adapters }) = given {
-            let case = work.case(&planted, adapters, report)?;
-            report(Event::Case(&case));
-            findings.cases.push(case);
+            let blocks = [settings.block];
+            let teachers = Teachers { clean, planted: &planted, blocks: &blocks };
+            findings.cases.push(work.case(Subject::Given, teachers, adapters, report)?);
             return Ok(findings);
         }
-        for &strength in &self.strengths {
-            for &placement in &self.placements {
-                let case = work.plant(placement, strength, report)?;
-                report(Event::Case(&case));
-                findings.cases.push(case);
-            }
+        if self.clean {
+            let teachers = Teachers { clean, planted: clean, blocks: &[] };
+            findings.cases.push(work.case(Subject::Clean, teachers, None, report)?);
+        }
+        for settings in self.plants(settings) {
+            findings.cases.push(work.plant(clean, settings, report)?);
         }
         Ok(findings)
+    }
+
+    /// What is planted, in the order of the cases.
+    fn plants(&self, settings: Settings) -> Vec<PlantSettings> {
+        let mut plants = Vec::new();
+        for &kind in &self.kinds {
+            for &strength in &self.strengths {
+                for &placement in &self.placements {
+                    let plant = PlantSettings::default().with(|s| {
+                        (s.block, s.kind, s.strength) = (settings.block, kind, strength);
+                        (s.placement, s.rank) = (placement, settings.rank);
+                        (s.share, s.class_share) = (self.share, self.class_share);
+                    });
+                    let seeds = (0..self.seeds as u64).map(|seed| self.seed.wrapping_add(seed));
+                    plants.extend(seeds.map(|seed| PlantSettings { seed, ..plant }));
+                }
+            }
+        }
+        plants
     }
 
     fn settings(&self, clean: &Vit) -> Result<(Settings, FitSettings)> {
@@ -189,6 +250,9 @@ impl Experiment {
             rank: self.rank.min(clean.embed_dim()),
         };
         settings.check(depth)?;
+        if self.seeds == 0 {
+            return Err(Error::setting("seeds", self.seeds, "it must be above 0"));
+        }
         let last = settings.block + 1 == depth;
         let fit = FitSettings {
             singer: SingerSettings {
@@ -215,7 +279,6 @@ impl Experiment {
 /// What all cases share.
 struct Work<'a> {
     experiment: &'a Experiment,
-    clean: &'a Vit,
     images: Images<'a>,
     settings: Settings,
     fit: FitSettings,
@@ -224,47 +287,58 @@ struct Work<'a> {
 impl Work<'_> {
     fn plant(
         &self,
-        placement: Placement,
-        strength: f64,
+        clean: &Vit,
+        settings: PlantSettings,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Case> {
-        let settings = PlantSettings {
-            block: self.settings.block,
-            strength,
-            share: self.experiment.share,
-            placement,
-            rank: self.settings.rank,
-            seed: self.experiment.seed,
-        };
-        let (teacher, planted) = plant(self.clean.clone(), self.images.fit, &settings)?;
-        let case = self.case(&teacher, None, report)?;
-        let (placement, planted) = (Some(placement), Some(planted));
-        Ok(Case { placement, strength: Some(strength), planted, ..case })
+        let (teacher, planted) = plant(clean.clone(), self.images.fit, &settings)?;
+        let truth = planted.silence(clean.clone());
+        let blocks = settings.kind.blocks(settings.block);
+        let teachers = Teachers { clean: &truth, planted: &teacher, blocks: &blocks };
+        let PlantSettings { kind, placement, strength, seed, .. } = settings;
+        let subject = Subject::Planted { kind, placement, strength, seed, planted };
+        self.case(subject, teachers, None, report)
     }
 
     /// With given adapters, or fitted ones.
     fn case(
         &self,
-        teacher: &Vit,
-        adapters: Option<Adapters>,
+        subject: Subject,
+        teachers: Teachers<'_>,
+        given: Option<Adapters>,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Case> {
-        let (adapters, fit) = match adapters {
-            Some(adapters) => (adapters, None),
-            None => {
-                let shards = Shards::new(self.experiment.threads)?;
-                let (batches, settings) = (self.images.fit.to_vec(), self.fit.clone());
-                let mut fit = AdapterFit::new(teacher, batches, settings, shards)?;
-                let mut losses = [f32::NAN; 2];
-                fit.run(&mut |step| {
-                    losses = [step.outlier, step.information];
-                    report(Event::Fit(step));
-                })?;
-                (fit.adapters(), Some(losses))
-            }
-        };
-        let recoveries =
-            measure(self.clean, teacher, &adapters, self.images.measure, &self.settings)?;
-        Ok(Case { placement: None, strength: None, planted: None, fit, recoveries })
+        let asked = |treatment: &Treatment| self.experiment.treatments.contains(treatment);
+        let plain = Treatment::ALL.into_iter().filter(asked).collect();
+        let mut treatments = Treatments { plain, ..Treatments::default() };
+        let mut fit = None;
+        if let Some(adapters) = given {
+            treatments.adapters.push((Treatment::Published, adapters));
+        } else if asked(&Treatment::Published) {
+            let (adapters, losses) = self.fit(teachers.planted, report)?;
+            treatments.adapters.push((Treatment::Published, adapters));
+            fit = Some(losses);
+        }
+        let recoveries = measure(teachers, &treatments, self.images.measure, &self.settings)?;
+        let case = Case { subject, fit, recoveries };
+        report(Event::Case(&case));
+        Ok(case)
+    }
+
+    /// Adapters by the outlier and the information loss, and their last values.
+    fn fit(
+        &self,
+        teacher: &Vit,
+        report: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(Adapters, [f32; 2])> {
+        let shards = Shards::new(self.experiment.threads)?;
+        let (batches, settings) = (self.images.fit.to_vec(), self.fit.clone());
+        let mut fit = AdapterFit::new(teacher, batches, settings, shards)?;
+        let mut losses = [f32::NAN; 2];
+        fit.run(&mut |step| {
+            losses = [step.outlier, step.information];
+            report(Event::Fit(step));
+        })?;
+        Ok((fit.adapters(), losses))
     }
 }

@@ -3,7 +3,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inspect::{clipped, replaced_by_mean};
 use crate::maps::Outliers;
-use crate::refine::{Adapter, TrainingFree};
+use crate::refine::TrainingFree;
 use crate::tokens::{patch_norms, quantile};
 
 /// What is done to features with artifacts.
@@ -12,8 +12,9 @@ use crate::tokens::{patch_norms, quantile};
 pub enum Treatment {
     /// Nothing.
     Raw,
-    /// SiNGER's adapter, on every patch.
-    Refined,
+    /// SiNGER's adapters fitted as published, on every patch.
+    #[serde(alias = "refined")]
+    Published,
     /// `F (I − N Nᵀ)` on outliers.
     TrainingFree,
     /// Outliers scaled down to their image's quantile.
@@ -26,13 +27,13 @@ pub enum Treatment {
 impl Treatment {
     /// All of them, in the order in which they are shown.
     pub const ALL: [Self; 5] =
-        [Self::Raw, Self::Refined, Self::TrainingFree, Self::Clipped, Self::ReplacedByMean];
+        [Self::Raw, Self::Published, Self::TrainingFree, Self::Clipped, Self::ReplacedByMean];
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
-            Self::Refined => "refined",
+            Self::Published => "published fit",
             Self::TrainingFree => "training-free",
             Self::Clipped => "clipped",
             Self::ReplacedByMean => "replaced by mean",
@@ -48,22 +49,19 @@ pub struct Treated<'a> {
     pub prefix: usize,
     /// γ: norms above this quantile of their image's are outliers.
     pub quantile: f64,
-    /// The layer's adapter.
-    pub adapter: &'a Adapter,
-    /// The layer's closed form.
-    pub closed: &'a TrainingFree,
+    /// The layer's training-free refinement.
+    pub training_free: &'a TrainingFree,
 }
 
 impl Treated<'_> {
-    /// `[B, T, D]`.
-    pub fn treat(&self, treatment: Treatment) -> Tensor<3> {
+    /// `[B, T, D]`; none for treatments that need more than these tokens.
+    pub fn treat(&self, treatment: Treatment) -> Option<Tensor<3>> {
         let tokens = self.tokens.clone();
-        match treatment {
+        Some(match treatment {
             Treatment::Raw => tokens,
-            Treatment::Refined => self.adapter.forward(tokens, self.prefix),
             Treatment::TrainingFree => {
                 let (outliers, _) = self.outliers();
-                self.closed.forward(tokens, outliers.mask, self.prefix)
+                self.training_free.forward(tokens, outliers.mask, self.prefix)
             }
             Treatment::Clipped => {
                 let (outliers, norms) = self.outliers();
@@ -73,7 +71,8 @@ impl Treated<'_> {
                 let (outliers, _) = self.outliers();
                 replaced_by_mean(tokens, &outliers, self.prefix)
             }
-        }
+            Treatment::Published => return None,
+        })
     }
 
     /// Patches whose norm is above their image's quantile, and the norms `[B, P]`.

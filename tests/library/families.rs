@@ -2,7 +2,7 @@ use std::path::Path;
 
 use burn::tensor::{Device, Distribution, Tensor};
 use serde_json::Value;
-use singer::plant::{Placement, PlantSettings, plant};
+use singer::plant::{PlantSettings, plant};
 use singer::refine::nullspace::Linearised;
 use singer::tokens::patch_norms;
 use singer::vit::{
@@ -164,14 +164,7 @@ fn nothing_is_planted_into_a_gated_block() {
     let device = Device::flex();
     let model = init_weights(swiglu().build(&device).unwrap(), 2);
     let image = Tensor::<4>::random([2, 3, 16, 24], Distribution::Default, &device);
-    let settings = PlantSettings {
-        block: 0,
-        strength: 6.0,
-        share: 0.1,
-        placement: Placement::Inside,
-        rank: 4,
-        seed: 0,
-    };
+    let settings = PlantSettings::default().with(|s| (s.strength, s.share, s.rank) = (6.0, 0.1, 4));
     let error = plant(model, &[image], &settings).unwrap_err();
     assert!(error.to_string().contains("gated"), "{error}");
 }
@@ -183,14 +176,8 @@ fn layer_scale_does_not_weaken_what_is_planted() {
     let model = init_weights(config.build(&device).unwrap(), 2);
     device.seed(8);
     let image = Tensor::<4>::random([16, 3, 16, 24], Distribution::Normal(0.0, 1.0), &device);
-    let settings = PlantSettings {
-        block: 0,
-        strength: 20.0,
-        share: 0.1,
-        placement: Placement::Inside,
-        rank: 4,
-        seed: 0,
-    };
+    let settings =
+        PlantSettings::default().with(|s| (s.strength, s.share, s.rank) = (20.0, 0.1, 4));
     let (model, planted) = plant(model, std::slice::from_ref(&image), &settings).unwrap();
     let norms = patch_norms(model.intermediate(image, &[0]).remove(0), 1);
     let largest = f64::from(values(norms).into_iter().fold(0.0, f32::max));

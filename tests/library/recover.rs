@@ -1,11 +1,14 @@
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use burn::tensor::{Device, Distribution, Tensor};
 use singer::Error;
 use singer::distill::singer::{AdapterFit, FitSettings, SingerSettings};
-use singer::plant::{Placement, PlantSettings, plant, silence};
-use singer::recover::{Errors, Recovery, Settings, Treated, Treatment, measure};
+use singer::plant::{Kind, Placement, PlantSettings, plant, silence};
+use singer::recover::{
+    Errors, Experiment, Findings, GivenTeacher, Images, Recovery, Settings, Subject, Teachers,
+    Treated, Treatment, Treatments, measure,
+};
 use singer::refine::Adapters;
+use singer::refine::TrainingFree;
 use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
-use singer::refine::{Adapter, TrainingFree};
 use singer::train::Shards;
 use singer::vit::{Vit, VitConfig, init_weights};
 
@@ -31,10 +34,12 @@ fn images() -> Vec<Tensor<4>> {
 }
 
 fn planted(placement: Placement) -> (Vit, usize) {
-    let settings =
-        PlantSettings { block: BLOCK, strength: 8.0, share: 0.03, placement, rank: RANK, seed: 1 };
+    let settings = PlantSettings::default().with(|s| {
+        (s.block, s.strength, s.placement) = (BLOCK, 8.0, placement);
+        (s.rank, s.seed) = (RANK, 1);
+    });
     let (model, planted) = plant(clean(), &images(), &settings).unwrap();
-    (model, planted.hidden_unit)
+    (model, planted.units[&BLOCK][0])
 }
 
 fn settings() -> Settings {
@@ -58,10 +63,22 @@ fn fit(teacher: &Vit, steps: usize) -> Adapters {
 }
 
 fn one(found: &[Recovery], treatment: Treatment, block: usize) -> [Errors; 2] {
-    let wanted =
-        |one: &&Recovery| one.layer == BLOCK && one.block == block && one.treatment == treatment;
+    let wanted = |one: &&Recovery| {
+        one.layer == Some(BLOCK) && one.block == block && one.treatment == treatment
+    };
     let found = found.iter().find(wanted).unwrap();
-    [found.artifacts, found.clean]
+    [found.artifacts, found.others]
+}
+
+/// Every treatment of a layer, of a planted teacher.
+fn measured(planted: &Vit, adapters: Adapters) -> singer::Result<Vec<Recovery>> {
+    let teachers = Teachers { clean: &clean(), planted, blocks: &[BLOCK] };
+    measure(teachers, &treatments(adapters), &images(), &settings())
+}
+
+fn treatments(adapters: Adapters) -> Treatments {
+    let adapters = vec![(Treatment::Published, adapters)];
+    Treatments { plain: Treatment::ALL.into(), adapters, ..Treatments::default() }
 }
 
 #[test]
@@ -79,13 +96,13 @@ fn silencing_finds_the_planted_unit_and_takes_its_artifacts_away() {
 #[test]
 fn fitted_adapters_and_the_closed_form_bring_artifacts_inside_the_nullspace_nearer() {
     let (spoilt, _) = planted(Placement::Inside);
-    let found = measure(&clean(), &spoilt, &fit(&spoilt, 150), &images(), &settings()).unwrap();
+    let found = measured(&spoilt, fit(&spoilt, 150)).unwrap();
     let [raw, raw_others] = one(&found, Treatment::Raw, BLOCK);
-    assert!(raw.patches > 0 && raw.distance > 1.0, "{raw:?}");
+    assert!(raw.tokens > 0 && raw.distance > 1.0, "{raw:?}");
     assert!(raw_others.distance < 0.5, "{raw_others:?}");
     let [closed, _] = one(&found, Treatment::TrainingFree, BLOCK);
     assert!(closed.distance < 0.7 * raw.distance, "{closed:?} for {raw:?}");
-    let [refined, _] = one(&found, Treatment::Refined, BLOCK);
+    let [refined, _] = one(&found, Treatment::Published, BLOCK);
     assert!(refined.distance < 0.7 * raw.distance, "{refined:?} for {raw:?}");
     assert!(refined.norm < raw.norm);
     // Layer 1 in blocks 1, 2 and 3, and layer 3 in block 3.
@@ -95,7 +112,7 @@ fn fitted_adapters_and_the_closed_form_bring_artifacts_inside_the_nullspace_near
 #[test]
 fn the_closed_form_cannot_bring_back_what_lies_outside_the_nullspace() {
     let (spoilt, _) = planted(Placement::Outside);
-    let found = measure(&clean(), &spoilt, &fit(&spoilt, 1), &images(), &settings()).unwrap();
+    let found = measured(&spoilt, fit(&spoilt, 1)).unwrap();
     let [raw, _] = one(&found, Treatment::Raw, BLOCK);
     let [closed, _] = one(&found, Treatment::TrainingFree, BLOCK);
     assert!((closed.distance - raw.distance).abs() < 0.1 * raw.distance, "{closed:?}, {raw:?}");
@@ -104,31 +121,28 @@ fn the_closed_form_cannot_bring_back_what_lies_outside_the_nullspace() {
 #[test]
 fn a_teacher_without_artifacts_and_adapters_that_do_not_fit_are_refused() {
     let adapters = fit(&clean(), 1);
-    let refused = |planted: &Vit, adapters: &Adapters, settings: &Settings| match measure(
-        &clean(),
-        planted,
-        adapters,
-        &images(),
-        settings,
-    ) {
-        Err(error) => error,
-        other => panic!("{other:?}"),
-    };
-    let error = refused(&clean(), &adapters, &settings());
+    let error = measured(&clean(), adapters.clone()).unwrap_err();
     assert!(matches!(error, Error::NoArtifacts), "{error}");
+    let (spoilt, _) = planted(Placement::Inside);
     let early = [(0, adapters.get(BLOCK).unwrap().clone())].into_iter().collect();
-    let error = refused(&clean(), &early, &settings());
+    let error = measured(&spoilt, early).unwrap_err();
     assert!(error.to_string().contains("layer 0"), "{error}");
-    let beyond = Settings { block: 9, ..settings() };
-    let error = refused(&clean(), &adapters, &beyond);
-    assert!(matches!(error, Error::Setting { setting: "block", .. }), "{error}");
+    let beyond = |blocks: &[usize], settings: Settings| {
+        let teachers = Teachers { clean: &clean(), planted: &spoilt, blocks };
+        measure(teachers, &treatments(Adapters::default()), &images(), &settings).unwrap_err()
+    };
+    for error in [beyond(&[BLOCK], Settings { block: 9, ..settings() }), beyond(&[9], settings())] {
+        assert!(matches!(error, Error::Setting { setting: "block", .. }), "{error}");
+    }
+    let mut none = small();
+    none.seeds = 0;
+    let error = run(&none, None).unwrap_err();
+    assert!(matches!(error, Error::Setting { setting: "seeds", .. }), "{error}");
 }
 
 #[test]
 fn treatments_equal_hand_worked_numbers() {
     let device = Device::flex();
-    let zero = || TensorData::new(vec![0.0_f32; 2], [2, 1]);
-    let adapter = Adapter::from_data(zero(), TensorData::new(vec![0.0_f32; 2], [1, 2]), &device);
     let block = Linearised::of(&clean().blocks[0]);
     let selection = Selection { kind: BasisKind::Random, rank: 2, threshold: 0.0, seed: 0 };
     let basis = Basis::select(&block, &selection, 0).unwrap();
@@ -136,18 +150,14 @@ fn treatments_equal_hand_worked_numbers() {
     // A class token, then patches of norm 1, 2, 3 and 10.
     let tokens = [[[9.0, 9.0], [1.0, 0.0], [0.0, 2.0], [3.0, 0.0], [6.0, 8.0]]];
     let tokens = Tensor::<3>::from_data(tokens, &device);
-    let given = Treated {
-        tokens: tokens.clone(),
-        prefix: 1,
-        quantile: 0.5,
-        adapter: &adapter,
-        closed: &closed,
+    let given =
+        Treated { tokens: tokens.clone(), prefix: 1, quantile: 0.5, training_free: &closed };
+    assert!(given.treat(Treatment::Published).is_none(), "that needs adapters");
+    let values = |treatment| -> Vec<f32> {
+        given.treat(treatment).unwrap().into_data().iter::<f32>().collect()
     };
-    let values =
-        |treatment| -> Vec<f32> { given.treat(treatment).into_data().iter::<f32>().collect() };
     let before: Vec<f32> = tokens.into_data().iter::<f32>().collect();
     assert_eq!(values(Treatment::Raw), before);
-    assert_eq!(values(Treatment::Refined), before, "an adapter of zeros changes nothing");
     // The median is 2.5: the last two are outliers.
     let near = |a: Vec<f32>, b: [f32; 10]| {
         assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?}");
@@ -161,4 +171,71 @@ fn files_that_call_the_mean_masked_are_still_read() {
     let read: Treatment = serde_json::from_str("\"masked\"").unwrap();
     assert_eq!(read, Treatment::ReplacedByMean);
     assert_eq!(serde_json::to_string(&read).unwrap(), "\"replaced-by-mean\"");
+}
+
+fn small() -> Experiment {
+    let mut experiment = Experiment::default();
+    (experiment.block, experiment.rank, experiment.share) = (Some(BLOCK), RANK, 0.06);
+    (experiment.strengths, experiment.placements) = (vec![8.0], vec![Placement::Inside]);
+    experiment.treatments = vec![Treatment::Raw, Treatment::Clipped, Treatment::ReplacedByMean];
+    experiment
+}
+
+fn run(experiment: &Experiment, given: Option<GivenTeacher>) -> singer::Result<Findings> {
+    let images = images();
+    let images = Images { fit: &images, measure: &images };
+    let device = singer::Device::cpu();
+    experiment.run("clean", &clean(), images, given, &device, &mut |_| {})
+}
+
+#[test]
+fn every_kind_is_measured_over_its_seeds_and_the_clean_teacher_first() {
+    let mut experiment = small();
+    (experiment.kinds, experiment.seeds) = (Kind::ALL.into(), 2);
+    let found = run(&experiment, None).unwrap();
+    assert_eq!(found.cases.len(), 1 + 2 * Kind::ALL.len());
+    let clean = &found.cases[0];
+    assert_eq!(clean.subject, Subject::Clean);
+    for one in clean.recoveries.iter().filter(|one| one.treatment == Treatment::Raw) {
+        assert_eq!((one.artifacts.tokens, one.all.distance), (0, 0.0));
+    }
+    for case in &found.cases[1..] {
+        for one in &case.recoveries {
+            let (artifacts, others, all) = (one.artifacts, one.others, one.all);
+            assert!(artifacts.tokens > 0 && artifacts.tokens + others.tokens == all.tokens);
+            let sum = |errors: Errors| errors.distance * errors.tokens as f64;
+            assert!((sum(artifacts) + sum(others) - sum(all)).abs() < 1e-6 * sum(all).max(1.0));
+            let class = one.class_token.unwrap();
+            assert_eq!(class.all.tokens, 8);
+        }
+    }
+    // Both blocks of the kind that has two are compared, the others from their own on.
+    let first = |name: &str| {
+        let case = found.cases.iter().find(|case| case.name().starts_with(name)).unwrap();
+        case.recoveries.iter().map(|one| one.block).min().unwrap()
+    };
+    assert_eq!((first("single"), first("blocks")), (BLOCK, BLOCK / 2));
+}
+
+#[test]
+fn summaries_are_means_and_deviations_over_the_seeds() {
+    let mut experiment = small();
+    (experiment.seeds, experiment.clean) = (3, false);
+    let found = run(&experiment, None).unwrap();
+    let summaries = found.summaries();
+    let raw = summaries.iter().find(|one| {
+        one.treatment == Treatment::Raw && one.block == BLOCK && one.layer == Some(BLOCK)
+    });
+    let raw = raw.unwrap();
+    let each: Vec<f64> = found
+        .cases
+        .iter()
+        .map(|case| one(&case.recoveries, Treatment::Raw, BLOCK)[0].distance)
+        .collect();
+    let mean = each.iter().sum::<f64>() / 3.0;
+    let deviation = (each.iter().map(|d| (d - mean).powi(2)).sum::<f64>() / 2.0).sqrt();
+    let spread = raw.artifacts.unwrap();
+    assert!((spread.mean - mean).abs() < 1e-12 && (spread.deviation - deviation).abs() < 1e-12);
+    assert_eq!((raw.seeds, raw.name.as_str()), (3, "single, inside, 8x"));
+    assert_eq!(summaries.iter().filter(|one| one.block == BLOCK).count(), 3);
 }

@@ -36,6 +36,10 @@ pub(in crate::cli) struct RecoverArgs {
     /// The block in which artifacts are planted; by default the one at 17/24 of the depth
     #[arg(long)]
     pub(super) block: Option<usize>,
+    /// What is planted: single, two, four, varied, wobble, noise, shrunk, class-token or blocks
+    /// (docs/recovery.md)
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', default_value = "single")]
+    pub(super) kinds: Vec<String>,
     /// Directions of planted vectors: inside, mixed or outside the next block's left
     /// nullspace
     #[arg(
@@ -51,6 +55,13 @@ pub(in crate::cli) struct RecoverArgs {
     /// Share of patches that get an artifact
     #[arg(long, default_value_t = 0.03)]
     pub(super) share: f64,
+    /// Share of images whose class token gets one, for the kind class-token
+    #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
+    pub(super) class_share: f64,
+    /// What is done to the features; by default all there is: raw, published,
+    /// training-free, clipped, replaced-by-mean
+    #[arg(long, value_name = "T,T,...", value_delimiter = ',')]
+    pub(super) treatments: Vec<String>,
     /// Rank of adapters and bases
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
@@ -69,9 +80,12 @@ pub(in crate::cli) struct RecoverArgs {
     /// λ of the information loss
     #[arg(long, value_name = "W", default_value_t = 1.0)]
     pub(super) info_weight: f64,
-    /// Seed of the planted directions
+    /// The first seed of the planted directions
     #[arg(long, default_value_t = 0)]
     pub(super) seed: u64,
+    /// Plant with this many seeds, and give means and standard deviations
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seeds: usize,
     #[command(flatten)]
     pub(super) shape: ShapeArgs,
     /// auto, cpu, gpu, gpu:N or software

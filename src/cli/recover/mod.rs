@@ -15,8 +15,8 @@ use super::{models, session};
 use crate::data::Split;
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::plant::{Placement, silence};
-use crate::recover::{Event, Experiment, GivenTeacher, Images};
+use crate::plant::{Kind, Placement, silence};
+use crate::recover::{Event, Experiment, GivenTeacher, Images, Subject, Treatment};
 use crate::refine::Adapters;
 use crate::report::recover::{markdown, write};
 use crate::run::{DataConfig, MethodKind, RunRecord, batches};
@@ -62,7 +62,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
             if let Some(shown) = shown.take() {
                 shown.finish();
             }
-            if case.placement.is_some() {
+            if case.subject != Subject::Given {
                 say!("{} done", case.name());
             }
         }
@@ -79,16 +79,18 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
 }
 
 fn experiment(args: &RecoverArgs) -> Result<Experiment> {
-    let placement = |name: &String| -> Result<Placement> {
-        serde_json::from_value(name.as_str().into()).map_err(|_| {
-            Error::config(format!("--placements {name}: use inside, mixed or outside"))
-        })
+    let treatments = match args.treatments.as_slice() {
+        [] => Treatment::ALL.into(),
+        given => session::named("--treatments", given, &Treatment::ALL)?,
     };
     Ok(Experiment {
         block: args.block,
-        placements: args.placements.iter().map(placement).collect::<Result<_>>()?,
+        kinds: session::named("--kinds", &args.kinds, &Kind::ALL)?,
+        placements: session::named("--placements", &args.placements, &Placement::ALL)?,
+        treatments,
         strengths: args.strengths.clone(),
         share: args.share,
+        class_share: args.class_share,
         rank: args.rank,
         quantile: args.quantile,
         fit_steps: args.fit_steps,
@@ -96,6 +98,7 @@ fn experiment(args: &RecoverArgs) -> Result<Experiment> {
         outlier_weight: args.outlier_weight,
         info_weight: args.info_weight,
         seed: args.seed,
+        seeds: args.seeds,
         ..Experiment::default()
     })
 }

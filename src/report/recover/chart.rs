@@ -1,43 +1,48 @@
 use crate::figure::{Axis, Dash, Hue, Line, Mark, Marker, Panel};
-use crate::recover::{Case, Findings, Recovery, Treatment};
+use crate::recover::{Findings, Spread, Summary, Treatment};
 
 /// Distances under this lie on the lower edge.
 const LEAST: f64 = 1e-4;
 
-/// A panel for each case: the distance of artifact patches after each block, for
-/// features treated in the planted block.
+/// A panel for each kind, placement and strength: the mean distance of all patches after each
+/// block, for features treated in the planted block.
 pub fn panels(findings: &Findings) -> Vec<Panel> {
     let block = findings.settings.block;
-    let of_block = |case: &'_ Case| -> Vec<Recovery> {
-        case.recoveries.iter().filter(|one| one.layer == block).cloned().collect()
-    };
-    let all: Vec<Recovery> = findings.cases.iter().flat_map(of_block).collect();
-    let values = || all.iter().map(|one| one.artifacts.distance.max(LEAST));
+    let summaries = findings.summaries();
+    let drawn: Vec<&Summary> = summaries
+        .iter()
+        .filter(|one| one.layer.is_none_or(|layer| layer == block) && one.block >= block)
+        .filter(|one| one.artifacts.is_some())
+        .collect();
+    let distance = |one: &Summary| one.all.map_or(LEAST, |Spread { mean, .. }| mean.max(LEAST));
+    let values = || drawn.iter().map(|one| distance(one));
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
-    let last = all.iter().map(|one| one.block).max().unwrap_or(block);
-    let panel = |case: &Case| {
-        let found = of_block(case);
+    let last = drawn.iter().map(|one| one.block).max().unwrap_or(block);
+    let panel = |name: &str| {
         let line = |treatment: Treatment| {
-            let points = found.iter().filter(|one| one.treatment == treatment);
-            let points = points.map(|one| [one.block as f64, one.artifacts.distance.max(LEAST)]);
+            let of = drawn.iter().filter(|one| one.name == name && one.treatment == treatment);
+            let points: Vec<[f64; 2]> = of.map(|one| [one.block as f64, distance(one)]).collect();
             let (hue, dash, marker) = look(treatment);
-            let line = Line { points: points.collect(), hue, width: 2.0, dash, marker };
+            let line = Line { points, hue, width: 2.0, dash, marker };
             (Mark::Line(line), Some(treatment.name().to_owned()))
         };
+        let asked = |&one: &Treatment| drawn.iter().any(|drawn| drawn.treatment == one);
         Panel {
-            title: case.name(),
+            title: name.to_owned(),
             x: Axis::integers("block", block, last),
-            y: Axis::log("relative distance (logarithmic)", low, high),
-            marks: Treatment::ALL.into_iter().map(line).collect(),
+            y: Axis::log("mean distance, all patches (logarithmic)", low, high),
+            marks: Treatment::ALL.into_iter().filter(asked).map(line).collect(),
         }
     };
-    findings.cases.iter().filter(|case| !of_block(case).is_empty()).map(panel).collect()
+    let mut names: Vec<&str> = drawn.iter().map(|one| one.name.as_str()).collect();
+    names.dedup();
+    names.into_iter().map(panel).collect()
 }
 
 fn look(treatment: Treatment) -> (Hue, Dash, Marker) {
     match treatment {
         Treatment::Raw => (Hue::Ink, Dash::Solid, Marker::None),
-        Treatment::Refined => (Hue::Vermilion, Dash::Solid, Marker::Square),
+        Treatment::Published => (Hue::Vermilion, Dash::Solid, Marker::Square),
         Treatment::TrainingFree => (Hue::Purple, Dash::Solid, Marker::Diamond),
         Treatment::Clipped => (Hue::Sky, Dash::Long, Marker::Triangle),
         Treatment::ReplacedByMean => (Hue::Grey, Dash::Short, Marker::Disc),

@@ -8,10 +8,20 @@ pub use table::markdown;
 
 use std::path::{Path, PathBuf};
 
+use serde::Serialize;
+
 use super::Folder;
 use crate::error::{Error, Result};
 use crate::figure::{png, subplots};
-use crate::recover::Findings;
+use crate::recover::{Findings, Summary};
+
+/// What `recovery.json` holds.
+#[derive(Serialize)]
+struct Report<'a> {
+    #[serde(flatten)]
+    findings: &'a Findings,
+    summaries: Vec<Summary>,
+}
 
 /// Writes `recovery.json`, `recovery.md` and `recovery.png`. Returns what was
 /// written.
@@ -19,9 +29,9 @@ use crate::recover::Findings;
 /// # Errors
 /// [`Error::Io`]; [`Error::Drawing`].
 pub fn write(findings: &Findings, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
-    let figure = subplots("Artifacts: distance to clean", &panels(findings))?;
+    let figure = subplots("Distance to clean", &panels(findings))?;
     let out = out.as_ref();
-    let json = serde_json::to_string_pretty(findings)
+    let json = serde_json::to_string_pretty(&Report { findings, summaries: findings.summaries() })
         .map_err(|error| Error::io(out.join("recovery.json"), error.into()))?;
     let mut folder = Folder::new(out);
     folder.write("recovery.json", (json + "\n").as_bytes())?;
