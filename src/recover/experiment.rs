@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
 use crate::error::{Error, Result};
 use crate::plant::{Kind, Placement, PlantSettings, Planted, plant};
-use crate::refine::Adapters;
+use crate::refine::{Adapters, ClosedSettings, FoundArtifacts, Refiner, closed_form};
 use crate::train::Shards;
 use crate::vit::Vit;
 
@@ -35,6 +35,8 @@ pub struct Experiment {
     pub rank: usize,
     /// γ: a norm above this quantile of its image's is an outlier.
     pub quantile: f64,
+    /// How the closed form finds artifacts.
+    pub closed: ClosedSettings,
     /// Steps of the adapters' fit.
     pub fit_steps: usize,
     /// Highest learning rate of the fit.
@@ -64,6 +66,7 @@ impl Default for Experiment {
             treatments: Treatment::ALL.into(),
             rank: 64,
             quantile: 0.97,
+            closed: ClosedSettings::default(),
             fit_steps: 300,
             lr: 1e-2,
             outlier_weight: 0.01,
@@ -138,6 +141,8 @@ pub struct Case {
     /// The published fit's last outlier and information loss, weighted; none where there was
     /// no fit.
     pub fit: Option<[f32; 2]>,
+    /// The artifacts that the closed form found.
+    pub found: Vec<FoundArtifacts>,
     /// By layer, block and treatment.
     pub recoveries: Vec<Recovery>,
 }
@@ -311,7 +316,7 @@ impl Work<'_> {
         let asked = |treatment: &Treatment| self.experiment.treatments.contains(treatment);
         let plain = Treatment::ALL.into_iter().filter(asked).collect();
         let mut treatments = Treatments { plain, ..Treatments::default() };
-        let mut fit = None;
+        let (mut fit, mut found) = (None, Vec::new());
         if let Some(adapters) = given {
             treatments.adapters.push((Treatment::Published, adapters));
         } else if asked(&Treatment::Published) {
@@ -319,8 +324,14 @@ impl Work<'_> {
             treatments.adapters.push((Treatment::Published, adapters));
             fit = Some(losses);
         }
+        if asked(&Treatment::ClosedForm) {
+            let (images, settings) = (self.images.fit, &self.experiment.closed);
+            let closed = closed_form(teachers.planted, images, settings, &mut |_, _| {})?;
+            found = closed.blocks;
+            treatments.whole.push((Treatment::ClosedForm, Refiner::ClosedForm(closed.adapters)));
+        }
         let recoveries = measure(teachers, &treatments, self.images.measure, &self.settings)?;
-        let case = Case { subject, fit, recoveries };
+        let case = Case { subject, fit, found, recoveries };
         report(Event::Case(&case));
         Ok(case)
     }

@@ -25,9 +25,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::readback::read;
-use crate::refine::Adapters;
-use crate::refine::TrainingFree;
 use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
+use crate::refine::{Adapters, Refiner, TrainingFree};
 use crate::statistics::upper_median;
 use crate::tokens::patch_norms;
 use crate::vit::Vit;
@@ -78,6 +77,8 @@ pub struct Treatments {
     pub plain: Vec<Treatment>,
     /// Adapters by layer, each applied to raw features of its layer.
     pub adapters: Vec<(Treatment, Adapters)>,
+    /// Treatments of the whole pass, whose later blocks read treated tokens.
+    pub whole: Vec<(Treatment, Refiner)>,
 }
 
 /// How far one treatment's features are from the clean ones after one block.
@@ -189,6 +190,13 @@ pub fn measure(
                     let key = (Some(layer), block, treatment);
                     tally.add(key, tokens.clone(), wanted, prefix, &carriers[at(block)])?;
                 }
+            }
+        }
+        for (treatment, refiner) in &treatments.whole {
+            let found = refiner.intermediate(planted, batch.clone(), &blocks);
+            for (&block, tokens) in blocks.iter().zip(found) {
+                let (key, wanted) = ((None, block, *treatment), truth[at(block)].clone());
+                tally.add(key, tokens, wanted, prefix, &carriers[at(block)])?;
             }
         }
     }

@@ -12,6 +12,8 @@ use crate::tokens::{patch_norms, quantile};
 pub enum Treatment {
     /// Nothing.
     Raw,
+    /// Artifacts found and removed in closed form, in line over all blocks.
+    ClosedForm,
     /// SiNGER's adapters fitted as published, on every patch.
     #[serde(alias = "refined")]
     Published,
@@ -26,13 +28,20 @@ pub enum Treatment {
 
 impl Treatment {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 5] =
-        [Self::Raw, Self::Published, Self::TrainingFree, Self::Clipped, Self::ReplacedByMean];
+    pub const ALL: [Self; 6] = [
+        Self::Raw,
+        Self::ClosedForm,
+        Self::Published,
+        Self::TrainingFree,
+        Self::Clipped,
+        Self::ReplacedByMean,
+    ];
 
     /// Its name in tables.
     pub fn name(self) -> &'static str {
         match self {
             Self::Raw => "raw",
+            Self::ClosedForm => "closed form",
             Self::Published => "published fit",
             Self::TrainingFree => "training-free",
             Self::Clipped => "clipped",
@@ -71,7 +80,7 @@ impl Treated<'_> {
                 let (outliers, _) = self.outliers();
                 replaced_by_mean(tokens, &outliers, self.prefix)
             }
-            Treatment::Published => return None,
+            Treatment::ClosedForm | Treatment::Published => return None,
         })
     }
 

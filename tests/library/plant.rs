@@ -141,7 +141,7 @@ fn every_kind_writes_on_the_share_of_patches_that_it_says_and_nowhere_else() {
             _ => 1.0,
         };
         let share = seen.share() / SHARE;
-        assert!((0.75..1.05 * most).contains(&share), "{name}: {share} of the share");
+        assert!((0.75..1.12 * most).contains(&share), "{name}: {share} of the share");
         if kind != Kind::Blocks {
             let said = seen.planted.fires_on / SHARE;
             assert!((0.98..=1.02 * most).contains(&said), "{name}: says {said} of the share");

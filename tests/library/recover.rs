@@ -105,8 +105,8 @@ fn fitted_adapters_and_the_closed_form_bring_artifacts_inside_the_nullspace_near
     let [refined, _] = one(&found, Treatment::Published, BLOCK);
     assert!(refined.distance < 0.7 * raw.distance, "{refined:?} for {raw:?}");
     assert!(refined.norm < raw.norm);
-    // Layer 1 in blocks 1, 2 and 3, and layer 3 in block 3.
-    assert_eq!(found.len(), 4 * Treatment::ALL.len());
+    // Layer 1 in blocks 1, 2 and 3, and layer 3 in block 3; raw, published and three others.
+    assert_eq!(found.len(), 4 * 5);
 }
 
 #[test]
@@ -238,4 +238,35 @@ fn summaries_are_means_and_deviations_over_the_seeds() {
     assert!((spread.mean - mean).abs() < 1e-12 && (spread.deviation - deviation).abs() < 1e-12);
     assert_eq!((raw.seeds, raw.name.as_str()), (3, "single, inside, 8x"));
     assert_eq!(summaries.iter().filter(|one| one.block == BLOCK).count(), 3);
+}
+
+#[test]
+fn the_closed_form_brings_single_directions_back_and_leaves_the_rest_alone() {
+    let mut experiment = small();
+    experiment.treatments = vec![Treatment::Raw, Treatment::ClosedForm];
+    experiment.placements = Placement::ALL.into();
+    let found = run(&experiment, None).unwrap();
+    assert!(
+        found.cases[0].found.is_empty(),
+        "a clean teacher has none: {:?}",
+        found.cases[0].found
+    );
+    for case in &found.cases {
+        let of = |treatment, layer| {
+            let wanted = |one: &&Recovery| {
+                (one.treatment, one.layer, one.block) == (treatment, layer, BLOCK)
+            };
+            case.recoveries.iter().find(wanted).unwrap()
+        };
+        let (raw, closed) = (of(Treatment::Raw, Some(BLOCK)), of(Treatment::ClosedForm, None));
+        let name = case.name();
+        if case.subject == Subject::Clean {
+            assert_eq!(closed.all.distance, 0.0, "{name}");
+            continue;
+        }
+        assert_eq!(case.found.iter().map(|found| found.block).collect::<Vec<_>>(), [BLOCK]);
+        let (before, after) = (raw.all.distance, closed.all.distance);
+        assert!(after < 0.2 * before, "{name}: {before} to {after}");
+        assert!(closed.others.distance < 0.02, "{name}: {:?}", closed.others);
+    }
 }

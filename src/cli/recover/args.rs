@@ -58,7 +58,7 @@ pub(in crate::cli) struct RecoverArgs {
     /// Share of images whose class token gets one, for the kind class-token
     #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
     pub(super) class_share: f64,
-    /// What is done to the features; by default all there is: raw, published,
+    /// What is done to the features; by default all there is: raw, closed-form, published,
     /// training-free, clipped, replaced-by-mean
     #[arg(long, value_name = "T,T,...", value_delimiter = ',')]
     pub(super) treatments: Vec<String>,

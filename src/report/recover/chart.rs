@@ -42,6 +42,7 @@ pub fn panels(findings: &Findings) -> Vec<Panel> {
 fn look(treatment: Treatment) -> (Hue, Dash, Marker) {
     match treatment {
         Treatment::Raw => (Hue::Ink, Dash::Solid, Marker::None),
+        Treatment::ClosedForm => (Hue::Blue, Dash::Solid, Marker::Disc),
         Treatment::Published => (Hue::Vermilion, Dash::Solid, Marker::Square),
         Treatment::TrainingFree => (Hue::Purple, Dash::Solid, Marker::Diamond),
         Treatment::Clipped => (Hue::Sky, Dash::Long, Marker::Triangle),
