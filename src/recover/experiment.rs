@@ -2,11 +2,15 @@ use burn::tensor::Tensor;
 use serde::Serialize;
 
 use super::{Recovery, Settings, Teachers, Treatment, Treatments, measure};
+use crate::data::Normalise;
 use crate::device::Device;
 use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
 use crate::error::{Error, Result};
 use crate::plant::{Kind, Placement, PlantSettings, Planted, plant};
-use crate::refine::{Adapters, ClosedSettings, FoundArtifacts, Refiner, closed_form};
+use crate::refine::{
+    Adapters, Averaged, AveragedSettings, ClosedSettings, FoundArtifacts, NeighbourSettings,
+    Neighbours, Refiner, RegisterSettings, Registers, closed_form,
+};
 use crate::train::Shards;
 use crate::vit::Vit;
 
@@ -85,6 +89,8 @@ pub struct Images<'a> {
     pub fit: &'a [Tensor<4>],
     /// On which the recovery is measured.
     pub measure: &'a [Tensor<4>],
+    /// How they were normalised.
+    pub normalise: Normalise,
 }
 
 /// A teacher that has artifacts already.
@@ -324,11 +330,30 @@ impl Work<'_> {
             treatments.adapters.push((Treatment::Published, adapters));
             fit = Some(losses);
         }
-        if asked(&Treatment::ClosedForm) {
-            let (images, settings) = (self.images.fit, &self.experiment.closed);
-            let closed = closed_form(teachers.planted, images, settings, &mut |_, _| {})?;
-            found = closed.blocks;
-            treatments.whole.push((Treatment::ClosedForm, Refiner::ClosedForm(closed.adapters)));
+        let (planted, images) = (teachers.planted, self.images.fit);
+        for treatment in Treatment::ALL.into_iter().filter(asked) {
+            let refiner = match treatment {
+                Treatment::ClosedForm => {
+                    let settings = &self.experiment.closed;
+                    let closed = closed_form(planted, images, settings, &mut |_, _| {})?;
+                    found = closed.blocks;
+                    Refiner::ClosedForm(closed.adapters)
+                }
+                Treatment::Neighbours => {
+                    let settings = NeighbourSettings::default();
+                    Refiner::Neighbours(Neighbours::new(planted, &settings)?)
+                }
+                Treatment::Registers => {
+                    let settings = RegisterSettings::default();
+                    Refiner::Registers(Registers::find(planted, images, &settings)?)
+                }
+                Treatment::Averaged => {
+                    let settings = AveragedSettings::default();
+                    Refiner::Averaged(Averaged::new(&settings, self.images.normalise)?)
+                }
+                _ => continue,
+            };
+            treatments.whole.push((treatment, refiner));
         }
         let recoveries = measure(teachers, &treatments, self.images.measure, &self.settings)?;
         let case = Case { subject, fit, found, recoveries };

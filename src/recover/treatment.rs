@@ -24,17 +24,26 @@ pub enum Treatment {
     /// Outliers replaced by the mean of their image's other patches.
     #[serde(alias = "masked")]
     ReplacedByMean,
+    /// SINDER's target: outliers replaced by the mean of their neighbours, in line.
+    Neighbours,
+    /// Test-time registers.
+    Registers,
+    /// PH-Reg's averages over shifted and flipped images.
+    Averaged,
 }
 
 impl Treatment {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::Raw,
         Self::ClosedForm,
         Self::Published,
         Self::TrainingFree,
         Self::Clipped,
         Self::ReplacedByMean,
+        Self::Neighbours,
+        Self::Registers,
+        Self::Averaged,
     ];
 
     /// Its name in tables.
@@ -46,6 +55,9 @@ impl Treatment {
             Self::TrainingFree => "training-free",
             Self::Clipped => "clipped",
             Self::ReplacedByMean => "replaced by mean",
+            Self::Neighbours => "neighbours",
+            Self::Registers => "test-time registers",
+            Self::Averaged => "averaged views",
         }
     }
 }
@@ -80,7 +92,7 @@ impl Treated<'_> {
                 let (outliers, _) = self.outliers();
                 replaced_by_mean(tokens, &outliers, self.prefix)
             }
-            Treatment::ClosedForm | Treatment::Published => return None,
+            _ => return None,
         })
     }
 

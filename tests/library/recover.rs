@@ -183,7 +183,8 @@ fn small() -> Experiment {
 
 fn run(experiment: &Experiment, given: Option<GivenTeacher>) -> singer::Result<Findings> {
     let images = images();
-    let images = Images { fit: &images, measure: &images };
+    let normalise = singer::data::Normalise { mean: [0.5; 3], std: [0.5; 3] };
+    let images = Images { fit: &images, measure: &images, normalise };
     let device = singer::Device::cpu();
     experiment.run("clean", &clean(), images, given, &device, &mut |_| {})
 }

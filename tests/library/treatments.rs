@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::Error;
 use singer::data::{Normalise, Preprocess};
-use singer::plant::{Placement, PlantSettings, plant};
+use singer::plant::{PlantSettings, plant};
 use singer::refine::{
     Averaged, AveragedSettings, NeighbourSettings, Neighbours, OutlierRule, Refiner,
     RegisterSettings, Registers, View, defect_directions,
@@ -175,19 +175,13 @@ fn a_planted_unit_is_the_first_register_neuron_and_its_artifacts_go_to_the_regis
     let config = VitConfig { img_size: [64, 64], ..config() };
     let clean = model(&config);
     let image = images(16, [64, 64]);
-    let settings = PlantSettings {
-        block: 1,
-        strength: 8.0,
-        share: 0.05,
-        placement: Placement::Inside,
-        rank: 4,
-        seed: 0,
-    };
+    let settings = PlantSettings::default()
+        .with(|s| (s.block, s.strength, s.share, s.rank) = (1, 8.0, 0.05, 4));
     let (vit, planted) = plant(clean.clone(), &[image.clone()], &settings).unwrap();
     let settings = RegisterSettings::default().with(|s| s.neurons = 1);
     let registers = Registers::find(&vit, &vec![image.clone()], &settings).unwrap();
     let found = registers.neurons()[0];
-    assert_eq!((found.block, found.neuron), (1, planted.hidden_unit));
+    assert_eq!((found.block, found.neuron), (1, planted.units[&1][0]));
     let spread = |tokens: Tensor<3>| {
         let norms = patch_norms(tokens, 1);
         let median = singer::tokens::quantile(norms.clone(), 0.5);

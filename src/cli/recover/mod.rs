@@ -68,7 +68,8 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
         }
     };
     let teacher = args.clean.display().to_string();
-    let images = Images { fit: &fit, measure: &measure };
+    let normalise = model.preprocess().normalise;
+    let images = Images { fit: &fit, measure: &measure, normalise };
     let findings = experiment.run(&teacher, &clean, images, given, &device, &mut report)?;
     say_part!("{}", markdown(&findings));
     session::report(&passed_over);

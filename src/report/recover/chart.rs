@@ -47,5 +47,8 @@ fn look(treatment: Treatment) -> (Hue, Dash, Marker) {
         Treatment::TrainingFree => (Hue::Purple, Dash::Solid, Marker::Diamond),
         Treatment::Clipped => (Hue::Sky, Dash::Long, Marker::Triangle),
         Treatment::ReplacedByMean => (Hue::Grey, Dash::Short, Marker::Disc),
+        Treatment::Neighbours => (Hue::Green, Dash::Solid, Marker::Triangle),
+        Treatment::Registers => (Hue::Green, Dash::Long, Marker::Square),
+        Treatment::Averaged => (Hue::Grey, Dash::Long, Marker::Diamond),
     }
 }
