@@ -47,5 +47,7 @@ mod stream;
 mod study;
 #[path = "program/support.rs"]
 mod support;
+#[path = "program/teacher_cache.rs"]
+mod teacher_cache;
 #[path = "program/whole.rs"]
 mod whole;

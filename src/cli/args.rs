@@ -118,6 +118,13 @@ pub(super) struct DistillArgs {
     /// another run of the same teacher, or the browser
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
+    /// Keep what the teacher computes of each batch in this folder, and read what another run of
+    /// the same seed has left there: the same bits in less time. On the CPU alone
+    #[arg(long, value_name = "DIR")]
+    pub(super) teacher_cache: Option<PathBuf>,
+    /// Add nothing to that folder beyond this size
+    #[arg(long, value_name = "SIZE", default_value = "8GB")]
+    pub(super) teacher_cache_limit: String,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::figure::png;
 use crate::model::{Model, ModelSpec};
 use crate::report::NormFigure;
-use crate::run::{DataConfig, DeviceName, DistillConfig, Run, TrainConfig};
+use crate::run::{DataConfig, DeviceName, Distill, DistillConfig, Run, TrainConfig};
 use crate::train::Schedule;
 use crate::weights::write_atomically;
 
@@ -75,7 +75,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {
-    let run = distill(config, false, &Stop::watch(session::SAVING)?)?;
+    let run = distill(Distill::from_config(config), &Stop::watch(session::SAVING)?)?;
     let figure = run.folder().join("norms.png");
     draw(&figure, teacher, &run)?;
     say!(

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::args::DistillArgs;
 use super::config::{self, Override};
 use super::models;
+use super::plan::parse_bytes;
 use super::session::{self, Stop};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
@@ -15,8 +16,13 @@ use crate::run::{Distill, DistillConfig, Measurements, MethodKind, Run, Start};
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let resume = args.train.resume;
-    let config = settings(args)?;
-    session::exit_code(distill(config, resume, &Stop::watch(session::SAVING)?), session::RESUME)
+    let limit = parse_bytes("--teacher-cache-limit", &args.teacher_cache_limit)?;
+    let cache = args.teacher_cache.clone();
+    let mut run = Distill::from_config(settings(args)?).resume(resume);
+    if let Some(folder) = cache {
+        run = run.teacher_cache(folder, limit);
+    }
+    session::exit_code(distill(run, &Stop::watch(session::SAVING)?), session::RESUME)
 }
 
 /// The settings of the flags and the configuration file.
@@ -44,12 +50,12 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
 }
 
 /// Runs a distillation and shows how it goes and what came out.
-pub(super) fn distill(config: DistillConfig, resume: bool, stop: &Stop) -> Result<Run> {
+pub(super) fn distill(run: Distill, stop: &Stop) -> Result<Run> {
+    let config = run.config();
     models::fetch(&config.teacher)?;
     models::fetch(&config.student)?;
     let sized = config.teacher.img_size.is_some() || config.student.img_size.is_some();
-    let run = Distill::from_config(config).resume(resume).stop(stop.flag());
-    let run = run.run(session::watch(stop, |start| announce(start, sized)))?;
+    let run = run.stop(stop.flag()).run(session::watch(stop, |start| announce(start, sized)))?;
     print_measurements(run.measurements());
     say!("wrote {}", run.folder().join("student.safetensors").display());
     Ok(run)

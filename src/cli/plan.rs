@@ -14,7 +14,7 @@ use crate::run::Plan;
 use crate::vit::preset;
 
 pub(super) fn run(args: PlanArgs) -> Result<ExitCode> {
-    let stated = args.memory.as_deref().map(parse_bytes).transpose()?;
+    let stated = args.memory.as_deref().map(|text| parse_bytes("--memory", text)).transpose()?;
     let mut config = distill::settings(args.distill)?;
     plan_by_name(&mut config.teacher);
     let (memory, precision, shards) = match stated {
@@ -113,7 +113,7 @@ fn size(bytes: u64) -> String {
 }
 
 /// Bytes of `12GB`, `8GiB`, `900 MB` or a plain number of bytes.
-fn parse_bytes(text: &str) -> Result<u64> {
+pub(super) fn parse_bytes(flag: &str, text: &str) -> Result<u64> {
     let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit = match unit.to_ascii_lowercase().as_str() {
@@ -127,7 +127,7 @@ fn parse_bytes(text: &str) -> Result<u64> {
     let number = number.trim().parse::<f64>().ok().filter(|n| n.is_finite() && *n > 0.0);
     match (number, unit) {
         (Some(number), Some(unit)) => Ok((number * unit) as u64),
-        _ => Err(Error::config(format!("--memory {text}: write it as 12GB or 8GiB"))),
+        _ => Err(Error::config(format!("{flag} {text}: write it as 12GB or 8GiB"))),
     }
 }
 
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn sizes_of_memory_are_read_in_the_units_that_cards_are_sold_in() {
-        let read = |text| parse_bytes(text).ok();
+        let read = |text| parse_bytes("--memory", text).ok();
         assert_eq!(read("12GB"), Some(12_000_000_000));
         assert_eq!(read("8 GiB"), Some(8 << 30));
         assert_eq!(read("1.5g"), Some(1_500_000_000));

@@ -71,6 +71,10 @@ impl Worker for Program {
         let mut command = singer()?;
         command.arg("distill").arg("--config").arg(job.settings());
         command.args(["--device", job.device()]).arg("--out").arg(job.job().folder());
+        if let Some((folder, bytes)) = job.job().teacher_cache() {
+            command.arg("--teacher-cache").arg(folder);
+            command.arg("--teacher-cache-limit").arg(bytes.to_string());
+        }
         if job.is_begun() {
             command.arg("--resume");
         }

@@ -7,6 +7,8 @@
 //! [`train`](crate::train::train), and can add labels. `examples/own_method.rs` shows one
 //! from outside this library.
 
+#[cfg(not(target_family = "wasm"))]
+mod cache;
 mod features;
 mod kd;
 mod labels;
@@ -18,6 +20,8 @@ pub mod singer;
 mod teacher;
 mod vitkd;
 
+#[cfg(not(target_family = "wasm"))]
+pub use cache::TeacherCache;
 pub use features::{
     Distance, FeatureDistillation, FeatureModel, FitnetSettings, NormalisedSettings,
 };

@@ -1,6 +1,11 @@
+#[cfg(not(target_family = "wasm"))]
+use std::sync::Arc;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+#[cfg(not(target_family = "wasm"))]
+use super::cache::{TeacherCache, cached};
 #[cfg(not(target_family = "wasm"))]
 use crate::error::{NotFiniteIn, Result};
 #[cfg(not(target_family = "wasm"))]
@@ -13,25 +18,37 @@ use crate::vit::{Precision, Vit};
 pub struct Teacher {
     vit: Vit,
     refiner: Option<Refiner>,
+    #[cfg(not(target_family = "wasm"))]
+    cache: Option<(Arc<dyn TeacherCache>, String)>,
 }
 
 impl Teacher {
     /// Freezes `vit`.
     pub fn new(vit: Vit) -> Self {
-        Self { vit: vit.no_grad(), refiner: None }
+        Self {
+            vit: vit.no_grad(),
+            refiner: None,
+            #[cfg(not(target_family = "wasm"))]
+            cache: None,
+        }
     }
 
     /// The same teacher with its features refined on their way, logits with them.
     #[must_use]
     pub fn refined(self, refiner: Option<Refiner>) -> Self {
-        Self { refiner, ..self }
+        Self {
+            refiner,
+            #[cfg(not(target_family = "wasm"))]
+            cache: None,
+            ..self
+        }
     }
 
     /// The same teacher with its matrix products in `precision`. Half precision also halves the
     /// memory of the matrices.
     #[must_use]
     pub fn with_precision(self, precision: Precision) -> Self {
-        let mut vit = self.vit.with_precision(precision);
+        let mut vit = self.vit.clone().with_precision(precision);
         if let Some(half) = precision.half() {
             for block in &mut vit.blocks {
                 let (attention, mlp) = (&mut block.attn, &mut block.mlp);
@@ -44,6 +61,18 @@ impl Teacher {
         Self { vit, ..self }
     }
 
+    /// The same teacher with what it computes kept in a cache of its weights and precision, or
+    /// read from there; another refinement ([`refined`](Self::refined)) needs the cache anew.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn with_cache(self, cache: Option<Arc<dyn TeacherCache>>) -> Self {
+        let refinement = match &self.refiner {
+            Some(refiner) => refiner.fingerprint(),
+            None => Some("raw".to_owned()),
+        };
+        Self { cache: cache.zip(refinement), ..self }
+    }
+
     /// The model.
     pub fn vit(&self) -> &Vit {
         &self.vit
@@ -51,6 +80,18 @@ impl Teacher {
 
     /// Tokens leaving each of `layers`: `[B, 3, H, W]` to `[B, T, D]` each.
     pub fn tokens(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<3>> {
+        #[cfg(not(target_family = "wasm"))]
+        if let Some((cache, refinement)) = &self.cache {
+            let name = |layer| format!("{refinement}-block-{layer}");
+            let names: Vec<String> = layers.iter().map(name).collect();
+            return cached(cache.as_ref(), &images, &names, || {
+                self.compute(images.clone(), layers)
+            });
+        }
+        self.compute(images, layers)
+    }
+
+    fn compute(&self, images: Tensor<4>, layers: &[usize]) -> Vec<Tensor<3>> {
         match &self.refiner {
             Some(refiner) => refiner.intermediate(&self.vit, images, layers),
             None => self.vit.intermediate(images, layers),
@@ -59,9 +100,18 @@ impl Teacher {
 
     /// The head's logits: `[B, 3, H, W] -> [B, C]`.
     pub fn logits(&self, images: Tensor<4>) -> Tensor<2> {
-        let last = [self.vit.depth() - 1];
-        let tokens = self.tokens(images, &last).pop().expect("the last layer was asked for");
-        self.vit.logits(tokens)
+        let logits = |images| {
+            let last = [self.vit.depth() - 1];
+            let tokens = self.compute(images, &last).pop().expect("the last layer was asked for");
+            self.vit.logits(tokens)
+        };
+        #[cfg(not(target_family = "wasm"))]
+        if let Some((cache, refinement)) = &self.cache {
+            let names = [format!("{refinement}-logits")];
+            return cached(cache.as_ref(), &images, &names, || vec![logits(images.clone())])
+                .remove(0);
+        }
+        logits(images)
     }
 }
 

@@ -40,6 +40,7 @@ pub use depth::{
 };
 pub use extraction::{ExtractionSettings, ProbeEvent, ProbeTimes, ProbedSet};
 pub use features::FeatureStore;
+pub(crate) use features::ModelKey;
 pub use fit::{Gradients, HeadFitProgress, HeadFitSettings, HeadTask, fit_head};
 pub use head::{HeadTrainer, LinearHead};
 pub use knn::{LabelledFeatures, knn_accuracy};

@@ -87,6 +87,11 @@ pub struct Averaged {
 }
 
 impl Averaged {
+    /// The same for those that refine a teacher alike.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("{self:?}")
+    }
+
     /// For images that were normalised so.
     ///
     /// # Errors

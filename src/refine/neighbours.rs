@@ -84,6 +84,12 @@ pub struct Neighbours {
 }
 
 impl Neighbours {
+    /// The same for those that refine a teacher alike.
+    pub(super) fn fingerprint(&self) -> String {
+        // The directions follow from the teacher.
+        format!("Neighbours {:?}", self.settings)
+    }
+
     /// For a teacher; needs no images.
     ///
     /// # Errors

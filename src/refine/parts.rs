@@ -5,9 +5,13 @@ use std::path::Path;
 use burn::module::Param;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
+#[cfg(not(target_family = "wasm"))]
+use sha2::{Digest, Sha256};
 
 use super::adapter::{Adapter, Gate, adapter_part};
 use crate::error::{Error, Result};
+#[cfg(not(target_family = "wasm"))]
+use crate::readback::named_parameters;
 use crate::readback::read_async;
 use crate::weights::{NamedTensors, WeightsFile};
 
@@ -43,6 +47,21 @@ impl Adapters {
     /// The teacher's layers that have one, ascending.
     pub fn layers(&self) -> Vec<usize> {
         self.adapters.keys().copied().collect()
+    }
+
+    /// A hash of all layers and values; none where they cannot be read.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        let mut hash = Sha256::new();
+        for (layer, adapter) in &self.adapters {
+            let class_token = adapter.gate.as_ref().map(|gate| gate.class_token);
+            hash.update(format!("{layer} {class_token:?}"));
+            for (name, data) in named_parameters(adapter).ok()? {
+                hash.update(format!("{name} {:?}", data.shape()));
+                hash.update(data.as_bytes());
+            }
+        }
+        Some(format!("{:x}", hash.finalize()))
     }
 
     /// The adapter of a layer.

@@ -23,6 +23,17 @@ pub enum Refiner {
 }
 
 impl Refiner {
+    /// The same for refiners that refine alike; none where that cannot be told.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn fingerprint(&self) -> Option<String> {
+        match self {
+            Self::ClosedForm(adapters) => adapters.fingerprint(),
+            Self::Neighbours(neighbours) => Some(neighbours.fingerprint()),
+            Self::Registers(registers) => Some(registers.fingerprint()),
+            Self::Averaged(averaged) => Some(averaged.fingerprint()),
+        }
+    }
+
     /// The refined tokens leaving each of `layers`, in that order, without the final norm:
     /// `[B, 3, H, W]` to `[B, T, D]` each. Blocks after the last of them are not run.
     ///

@@ -117,6 +117,11 @@ pub struct Registers {
 }
 
 impl Registers {
+    /// The same for those that refine a teacher alike.
+    pub(super) fn fingerprint(&self) -> String {
+        format!("Registers {:?} {:?}", self.neurons, self.value)
+    }
+
     /// Looks for a teacher's register neurons on some hundred images: those with the highest
     /// mean |activation| on outliers. Without outliers there are none, and nothing is changed
     /// then.

@@ -3,22 +3,26 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use burn::module::Module;
 use serde_json::{Value, json};
 
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
+use super::teacher_cache::TeacherCacheFolder;
 use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train, shapes};
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
-use crate::distill::{Distance, Distillation, Mapping, Method, save_parts, with_last_layer};
+use crate::distill::{
+    Distance, Distillation, Mapping, Method, TeacherCache, save_parts, with_last_layer,
+};
 use crate::error::{Error, Result};
 use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
-use crate::probe::{accuracy, in_classes, last_block_norms};
+use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
 use crate::refine::Adapters;
 use crate::train::{Progress, TrainSettings};
 use crate::vit::VitConfig;
@@ -48,6 +52,7 @@ pub struct Distill {
     adapters: Option<Adapters>,
     resume: bool,
     stop: Arc<AtomicBool>,
+    teacher_cache: Option<(PathBuf, u64)>,
 }
 
 /// Progress of a run.
@@ -130,6 +135,7 @@ impl Distill {
             adapters: None,
             resume: false,
             stop: Arc::default(),
+            teacher_cache: None,
         }
     }
 
@@ -203,6 +209,11 @@ impl Distill {
         self
     }
 
+    /// The settings.
+    pub fn config(&self) -> &DistillConfig {
+        &self.config
+    }
+
     /// Resumes from the folder's checkpoint, if there is one.
     #[must_use]
     pub fn resume(self, resume: bool) -> Self {
@@ -213,6 +224,15 @@ impl Distill {
     #[must_use]
     pub fn stop(self, stop: Arc<AtomicBool>) -> Self {
         Self { stop, ..self }
+    }
+
+    /// A folder in which what the teacher computes of a batch is kept for other runs, until it
+    /// holds this many bytes. Runs of one seed see the same batches whatever their method, so one
+    /// of them computes and the others read, with the same bits; the folder may go when they are
+    /// done. Only on the CPU: a GPU computes a teacher's features faster than it moves them.
+    #[must_use]
+    pub fn teacher_cache(self, folder: impl Into<PathBuf>, bytes: u64) -> Self {
+        Self { teacher_cache: Some((folder.into(), bytes)), ..self }
     }
 
     /// Trains to the end, measures, and writes the run's folder.
@@ -268,6 +288,7 @@ impl Distill {
         prepare: impl FnOnce(Models<'_>) -> Result<Prepared<M>>,
         report: &mut dyn FnMut(Event<'_>),
     ) -> Result<Run> {
+        let since = Instant::now();
         let config = &self.config;
         if (config.adapters.is_some() || self.adapters.is_some())
             && config.method != MethodKind::Singer
@@ -318,6 +339,14 @@ impl Distill {
             _ => None,
         };
         let parameters = student.num_params();
+        let cache = match (&self.teacher_cache, &teacher, &teacher_shape) {
+            (Some((folder, bytes)), Some(teacher), Some(shape)) if device.is_cpu() => {
+                let key = json!([ModelKey::new(teacher, &shape.config)?, precision.precision]);
+                let cache = TeacherCacheFolder::new(folder, *bytes, key.to_string());
+                Some(Arc::new(cache) as Arc<dyn TeacherCache>)
+            }
+            _ => None,
+        };
         let models = Models {
             teacher,
             student,
@@ -326,6 +355,7 @@ impl Distill {
             adapters: self.adapters.as_ref().or(from_file.as_ref()),
             grid: student_shape.config.grid(),
             training: &training,
+            cache,
         };
         let named = |error| match (error, &config.adapters) {
             (Error::Adapters(reason), Some(path)) => {
@@ -343,6 +373,7 @@ impl Distill {
             device.name(),
             config.seed,
             config,
+            since,
         )?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
@@ -409,8 +440,9 @@ impl Distill {
         folder.record("norms_at_start", &norms_at_start)?;
 
         let feed = (images, transform, normalise);
-        let (trained, ends) =
-            run_train(&task, model, &training, feed, &settings, &self.stop, report)?;
+        let outcome = run_train(&task, model, &training, feed, &settings, &self.stop, report);
+        folder.write()?;
+        let (trained, ends) = outcome?;
         let trained = trained.valid();
         let layers = match &teacher_shape {
             Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,

@@ -1,7 +1,7 @@
 //! A run's output folder.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,13 +15,15 @@ pub(crate) struct RunFolder {
     run: Value,
     /// The record of the run that is gone on with.
     before: Value,
+    since: Instant,
 }
 
 /// What a run is computed by and what may change when it goes on, as pointers into its record.
 const HOW: [&str; 3] = ["/precision", "/config/train/accumulate", "/config/train/recompute"];
 
 impl RunFolder {
-    /// Makes the folder, or takes an old run's with `resume`.
+    /// Makes the folder, or takes an old run's with `resume`. `since` is when this process began
+    /// to work on the run.
     pub(crate) fn prepare(
         out: Option<&Path>,
         resume: bool,
@@ -29,6 +31,7 @@ impl RunFolder {
         device: &str,
         seed: u64,
         config: &impl Serialize,
+        since: Instant,
     ) -> Result<Self> {
         let path = out.ok_or(Error::Missing("output folder"))?.to_owned();
         let file = path.join(RUN_FILE);
@@ -48,7 +51,7 @@ impl RunFolder {
             "versions": versions(),
             "config": config,
         });
-        let folder = Self { path, run, before };
+        let mut folder = Self { path, run, before, since };
         folder.write()?;
         Ok(folder)
     }
@@ -75,7 +78,12 @@ impl RunFolder {
         self.record("finished", now())
     }
 
-    fn write(&self) -> Result<()> {
+    /// Writes `run.json` with the seconds that the run took so far, those of the processes
+    /// before included, as far as they could note them.
+    pub(crate) fn write(&mut self) -> Result<()> {
+        let before = self.before["seconds"].as_f64().unwrap_or_default();
+        let seconds = before + self.since.elapsed().as_secs_f64();
+        self.run["seconds"] = json!((seconds * 1e3).round() / 1e3);
         let text = serde_json::to_string_pretty(&self.run).unwrap_or_default() + "\n";
         write_atomically(&self.path.join(RUN_FILE), text.as_bytes())
     }

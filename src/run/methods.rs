@@ -1,11 +1,15 @@
 //! How each method is made from the settings.
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 
 use super::DistillConfig;
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
-use crate::distill::{Distance, FeatureDistillation, Kd, LabelsOnly, Method, Teacher, Vitkd};
+use crate::distill::{
+    Distance, FeatureDistillation, Kd, LabelsOnly, Method, Teacher, TeacherCache, Vitkd,
+};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::probe::{EvalSettings, batches};
@@ -26,6 +30,8 @@ pub(super) struct Models<'a> {
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
     pub(super) training: &'a Device,
+    /// Where what the teacher computes is kept.
+    pub(super) cache: Option<Arc<dyn TeacherCache>>,
 }
 
 impl Models<'_> {
@@ -34,7 +40,8 @@ impl Models<'_> {
     }
 
     fn frozen_teacher(&mut self) -> Result<Teacher> {
-        Ok(Teacher::new(self.take_teacher()?).with_precision(self.precision))
+        let teacher = Teacher::new(self.take_teacher()?).with_precision(self.precision);
+        Ok(teacher.with_cache(self.cache.clone()))
     }
 }
 
@@ -65,7 +72,7 @@ impl<M: Method> Prepared<M> {
 
 pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
-    let Models { student, config, precision, adapters, training, .. } = models;
+    let Models { student, config, precision, adapters, training, cache, .. } = models;
     let settings = config.singer.clone();
     let (mut method, model, bases) = match adapters {
         None => Singer::new(teacher, student, &settings, config.seed)?,
@@ -77,7 +84,7 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
             (method, model, Vec::new())
         }
     };
-    method = method.with_teacher_precision(precision);
+    method = method.with_teacher_precision(precision).with_teacher_cache(cache);
     let norms: Norms<Singer> = |method, model, on| {
         let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
         method.refinement().norms(&model.adapters, images)

@@ -11,6 +11,7 @@ mod plan;
 mod pretrain;
 pub(crate) mod settings_file;
 mod shapes;
+mod teacher_cache;
 
 pub use config::{
     DataConfig, DeviceName, DistillConfig, MethodKind, PrecisionChoice, PretrainConfig, TrainConfig,

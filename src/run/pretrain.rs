@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use burn::module::Module;
 use serde_json::json;
@@ -112,6 +113,7 @@ impl Pretrain {
     /// [`Error::OtherRun`], [`Error::Interrupted`] where [`stop`](Self::stop) was set,
     /// [`Error::NotFinite`]; errors of data, files and the device.
     pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Pretrained> {
+        let since = Instant::now();
         let config = &self.config;
         if !(0.0..1.0).contains(&config.label_smoothing) {
             let expected = "it must lie between 0 and 1";
@@ -161,6 +163,7 @@ impl Pretrain {
             device.name(),
             config.seed,
             config,
+            since,
         )?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
@@ -199,8 +202,9 @@ impl Pretrain {
         };
         let task = Pretraining { label_smoothing: config.label_smoothing };
         let feed = (images, transform, preprocess.normalise);
-        let (trained, _) =
-            run_train(&task, start, &training, feed, &settings, &self.stop, &mut report)?;
+        let outcome = run_train(&task, start, &training, feed, &settings, &self.stop, &mut report);
+        folder.write()?;
+        let (trained, _) = outcome?;
         let trained = trained.valid().with_precision(Precision::F32);
         let ResolvedModel { arch, config: shape, .. } = model;
         let model = Model::from_parts(trained.clone(), arch, shape, preprocess);

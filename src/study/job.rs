@@ -10,7 +10,7 @@ use toml::Table;
 use super::plan::{Plan, StudyMetric, StudyProbe, file_name};
 use super::{ProbeJob, TrainJob, Worker};
 use crate::error::{Error, Result};
-use crate::export::STUDENT;
+use crate::export::{RUN_FILE, STUDENT};
 use crate::weights::write_atomically;
 
 /// Settings with which the run was started.
@@ -26,6 +26,8 @@ pub struct Job {
     settings: Option<Table>,
     weights: PathBuf,
     folder: PathBuf,
+    /// Where what its teacher computes is kept, and bytes.
+    teacher_cache: Option<(PathBuf, u64)>,
 }
 
 /// A probe's `run` and its result.
@@ -45,6 +47,7 @@ impl Job {
             settings: None,
             weights: model.weights.clone(),
             folder: plan.out.join("models").join(file_name(&model.name)),
+            teacher_cache: None,
         });
         let runs = plan.seeds.iter().flat_map(|&seed| {
             plan.variants.iter().map(move |variant| {
@@ -56,6 +59,7 @@ impl Job {
                     settings: Some(plan.settings(variant, seed)),
                     weights: folder.join(STUDENT),
                     folder,
+                    teacher_cache: plan.teacher_cache(seed),
                 }
             })
         });
@@ -82,8 +86,7 @@ impl Job {
 
     /// Whether nothing is left to do.
     pub(super) fn is_done(&self, probes: &[StudyProbe]) -> bool {
-        let trained = self.settings.is_none() || self.folder.join(TRAINED).is_file();
-        trained && probes.iter().all(|probe| self.measured(probe).is_some())
+        self.is_trained() && probes.iter().all(|probe| self.measured(probe).is_some())
     }
 
     /// Refuses to mix results of different settings.
@@ -155,6 +158,17 @@ impl Job {
         &self.folder
     }
 
+    /// Where what its teacher computes is kept for the other runs of its seed, and the bytes at
+    /// most; none where the study keeps nothing.
+    pub fn teacher_cache(&self) -> Option<(&Path, u64)> {
+        self.teacher_cache.as_ref().map(|(folder, bytes)| (folder.as_path(), *bytes))
+    }
+
+    /// Whether there is nothing to train, or no more.
+    pub(super) fn is_trained(&self) -> bool {
+        self.settings.is_none() || self.folder.join(TRAINED).is_file()
+    }
+
     /// The weights that are measured.
     pub fn weights(&self) -> &Path {
         &self.weights
@@ -168,6 +182,16 @@ impl Job {
         let bytes = fs::read(self.probe_file(probe)).ok()?;
         let measured: Measured = serde_json::from_slice(&bytes).ok()?;
         (measured.run == probe.run).then_some(measured.result)
+    }
+
+    /// The seconds that a finished run took.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        if !self.folder.join(TRAINED).is_file() {
+            return None;
+        }
+        let run: Value =
+            serde_json::from_slice(&fs::read(self.folder.join(RUN_FILE)).ok()?).ok()?;
+        run["seconds"].as_f64()
     }
 
     /// A metric's number, once measured.

@@ -59,7 +59,7 @@ pub use job::Job;
 pub use plan::{StudyMetric, StudyProbe};
 pub use results::{Cell, Column, Metric, Results, Row};
 pub use run::{JobState, ProbeJob, StudyEvent, StudyOutcome, TrainJob, Worker};
-pub use statistics::{PairedTest, Summary, paired_test};
+pub use statistics::{PairedTest, Summary, holm, paired_test};
 
 use std::path::Path;
 use std::sync::Arc;
@@ -129,6 +129,9 @@ impl Study {
             let of_name = || self.jobs.iter().filter(|job| job.name() == name);
             metrics().map(|(probe, m)| of_name().map(|job| job.value(probe, m)).collect()).collect()
         };
+        let seconds = |name: &str| -> Vec<Option<f64>> {
+            self.jobs.iter().filter(|job| job.name() == name).map(Job::seconds).collect()
+        };
         let models = models.iter().map(|model| {
             let values =
                 values(&model.name).into_iter().map(|values| values.first().copied().flatten());
@@ -136,6 +139,7 @@ impl Study {
         });
         let variants = variants.iter().map(|variant| {
             Row::variant(&variant.name, values(&variant.name))
+                .with_seconds(seconds(&variant.name))
                 .with_chart(variant.chart)
                 .with_baseline(variant.baseline)
         });

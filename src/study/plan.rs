@@ -7,6 +7,9 @@ use toml::{Table, Value};
 use crate::error::{Error, Result};
 use crate::run::settings_file::{from_table, read_table};
 
+/// Folder of what teachers compute, within the study's.
+pub(super) const TEACHER_CACHE: &str = "teacher-cache";
+
 /// A study's file: what is trained, what is measured, and where.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -18,6 +21,10 @@ pub(super) struct Plan {
     /// As [`Device::open`](crate::Device::open) takes them; each does one job at a time.
     #[serde(default = "automatic")]
     pub(super) devices: Vec<String>,
+    /// GB that may be kept of what teachers compute, for the other runs of the same seed; 0
+    /// keeps nothing.
+    #[serde(default = "cache_gb")]
+    pub(super) teacher_cache_gb: f64,
     /// Settings of a distillation that all variants share.
     #[serde(default)]
     pub(super) base: Table,
@@ -91,6 +98,10 @@ fn automatic() -> Vec<String> {
     vec!["auto".into()]
 }
 
+fn cache_gb() -> f64 {
+    8.0
+}
+
 fn yes() -> bool {
     true
 }
@@ -117,6 +128,9 @@ impl Plan {
         if plan.variants.is_empty() && plan.models.is_empty() {
             return fault("there is neither a variant nor a model".into());
         }
+        if !(plan.teacher_cache_gb >= 0.0 && plan.teacher_cache_gb.is_finite()) {
+            return fault("teacher_cache_gb must be 0 or more".into());
+        }
         let mut seeds = HashSet::new();
         if let Some(twice) = plan.seeds.iter().find(|seed| !seeds.insert(**seed)) {
             return fault(format!("the seed {twice} is listed twice"));
@@ -140,6 +154,12 @@ impl Plan {
             }
         }
         Ok(plan)
+    }
+
+    /// Where what teachers compute for runs of a seed is kept, and its bytes at most.
+    pub(super) fn teacher_cache(&self, seed: u64) -> Option<(PathBuf, u64)> {
+        let bytes = (1e9 * self.teacher_cache_gb) as u64;
+        (bytes > 0).then(|| (self.out.join(TEACHER_CACHE).join(format!("seed-{seed}")), bytes))
     }
 
     /// The settings of a variant's run with a seed.

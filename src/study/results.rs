@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::statistics::{PairedTest, Summary, paired_test};
+use super::statistics::{PairedTest, Summary, holm, paired_test};
 
 /// All numbers of a study that are measured so far.
 #[derive(Debug, Clone, Serialize)]
@@ -14,6 +14,8 @@ pub struct Results {
     pub columns: Vec<Column>,
     /// Variants and models.
     pub rows: Vec<Row>,
+    /// Tests with a p-value in all columns; they are corrected for this number.
+    pub comparisons: usize,
 }
 
 /// What a study measures.
@@ -49,6 +51,8 @@ pub struct Row {
     pub baseline: bool,
     /// Whether it has a line in the radar chart.
     pub chart: bool,
+    /// Seconds of each seed's run, see [`seconds`](Self::with_seconds).
+    pub seconds: Vec<Option<f64>>,
     /// One per column.
     pub cells: Vec<Cell>,
 }
@@ -73,7 +77,8 @@ impl Row {
             Cell { values, summary: Summary::of(&known), test: None }
         });
         let cells = cells.collect();
-        Self { name: name.into(), trained: true, baseline: false, chart: true, cells }
+        let seconds = Vec::new();
+        Self { name: name.into(), trained: true, baseline: false, chart: true, seconds, cells }
     }
 
     /// A model that was measured as it is, with the value of each metric.
@@ -87,6 +92,17 @@ impl Row {
         Self { chart, ..self }
     }
 
+    /// With the seconds that each seed's run took: opening models and images, estimating a
+    /// refinement, training, and the run's own measurements.
+    pub fn with_seconds(self, seconds: Vec<Option<f64>>) -> Self {
+        Self { seconds, ..self }
+    }
+
+    /// Of the seconds known so far.
+    pub fn time(&self) -> Option<Summary> {
+        Summary::of(&self.seconds.iter().copied().flatten().collect::<Vec<_>>())
+    }
+
     /// As one of the baselines, or not.
     pub fn with_baseline(self, baseline: bool) -> Self {
         Self { baseline, ..self }
@@ -95,7 +111,7 @@ impl Row {
 
 impl Results {
     /// Finds the best baseline of each metric and tests every trained variant against
-    /// it, seed by seed. A row has one cell per metric, in their order; missing ones count
+    /// it, seed by seed, with p-values corrected for the number of all these tests. A row has one cell per metric, in their order; missing ones count
     /// as not measured.
     pub fn new(title: &str, seeds: Vec<u64>, metrics: Vec<Metric>, mut rows: Vec<Row>) -> Self {
         for row in &mut rows {
@@ -109,7 +125,8 @@ impl Results {
             Column { name, lower_is_better, best_baseline }
         };
         let columns = metrics.into_iter().enumerate().map(column).collect();
-        Self { title: title.into(), seeds, columns, rows }
+        let comparisons = correct(&mut rows);
+        Self { title: title.into(), seeds, columns, rows, comparisons }
     }
 
     /// The row of the best trained variant of a column.
@@ -132,6 +149,18 @@ fn best(
         .filter_map(|(index, row)| Some((index, sign * mean(row)?)))
         .max_by(|(_, a), (_, b)| a.total_cmp(b))
         .map(|(index, _)| index)
+}
+
+/// Corrects the p-values of all tests; their number.
+fn correct(rows: &mut [Row]) -> usize {
+    let cells = rows.iter_mut().flat_map(|row| &mut row.cells);
+    let mut tests: Vec<&mut PairedTest> =
+        cells.filter_map(|cell| cell.test.as_mut().filter(|test| test.p.is_some())).collect();
+    let p: Vec<f64> = tests.iter().filter_map(|test| test.p).collect();
+    for (test, corrected) in tests.iter_mut().zip(holm(&p)) {
+        test.corrected = Some(corrected);
+    }
+    p.len()
 }
 
 /// Tests every variant against the baseline, seed by seed.

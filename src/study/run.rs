@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use toml::Table;
 
-use super::plan::{Plan, StudyProbe};
+use super::plan::{Plan, StudyProbe, TEACHER_CACHE};
 use super::{Job, Study};
 use crate::error::{Error, Result};
 use crate::run::settings_file::from_table;
@@ -77,7 +78,10 @@ impl TrainJob<'_> {
         let mut config: DistillConfig = from_table(self.table.clone(), &place)?;
         config.device = DeviceName(self.device.to_owned());
         config.out = Some(self.job.folder().to_owned());
-        let distill = Distill::from_config(config).resume(self.is_begun());
+        let mut distill = Distill::from_config(config).resume(self.is_begun());
+        if let Some((folder, bytes)) = self.job.teacher_cache() {
+            distill = distill.teacher_cache(folder, bytes);
+        }
         distill.stop(self.stop.clone()).run(|_| {}).map(drop)
     }
 }
@@ -179,7 +183,10 @@ impl Study {
                         tell(JobState::Begun(device));
                         let start = Instant::now();
                         match job.work(probes, device, worker, &self.stop) {
-                            Ok(()) => tell(JobState::Done(start.elapsed())),
+                            Ok(()) => {
+                                self.drop_cache(job);
+                                tell(JobState::Done(start.elapsed()));
+                            }
                             Err(_) if self.stop.load(Ordering::Relaxed) => {
                                 locked(queue).push_front((index, job));
                             }
@@ -193,8 +200,24 @@ impl Study {
             }
         });
         let left = locked(&queue).len();
+        if left == 0 {
+            let _ = fs::remove_dir_all(self.out().join(TEACHER_CACHE));
+        }
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
         StudyOutcome { failures, left }
+    }
+}
+
+impl Study {
+    /// Removes what a teacher computed once the last run of a seed is trained.
+    fn drop_cache(&self, job: &Job) {
+        let of_seed = |other: &&Job| other.seed() == job.seed();
+        if let Some((folder, _)) = job.teacher_cache()
+            && self.jobs.iter().filter(of_seed).all(Job::is_trained)
+        {
+            // Another device may be doing the same.
+            let _ = fs::remove_dir_all(folder);
+        }
     }
 }
 

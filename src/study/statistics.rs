@@ -28,6 +28,8 @@ pub struct PairedTest {
     pub difference: f64,
     /// The p-value; `None` where all differences are the same or there is one pair.
     pub p: Option<f64>,
+    /// The p-value corrected for the number of comparisons of a study, see [`holm`].
+    pub corrected: Option<f64>,
 }
 
 /// Compares values pair by pair, by Student's paired t-test; `None` without pairs.
@@ -40,7 +42,22 @@ pub fn paired_test(pairs: &[(f64, f64)]) -> Option<PairedTest> {
         let distribution = StudentsT::new(0.0, 1.0, count - 1.0).ok()?;
         Some(2.0 * distribution.cdf(-t.abs()))
     });
-    Some(PairedTest { difference: mean, p })
+    Some(PairedTest { difference: mean, p, corrected: None })
+}
+
+/// The p-values of several tests, corrected so that the probability of one false finding among
+/// all of them stays below the level (Holm 1979): the smallest times their number, the next
+/// times one less, and so on, none smaller than the one before and none above 1.
+pub fn holm(p: &[f64]) -> Vec<f64> {
+    let mut order: Vec<usize> = (0..p.len()).collect();
+    order.sort_by(|&a, &b| p[a].total_cmp(&p[b]));
+    let mut corrected = vec![0.0; p.len()];
+    let mut least = 0.0_f64;
+    for (rank, index) in order.into_iter().enumerate() {
+        least = least.max(p[index] * (p.len() - rank) as f64).min(1.0);
+        corrected[index] = least;
+    }
+    corrected
 }
 
 #[cfg(test)]
@@ -51,15 +68,30 @@ mod tests {
     #[test]
     fn the_paired_test_equals_scipys() {
         let pairs = [(71.2, 70.0), (70.1, 70.3), (72.9, 70.9), (71.0, 69.8)];
-        let PairedTest { difference, p } = paired_test(&pairs).unwrap();
+        let PairedTest { difference, p, .. } = paired_test(&pairs).unwrap();
         assert!((difference - 1.05).abs() < 1e-12);
         assert!((p.unwrap() - 0.105_389_024_636_879_13).abs() < 1e-9, "{p:?}");
+    }
+
+    /// By statsmodels 0.15: `multipletests(p, method="holm")[1]`.
+    #[test]
+    fn corrected_p_values_equal_statsmodels() {
+        let corrected = holm(&[0.01, 0.04, 0.03, 0.005, 0.2, 0.9, 0.03]);
+        let wanted = [0.06, 0.15, 0.15, 0.035, 0.4, 0.9, 0.15];
+        for (found, wanted) in corrected.iter().zip(wanted) {
+            assert!((found - wanted).abs() < 1e-12, "{corrected:?}");
+        }
+        assert_eq!(holm(&[0.7, 0.8]), [1.0, 1.0]);
+        assert_eq!(holm(&[]), [0.0; 0]);
     }
 
     #[test]
     fn without_spread_there_is_no_test() {
         assert_eq!(paired_test(&[]), None);
-        assert_eq!(paired_test(&[(2.0, 1.0)]), Some(PairedTest { difference: 1.0, p: None }));
+        assert_eq!(
+            paired_test(&[(2.0, 1.0)]),
+            Some(PairedTest { difference: 1.0, p: None, corrected: None })
+        );
         assert_eq!(paired_test(&[(2.0, 1.0), (3.0, 2.0)]).unwrap().p, None);
     }
 

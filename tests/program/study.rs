@@ -97,6 +97,13 @@ fn a_study_trains_measures_compares_and_does_nothing_twice() {
         assert!(folder.path().join("study").join(name).metadata().unwrap().len() > 100, "{name}");
     }
 
+    // What the teacher computed is gone with the last run, and each run's time is known.
+    assert!(!folder.path().join("study/teacher-cache").exists());
+    for row in &rows[1..] {
+        let seconds = row["seconds"].as_array().unwrap();
+        assert!(seconds.len() == 2 && seconds.iter().all(|s| s.as_f64().unwrap() > 0.0), "{row}");
+    }
+
     let again = succeed(singer().arg("study").arg(&file));
     assert!(again.stdout.contains("5 of 5 jobs are done already"), "{}", again.stdout);
     assert_eq!(results(folder.path()), found);
@@ -113,6 +120,23 @@ metric = [{ name = "top-1", at = "/result/test/top1" }]
     succeed(singer().arg("study").arg(plan(folder.path(), more)));
     assert_eq!(fs::metadata(&student).unwrap().modified().unwrap(), before);
     assert_eq!(results(folder.path())["columns"].as_array().unwrap().len(), 4);
+}
+
+#[test]
+fn students_of_a_study_are_the_same_with_and_without_what_other_runs_computed() {
+    let students = |cached: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let more = "[[variant]]\nname = \"FitNet\"\nset = { method = \"fitnet\" }\n";
+        let file = plan(folder.path(), more);
+        let text = fs::read_to_string(&file).unwrap();
+        let setting = format!("teacher_cache_gb = {cached}\nseeds =");
+        fs::write(&file, text.replacen("seeds =", &setting, 1)).unwrap();
+        succeed(singer().arg("study").arg(&file));
+        let runs = ["singer", "fitnet"].map(|name| folder.path().join("study/runs").join(name));
+        runs.map(|run| fs::read(run.join("seed-1/student.safetensors")).unwrap())
+    };
+    let cached = students("1.0");
+    assert!(cached == students("0") && cached[0] != cached[1]);
 }
 
 #[test]
@@ -161,6 +185,7 @@ fn a_plan_that_cannot_be_is_refused_before_anything_runs() {
         ("seeds = [0, 1]", "seeds = [1, 1]", "listed twice"),
         ("seeds = [0, 1]", "seeds = []", "must not be empty"),
         ("name = \"SiNGER\"", "name = \"Labels Alone\"", "unlike the others'"),
+        ("devices = [\"cpu\"]", "devices = [\"cpu\"]\nteacher_cache_gb = -1", "must be 0 or more"),
         ("baseline = true", "basline = true", "did you mean `baseline`"),
         ("run = [\"classify\"", "rum = [\"classify\"", "did you mean `run`"),
     ] {

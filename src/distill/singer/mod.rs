@@ -20,12 +20,16 @@ pub use start::adapters;
 pub use start::{BasisReport, adapters_async};
 
 use std::collections::HashMap;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::Arc;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, TensorData};
 
+#[cfg(not(target_family = "wasm"))]
+use super::TeacherCache;
 use super::projection::{new_projections, projection_parts};
 use super::{LossInputs, Method, map_layers, mse};
 use crate::error::Result;
@@ -121,6 +125,13 @@ impl Singer {
     #[must_use]
     pub fn with_teacher_precision(self, precision: Precision) -> Self {
         Self { refinement: self.refinement.with_teacher_precision(precision), ..self }
+    }
+
+    /// As [`Refinement::with_teacher_cache`].
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn with_teacher_cache(self, cache: Option<Arc<dyn TeacherCache>>) -> Self {
+        Self { refinement: self.refinement.with_teacher_cache(cache), ..self }
     }
 
     /// The teacher and its refinement.

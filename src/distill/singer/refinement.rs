@@ -1,8 +1,13 @@
+#[cfg(not(target_family = "wasm"))]
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::losses::{Outliers, gram_mse, outliers};
 use super::settings::{LossForm, SingerSettings};
+#[cfg(not(target_family = "wasm"))]
+use crate::distill::TeacherCache;
 use crate::distill::{Teacher, as_constant, mse};
 use crate::error::Result;
 use crate::refine::Adapter;
@@ -84,6 +89,13 @@ impl Refinement {
     #[must_use]
     pub fn with_teacher_precision(self, precision: Precision) -> Self {
         Self { teacher: self.teacher.with_precision(precision), ..self }.with_next_blocks()
+    }
+
+    /// Reads what the teacher computes from a cache of this very teacher, or keeps it there.
+    #[cfg(not(target_family = "wasm"))]
+    #[must_use]
+    pub fn with_teacher_cache(self, cache: Option<Arc<dyn TeacherCache>>) -> Self {
+        Self { teacher: self.teacher.with_cache(cache), ..self }
     }
 
     fn with_next_blocks(self) -> Self {

@@ -1,5 +1,6 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
+use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -13,7 +14,7 @@ const VERSION: u32 = 1;
 
 /// Identifies a model in the feature cache: a hash of its shape and of all weights as
 /// loaded, so that the same weights in another file format give the same key.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ModelKey(String);
 
 impl ModelKey {

@@ -24,6 +24,7 @@ pub fn page(results: &Results, radar: Option<&str>) -> String {
                         @for column in &results.columns {
                             th scope="col" { (column.name) (text::arrow(column.lower_is_better)) }
                         }
+                        @if text::timed(results) { th scope="col" { "seconds" } }
                     } }
                     tbody { @for (index, row) in results.rows.iter().enumerate() { tr {
                         th scope="row" {
@@ -37,6 +38,7 @@ pub fn page(results: &Results, radar: Option<&str>) -> String {
                                 @if let Some(test) = text::test(cell) { span { (test) } }
                             }
                         }
+                        @if text::timed(results) { td { (text::time(row)) } }
                     } } }
                 } }
                 @if let Some(radar) = radar {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::study::{Cell, Results};
+use crate::study::{Cell, Results, Row, Summary};
 
 /// Mean and spread, such as `71.32 ± 0.41`.
 pub(super) fn value(cell: &Cell) -> String {
@@ -14,13 +14,27 @@ pub(super) fn value(cell: &Cell) -> String {
     }
 }
 
-/// Difference to the best baseline and the test's p.
+/// Seconds of a run, mean and spread.
+pub(super) fn time(row: &Row) -> String {
+    match row.time() {
+        Some(Summary { mean, deviation: Some(deviation) }) => format!("{mean:.0} ± {deviation:.0}"),
+        Some(Summary { mean, deviation: None }) => format!("{mean:.0}"),
+        None => "–".into(),
+    }
+}
+
+/// Whether any run's time is known.
+pub(super) fn timed(results: &Results) -> bool {
+    results.rows.iter().any(|row| row.time().is_some())
+}
+
+/// Difference to the best baseline and the test's corrected p.
 pub(super) fn test(cell: &Cell) -> Option<String> {
     let test = cell.test?;
     let digits = cell.summary.map_or(2, |summary| digits(summary.mean));
     let sign = if test.difference < 0.0 { "−" } else { "+" };
     let mut text = format!("{sign}{:.digits$}", test.difference.abs());
-    match test.p {
+    match test.corrected {
         Some(p) if p < 0.001 => text += ", p < 0.001",
         Some(p) => drop(write!(text, ", p = {p:.3}")),
         None => {}
@@ -46,12 +60,19 @@ pub(super) fn legend(results: &Results) -> String {
         if seeds == 1 { "seed" } else { "seeds" }
     );
     if results.columns.iter().any(|column| column.best_baseline.is_some()) {
-        text += " Below: difference to the best baseline of the column on the same seeds, and p of a \
-                 two-sided paired t-test, not corrected for the number of comparisons.";
+        let count = results.comparisons;
+        let _ = write!(
+            text,
+            " Below: difference to the best baseline of the column on the same seeds, and p of a \
+             two-sided paired t-test, corrected by Holm for the {count} comparisons of this table."
+        );
         if seeds < 5 {
             text +=
                 " With so few seeds the test finds only differences much larger than the spread.";
         }
+    }
+    if timed(results) {
+        text += " Seconds: a run's wall time, a refinement's estimation included.";
     }
     text
 }
@@ -62,8 +83,12 @@ pub fn markdown(results: &Results) -> String {
     for column in &results.columns {
         let _ = write!(text, " {}{} |", column.name, arrow(column.lower_is_better));
     }
+    let timed = timed(results);
+    if timed {
+        text += " seconds |";
+    }
     text += "\n|---|";
-    text += &"---|".repeat(results.columns.len());
+    text += &"---|".repeat(results.columns.len() + usize::from(timed));
     text.push('\n');
     for (index, row) in results.rows.iter().enumerate() {
         let name = row.name.replace('|', "\\|");
@@ -75,6 +100,9 @@ pub fn markdown(results: &Results) -> String {
                 let _ = write!(text, "<br>{test}");
             }
             text += " |";
+        }
+        if timed {
+            let _ = write!(text, " {} |", time(row));
         }
         text.push('\n');
     }
