@@ -67,6 +67,7 @@ report.first_times = await page.textContent("#times");
 report.layer = await measure(() => slide("layer", "5"));
 report.quantile = await measure(() => slide("quantile", "0.9"));
 report.side = await measure(() => slide("side", "2"));
+report.artifacts_found_in_64_scenes = await measure(() => page.click("#find"));
 report.scene = await measure(() => page.click("#scene"));
 report.photograph_of_12_megapixels = await dropLarge();
 await page.click("summary");

@@ -262,13 +262,12 @@ impl PartsFile {
         if down.shape().as_slice() != turned {
             return Err(self.damaged(&format!("the halves of adapter.{layer} do not fit")));
         }
-        let rank = down.shape()[1];
         let adapter = Adapter::from_data(down, up, device);
         if !self.is_closed() {
             return Ok(adapter);
         }
         let [centre, limit] = [self.vector(layer, "centre")?, self.vector(layer, "limit")?];
-        if [centre.shape()[0], limit.shape()[0]] != [turned[1], rank] {
+        if [centre.shape()[0], limit.shape()[0]] != turned {
             return Err(self.damaged(&format!("the gate of adapter.{layer} does not fit it")));
         }
         let [centre, limit] = [centre, limit].map(|data| Tensor::from_data(data, device));

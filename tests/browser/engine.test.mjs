@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { launch, ON_CPU, open, PATIENCE, settled } from "./browser.mjs";
-import { checkpoint } from "./files.mjs";
+import { checkpoint, closedForm } from "./files.mjs";
 
 let browser;
 before(async () => {
@@ -16,12 +16,13 @@ async function inPage(t, work) {
     await settled(page);
     const teacher = [...checkpoint("teacher").bytes];
     const student = [...checkpoint("student", { seed: 2, dim: 4, heads: 1 }).bytes];
+    const closed = [...closedForm("closed", 0.4).bytes];
     // As text: the page's policy allows no code that is made from strings.
     const given = await page.evaluate(`(async () => {
         const { default: init, Singer } = await import(new URL("pkg/singer_web.js", document.baseURI).href);
         await init();
         const bytes = (values) => new Uint8Array(values);
-        const models = { teacher: bytes([${teacher}]), student: bytes([${student}]) };
+        const models = { teacher: bytes([${teacher}]), student: bytes([${student}]), closed: bytes([${closed}]) };
         return (${work})(Singer, models);
     })()`);
     check();
@@ -58,6 +59,63 @@ test("WebGPU and the CPU give the same norms, thresholds and similarities", { ti
         const off = Math.abs(value - cpu.numbers[at]) / Math.max(1, Math.abs(cpu.numbers[at]));
         assert.ok(off < 1e-3, `${at}: ${value} and ${cpu.numbers[at]}`);
     });
+});
+
+test("WebGPU and the CPU refine the same tokens by a gated adapter, also in the blocks after it", { timeout: PATIENCE }, async (t) => {
+    const work = async (Singer, { teacher, closed }) => {
+        const all = [];
+        for (const prefer of ["webgpu", "cpu"]) {
+            const singer = await Singer.open(prefer);
+            await singer.loadTeacher("teacher", teacher, {});
+            const info = await singer.loadAdapters("closed", closed);
+            await singer.look(singer.scene(7, 64), 64);
+            const maps = [];
+            for (const [layer, strength] of [[0, 1], [1, 1], [0, 0.5], [1, 0.5]]) {
+                const { teacher: raw, refined } = await singer.maps({ layer, quantile: 0.8, strength });
+                maps.push([[...raw.norms], [...refined.norms]]);
+            }
+            all.push({ info, maps });
+            singer.free();
+        }
+        return all;
+    };
+    const [gpu, cpu] = await inPage(t, work);
+    assert.deepEqual([gpu.info, cpu.info], [gpu, cpu].map(() => ({ layers: [0], rank: 1, closed: true })));
+    gpu.maps.forEach(([raw, refined], map) => {
+        const changed = refined.filter((norm, at) => norm !== raw[at]).length;
+        assert.ok(changed > 0, `map ${map} is not refined`);
+        // Of the adapter's own block some patches pass as they are.
+        assert.ok(map % 2 === 1 || changed < raw.length, `${changed} of ${raw.length} in map ${map}`);
+        refined.forEach((norm, at) => {
+            const wanted = cpu.maps[map][1][at];
+            assert.ok(Math.abs(norm - wanted) < 1e-4 * wanted, `${map}, ${at}: ${norm} and ${wanted}`);
+        });
+    });
+});
+
+test("WebGPU and the CPU find the same artifacts", { timeout: 4 * PATIENCE }, async (t) => {
+    const work = async (Singer) => {
+        const teacher = new Uint8Array(await (await fetch("models/demo-teacher.safetensors")).arrayBuffer());
+        const all = [];
+        for (const prefer of ["webgpu", "cpu"]) {
+            const singer = await Singer.open(prefer);
+            await singer.loadTeacher("teacher", teacher, {});
+            const scenes = Array.from({ length: 16 }, (_, at) => singer.scene(20002 + at, 32));
+            const heard = [];
+            const found = await singer.estimate(scenes, { side: 0 }, (done, blocks) => heard.push([done, blocks]));
+            await singer.look(singer.scene(20002, 256), 0);
+            const { refined } = await singer.maps({ layer: 3, quantile: 0.97, strength: 1 });
+            all.push({ found, heard, norms: [...refined.norms] });
+            singer.free();
+        }
+        return all;
+    };
+    const [gpu, cpu] = await inPage(t, work);
+    assert.equal(cpu.found.images, 16);
+    assert.deepEqual(cpu.found.blocks.map(({ block, rank }) => [block, rank]), [[3, 1]]);
+    assert.deepEqual(gpu.found, cpu.found);
+    assert.deepEqual(gpu.heard, [1, 2, 3, 4, 5, 6].map((done) => [done, 6]));
+    gpu.norms.forEach((norm, at) => assert.ok(Math.abs(norm - cpu.norms[at]) < 1e-3 * norm, `${at}: ${norm} and ${cpu.norms[at]}`));
 });
 
 test("a map is drawn in the colours of its palette, over the image where asked", { timeout: PATIENCE }, async (t) => {
@@ -108,6 +166,7 @@ test("what cannot be done throws an error of one line", { timeout: PATIENCE }, a
         const look = { kind: "norm", palette: "grey", upsampling: "nearest", opacity: 1, range: null };
         const fit = { layers: [0], side: 0, rank: 4, quantile: 0.9, lr: 1e-3, steps: 1, outlier: 1, info: 1 };
         await refused(() => singer.look(scene, 0));
+        await refused(() => singer.estimate([scene], { side: 0 }));
         await singer.loadTeacher("teacher", teacher, {});
         await refused(() => singer.maps(view));
         await singer.look(scene, 0);
@@ -127,6 +186,9 @@ test("what cannot be done throws an error of one line", { timeout: PATIENCE }, a
         await refused(() => singer.look({ ...scene, width: 5 }, 0));
         await refused(() => singer.scene(0, 0));
         await refused(() => singer.fitStep());
+        await refused(() => singer.estimate([], { side: 0 }));
+        await refused(() => singer.estimate([scene], { images: 3 }));
+        await refused(() => singer.estimate([{ ...scene, width: 5 }], { side: 0 }));
         await refused(() => singer.startFit([], fit));
         await refused(() => singer.startFit([scene], { ...fit, rank: 9 }));
         await refused(() => singer.startFit([scene], { ...fit, lr: 0 }));
@@ -134,6 +196,7 @@ test("what cannot be done throws an error of one line", { timeout: PATIENCE }, a
     };
     const wanted = [
         /open auto, webgpu or cpu/,
+        /load a teacher first/,
         /load a teacher first/,
         /look at an image first/,
         /ask for maps first/,
@@ -151,6 +214,9 @@ test("what cannot be done throws an error of one line", { timeout: PATIENCE }, a
         /not 5x16 pixels/,
         /not 0/,
         /no fit has begun/,
+        /0 images: give 1 to 256/,
+        /settings: /,
+        /not 5x16 pixels/,
         /0 images/,
         /rank/,
         /learning rate is 0/,

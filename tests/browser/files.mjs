@@ -94,6 +94,31 @@ export function checkpoint(name, { seed = 1, dim = DIM, heads = 2 } = {}) {
     return { name, bytes: safetensors(header, Buffer.from(new Float32Array(values).buffer)) };
 }
 
+/** Adapters of rank 1 at a tiny model's first block, as a run before the closed form wrote them. */
+export function trainedAdapters(name) {
+    const header = { __metadata__: { layers: "[0]", student_layers: "[1]" } };
+    return { name, bytes: adapters(header, { down: [DIM, 1, 0.5], up: [1, DIM, 0.3] }) };
+}
+
+/** A closed form at a tiny model's first block that refines tokens which score above `limit`. */
+export function closedForm(name, limit) {
+    const header = { __metadata__: { layers: "[0]", refinement: "closed", class_token: "true" } };
+    return { name, bytes: adapters(header, { down: [DIM, 1, -0.5], up: [1, DIM, 0.5], centre: [DIM, 0.1], limit: [1, limit] }) };
+}
+
+/** `parts` are shapes, each followed by the value of all elements. */
+function adapters(header, parts) {
+    const values = [];
+    for (const [part, given] of Object.entries(parts)) {
+        const shape = given.slice(0, -1);
+        const count = shape.reduce((product, side) => product * side, 1);
+        const [from, to] = [values.length, values.length + count].map((at) => 4 * at);
+        header[`adapter.0.${part}`] = { dtype: "F32", shape, data_offsets: [from, to] };
+        values.push(...new Array(count).fill(given.at(-1)));
+    }
+    return safetensors(header, Buffer.from(new Float32Array(values).buffer));
+}
+
 function safetensors(header, data) {
     const text = Buffer.from(JSON.stringify(header));
     const length = Buffer.alloc(8);

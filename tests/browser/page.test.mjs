@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, number, ON_CPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
-import { checkpoint, jpeg, otherJpeg } from "./files.mjs";
+import { checkpoint, closedForm, jpeg, otherJpeg, trainedAdapters } from "./files.mjs";
 
 const CONTROLS = { layer: 5, quantile: 0.9, strength: 0.5, overlay: 0.5, palette: "viridis", upsampling: "bilinear", range: "own" };
 const shipped = (name) => new URL(`../../web/models/${name}`, import.meta.url).pathname;
@@ -62,13 +62,78 @@ test("every control redraws the maps and stands in the address", { timeout: 2 * 
     check();
 });
 
-test("a block without an adapter says which blocks have one", { timeout: PATIENCE }, async (t) => {
+test("the closed form refines from the block with artifacts on, and later blocks read refined tokens", { timeout: PATIENCE }, async (t) => {
     const { page, check } = await open(t, browser, ON_CPU);
     await settled(page);
+    assert.match(await text(page, "#found"), /closed form .* at block 3, of rank 1/);
+    const ratios = async () => [await number(page, "#ratio-teacher"), await number(page, "#ratio-refined")];
+    await redrawn(page, () => set(page, "layer", 2));
+    assert.match(await text(page, 'figure[data-panel="refined"] figcaption'), /no artifacts so far/);
+    const before = await ratios();
+    assert.equal(before[0], before[1]);
+    // No adapter is at the last block.
+    await redrawn(page, () => set(page, "layer", 5));
+    const [raw, refined] = await ratios();
+    assert.ok(refined < 0.6 * raw, `${raw} became ${refined}`);
+    await redrawn(page, () => set(page, "strength", 0));
+    assert.deepEqual(await ratios(), [raw, raw]);
+    check();
+});
+
+test("artifacts are found in the page, shown before and after, saved and opened again", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, { ...ON_CPU, hash: "#block=1" });
+    await settled(page);
+    assert.equal(await redrawn(page, () => page.click("#find")), null);
+    assert.match(await text(page, "#found"), /^Artifacts in 64 images, looked at in \d+\.\d s/);
+    const rows = await page.$$eval("#found-blocks tbody tr", (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+    assert.deepEqual(rows.map(([block, rank]) => [block, rank]), [["3", "1"]]);
+    const patches = Number.parseFloat(rows[0][2]);
+    assert.ok(patches > 0.5 && patches < 10, `${patches} % of patches`);
+    assert.match(rows[0][3], /^\d+\.\d %$/);
+    // The page moves to the block that it found.
+    assert.equal(await page.inputValue("#layer"), "3");
+    const [raw, refined] = [await number(page, "#ratio-teacher"), await number(page, "#ratio-refined")];
+    assert.ok(raw > 3 && refined < 2, `${raw} became ${refined}`);
+
+    const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-adapters")]);
+    const bytes = readFileSync(await saved.path());
+    await settled(page);
+    assert.equal(await redrawn(page, () => page.click("#reset-adapters")), null);
+    await page.selectOption("#role", "adapters");
+    assert.equal(await redrawn(page, () => drop(page, [{ name: "mine.safetensors", bytes }])), null);
+    assert.match(await text(page, "#found"), /closed form .* at block 3, of rank 1/);
+    assert.equal(await page.isVisible("#found-blocks"), false);
+    assert.equal(await number(page, "#ratio-refined"), refined);
+    check();
+});
+
+test("a teacher without artifacts is left as it is", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
+    await settled(page);
+    await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
+    assert.match(await text(page, 'figure[data-panel="refined"] .cover'), /find artifacts below/);
+    await redrawn(page, () => drop(page, [jpeg, otherJpeg]));
+    assert.equal(await redrawn(page, () => page.click("#find")), null);
+    assert.match(await text(page, "#found"), /^No artifacts in 64 images/);
+    assert.equal(await page.isVisible("#found-blocks"), false);
+    assert.equal(await number(page, "#ratio-refined"), await number(page, "#ratio-teacher"));
+    check();
+});
+
+test("trained adapters of earlier runs still open, and say at which blocks they are", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
+    await settled(page);
+    await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
+    await page.selectOption("#role", "adapters");
+    assert.equal(await redrawn(page, () => drop(page, [trainedAdapters("singer.safetensors")])), null);
+    assert.match(await text(page, "#found"), /Trained adapters of rank 1 at block 0/);
     await redrawn(page, () => set(page, "layer", 1));
-    assert.match(await text(page, 'figure[data-panel="refined"] .cover'), /choose 3 or 5/);
-    await redrawn(page, () => set(page, "layer", 3));
+    assert.match(await text(page, 'figure[data-panel="refined"] .cover'), /choose 0/);
+    await redrawn(page, () => set(page, "layer", 0));
     assert.equal(await page.isVisible('figure[data-panel="refined"] .cover'), false);
+    assert.notEqual(await number(page, "#ratio-refined"), await number(page, "#ratio-teacher"));
+    assert.equal(await redrawn(page, () => drop(page, [closedForm("closed.safetensors", 1e6)])), null);
+    assert.equal(await number(page, "#ratio-refined"), await number(page, "#ratio-teacher"));
     check();
 });
 
@@ -236,7 +301,7 @@ test("panels fit a new width that comes while adapters are being fitted", { time
     check();
 });
 
-test("weights in half precision give nearly the same norms and cannot be fitted", { timeout: 2 * PATIENCE }, async (t) => {
+test("weights in half precision give nearly the same norms and are not refined", { timeout: 2 * PATIENCE }, async (t) => {
     const { page, check } = await open(t, browser);
     await settled(page);
     // Numbers that half precision cannot hold.
@@ -246,7 +311,7 @@ test("weights in half precision give nearly the same norms and cannot be fitted"
     assert.match(await text(page, "#model-info"), /in half precision/);
     const rounded = await number(page, "#ratio-teacher");
     assert.ok(Math.abs(rounded - ratio) < 0.02 * ratio, `${ratio} became ${rounded}`);
-    await page.click("#train");
+    await page.click("#find");
     await page.waitForSelector("#error:not([hidden])");
     assert.match(await settled(page), /full precision/);
     assert.equal(await redrawn(page, () => page.uncheck("#half")), null);

@@ -54,7 +54,34 @@ export interface Storage {
 export interface AdapterInfo {
     /** The teacher's blocks that have an adapter, from 0. */
     layers: number[];
+    /** The highest of them; 0 where there are none. */
     rank: number;
+    /** Whether they are a closed form, after which later blocks read refined tokens. */
+    closed: boolean;
+}
+
+export interface EstimateSettings {
+    /** Of the images in pixels; 0 for the teacher's own. */
+    side: number;
+}
+
+/** A closed form. */
+export interface Found {
+    /** Those that write artifacts, ascending; none where nothing was found. */
+    blocks: FoundBlock[];
+    /** That were looked at. */
+    images: number;
+}
+
+export interface FoundBlock {
+    /** From 0. */
+    block: number;
+    /** Artifact directions. */
+    rank: number;
+    /** Share of patches that are refined. */
+    patches: number;
+    /** Share of images whose class token is refined; null where the model has none. */
+    classTokens: number | null;
 }
 
 /** How long a stage took. */
@@ -102,7 +129,7 @@ export interface PanelNumbers {
 export interface Maps {
     grid: [number, number];
     teacher: PanelNumbers;
-    /** Null where the layer has no adapter. */
+    /** Null where the layer has no adapter; of a closed form, the teacher's up to the first block that it refines. */
     refined: PanelNumbers | null;
     /** Null without a student. */
     student: PanelNumbers | null;

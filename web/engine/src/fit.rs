@@ -1,15 +1,14 @@
-use burn::tensor::Device;
 use image::RgbImage;
 use serde::{Deserialize, Serialize};
+use singer::Device;
 use singer::distill::singer::{AdapterFit, SingerSettings};
 use singer::refine::Adapters;
 
 use crate::error::{Fault, Result};
 use crate::model::Model;
 
-/// Most images of a fit, and most of one step.
+/// Most images of a fit.
 const MOST_IMAGES: usize = 50;
-const BATCH: usize = 8;
 const MOST_STEPS: usize = 100_000;
 /// Bytes of the teacher's features that are kept for the next time that their images
 /// come round.
@@ -53,20 +52,7 @@ impl Fit {
         device: &Device,
     ) -> Result<Self> {
         check(&settings, images.len())?;
-        let own = teacher.config.img_size;
-        let side = if settings.side == 0 { own[0].min(own[1]) } else { settings.side };
-        let patch = teacher.config.patch_size;
-        let side = (side / patch).max(1) * patch;
-        let vit = teacher.vit.full().ok_or_else(|| {
-            Fault::new(
-                "adapters are fitted to teachers in full precision: load it without half precision",
-            )
-        })?;
-        let vit = vit.with_grid_async(teacher.config.grid(), [side / patch; 2]).await?;
-        let batches = images
-            .chunks(BATCH)
-            .map(|images| teacher.preprocess.batch(images, [side; 2], device))
-            .collect::<singer::Result<Vec<_>>>()?;
+        let (vit, batches) = teacher.at_side(images, settings.side, device).await?;
         let fit = singer::FitSettings::default().with(|fit| {
             fit.singer = SingerSettings::default().with(|s| {
                 s.layers = settings.layers;

@@ -5,6 +5,7 @@
 #![cfg(target_family = "wasm")]
 
 mod canvas;
+mod closed;
 mod error;
 mod faults;
 mod fit;

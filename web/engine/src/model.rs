@@ -1,18 +1,23 @@
 use std::collections::BTreeMap;
 
+use burn::tensor::Tensor;
+use image::RgbImage;
 use js_sys::Uint8Array;
 use serde::Serialize;
 use singer::Device;
 use singer::data::Preprocess;
 use singer::frozen::FrozenVit;
 use singer::model::ResolvedModel;
-use singer::vit::VitConfig;
+use singer::vit::{Vit, VitConfig};
 
 use crate::error::{Fault, Result};
 
 /// Bytes of a file beyond which it is not read: WebAssembly has 4 GiB in all, and
 /// loading holds the file and part of the model beside it.
 const MOST_BYTES: u32 = 2_000_000_000;
+
+/// Most images of a batch.
+const BATCH: usize = 8;
 
 /// A model, and how images reach it.
 #[derive(Debug)]
@@ -101,5 +106,30 @@ impl Model {
             arch: found.arch,
         };
         Ok(Self { vit, config, preprocess, info })
+    }
+
+    /// The model for square images of `side` pixels (0 for its own), cut to whole patches, and
+    /// these images in batches: for what burn computes, which takes full precision.
+    pub async fn at_side(
+        &self,
+        images: &[RgbImage],
+        side: usize,
+        device: &Device,
+    ) -> Result<(Vit, Vec<Tensor<4>>)> {
+        let vit = self.vit.full().ok_or_else(|| {
+            Fault::new(
+                "a teacher is refined from its weights in full precision: load it without half precision",
+            )
+        })?;
+        let [height, width] = self.config.img_size;
+        let side = if side == 0 { height.min(width) } else { side };
+        let patches = (side / self.config.patch_size).max(1);
+        let side = patches * self.config.patch_size;
+        let vit = vit.with_grid_async(self.config.grid(), [patches; 2]).await?;
+        let batches = images
+            .chunks(BATCH)
+            .map(|images| self.preprocess.batch(images, [side; 2], device.burn()))
+            .collect::<singer::Result<_>>()?;
+        Ok((vit, batches))
     }
 }

@@ -4,6 +4,7 @@ use burn::tensor::Tensor;
 use image::RgbImage;
 use singer::Device;
 use singer::distill::{Mapping, map_layers};
+use singer::frozen::FrozenVit;
 use singer::maps::FeatureMaps;
 use singer::readback::read_async;
 use singer::refine::{Adapter, Adapters};
@@ -23,6 +24,7 @@ pub struct Seen {
     pub grid: [usize; 2],
     teacher: Tokens,
     student: Option<Tokens>,
+    in_line: Option<InLine>,
 }
 
 #[derive(Debug)]
@@ -30,6 +32,17 @@ struct Tokens {
     /// `[1, T, D]` by block.
     blocks: Vec<Tensor<3>>,
     prefix: usize,
+    /// The model for the picture's grid, where that is not its own.
+    regridded: Option<FrozenVit>,
+}
+
+/// The teacher's tokens that a closed form refined on the way through its blocks.
+#[derive(Debug)]
+struct InLine {
+    strength: f64,
+    /// The first block that is refined, and those after it, which read refined tokens.
+    first: usize,
+    blocks: Vec<Tensor<3>>,
 }
 
 /// One of the panels that show features.
@@ -104,13 +117,20 @@ impl Seen {
             of_student = Some(tokens(student, &picture, grid, device).await?);
             stages.push(timer.stop().await?);
         }
-        Ok((Self { picture, grid, teacher: of_teacher, student: of_student }, stages))
+        let (teacher, student) = (of_teacher, of_student);
+        Ok((Self { picture, grid, teacher, student, in_line: None }, stages))
+    }
+
+    /// To be called where the adapters are others from now on.
+    pub fn forget_refined(&mut self) {
+        self.in_line = None;
     }
 
     /// Norms, outliers and refinement of a layer.
     pub async fn view(
-        &self,
+        &mut self,
         wanted: Wanted,
+        teacher: &Model,
         adapters: &Adapters,
         maps: &FeatureMaps,
     ) -> Result<View> {
@@ -121,14 +141,14 @@ impl Seen {
         })?;
         let prefix = self.teacher.prefix;
         let mut shown = vec![(Panel::Teacher, layer, raw.clone(), prefix)];
-        if let Some(adapter) = adapters.get(layer) {
-            // Φ_up also says where a gate opens, so Φ_down takes the strength.
-            let down = adapter.down.val() * strength;
-            let (up, gate) = (adapter.up.val(), adapter.gate.clone());
-            let adapter = Adapter::from_parts(down, up, gate);
-            let refined = maps.refine(raw, &adapter, prefix)?;
-            shown.push((Panel::Refined, layer, refined, prefix));
-        }
+        let refined = match adapters.is_closed() {
+            true => Some(self.in_line(layer, strength, teacher, adapters, maps)?),
+            false => {
+                let scaled = adapters.get(layer).map(|adapter| scaled(adapter, strength));
+                scaled.map(|adapter| maps.refine(raw, &adapter, prefix)).transpose()?
+            }
+        };
+        shown.extend(refined.map(|refined| (Panel::Refined, layer, refined, prefix)));
         if let Some(student) = &self.student {
             let own = self.student_layer(layer, student.blocks.len(), adapters)?;
             shown.push((Panel::Student, own, student.blocks[own].clone(), student.prefix));
@@ -163,6 +183,46 @@ impl Seen {
         Ok(View { panels })
     }
 
+    /// A block's tokens under a closed form: up to the first block that it refines, the
+    /// teacher's own.
+    fn in_line(
+        &mut self,
+        layer: usize,
+        strength: f64,
+        teacher: &Model,
+        adapters: &Adapters,
+        maps: &FeatureMaps,
+    ) -> Result<Tensor<3>> {
+        let Tokens { blocks: raw, prefix, regridded } = &self.teacher;
+        let first = match adapters.layers().first() {
+            Some(&first) if first <= layer => first,
+            _ => return Ok(raw[layer].clone()),
+        };
+        let in_line = match self.in_line.take().filter(|known| known.strength == strength) {
+            Some(known) => known,
+            None => {
+                let vit = regridded.as_ref().unwrap_or(&teacher.vit);
+                let mut blocks: Vec<Tensor<3>> = Vec::with_capacity(raw.len() - first);
+                for block in first..raw.len() {
+                    let tokens = match blocks.last() {
+                        Some(before) => vit.go_on(before.clone(), block..block + 1)?.remove(0),
+                        None => raw[block].clone(),
+                    };
+                    blocks.push(match adapters.get(block) {
+                        Some(adapter) => {
+                            maps.refine(tokens, &scaled(adapter, strength), *prefix)?
+                        }
+                        None => tokens,
+                    });
+                }
+                InLine { strength, first, blocks }
+            }
+        };
+        let tokens = in_line.blocks[layer - in_line.first].clone();
+        self.in_line = Some(in_line);
+        Ok(tokens)
+    }
+
     /// The student's block that learnt from a teacher's, where the adapters say it; else the
     /// one at the same depth.
     fn student_layer(&self, layer: usize, blocks: usize, adapters: &Adapters) -> Result<usize> {
@@ -192,6 +252,13 @@ impl View {
         let each = values.chunks(patches).map(<[f32]>::to_vec);
         Ok(self.panels.keys().copied().zip(each).collect())
     }
+}
+
+/// With its refinement times `strength`. Φ_up also says where a gate opens, so Φ_down takes
+/// the factor.
+fn scaled(adapter: &Adapter, strength: f64) -> Adapter {
+    let (up, gate) = (adapter.up.val(), adapter.gate.clone());
+    Adapter::from_parts(adapter.down.val() * strength, up, gate)
 }
 
 /// A model's tokens of a picture, computed.
@@ -224,5 +291,5 @@ async fn tokens(
         // One number, which is there when all of them are.
         read_async(last.clone().slice([0..1, 0..1, 0..1])).await?;
     }
-    Ok(Tokens { blocks, prefix: vit.prefix_tokens() })
+    Ok(Tokens { blocks, prefix: vit.prefix_tokens(), regridded })
 }

@@ -1,20 +1,21 @@
+mod refinement;
+
 use std::collections::BTreeMap;
 
 use burn::tensor::wgpu::WgpuSetup;
 use image::RgbImage;
-use js_sys::{Array, Float32Array, Function, Object, Uint8Array};
+use js_sys::{Float32Array, Function, Object, Uint8Array};
 use serde::Deserialize;
 use singer::Device;
 use singer::data::{LARGE_PIXELS, check_size, render};
 use singer::maps::{ColourRange, Colouring, FeatureMaps, Palette, Upsampling};
-use singer::refine::{Adapters, PartsFile};
-use singer::weights::WeightsFile;
+use singer::refine::Adapters;
 use wasm_bindgen::prelude::*;
 
 use crate::canvas::{Canvases, Map, draw_by_host};
 use crate::error::{Fault, Result};
 use crate::faults::Faults;
-use crate::fit::{Fit, FitSettings};
+use crate::fit::Fit;
 use crate::model::{Model, bytes_of, most_bound};
 use crate::numbers::{Timer, plain, set};
 use crate::picture::{framed, from_js, to_js};
@@ -221,35 +222,6 @@ impl Singer {
         self.view = None;
     }
 
-    /// Takes the teacher's adapters from the `singer.safetensors` of a run.
-    #[wasm_bindgen(js_name = loadAdapters, unchecked_return_type = "AdapterInfo")]
-    pub fn load_adapters(&mut self, name: &str, bytes: &Uint8Array) -> Result<JsValue> {
-        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
-        let file = PartsFile::new(WeightsFile::from_bytes(name, bytes_of(name, bytes)?)?);
-        let (depth, width) = (teacher.vit.depth(), teacher.vit.embed_dim());
-        let adapters = file.adapters(self.device.burn())?;
-        let mut rank = 0;
-        for (layer, adapter) in adapters.iter() {
-            let of = adapter.down.dims();
-            if layer >= depth || of[0] != width {
-                return Err(Fault::new(format!(
-                    "{name}: its adapter is for block {layer} and tokens of width {}; the teacher's blocks are 0 to {} and its width {width}",
-                    of[0],
-                    depth - 1
-                )));
-            }
-            rank = of[1];
-        }
-        let layers = adapters.layers();
-        self.adapters = adapters;
-        self.fit = None;
-        self.view = None;
-        let object = Object::new();
-        set(&object, "layers", plain(&layers)?)?;
-        set(&object, "rank", rank as u32)?;
-        Ok(object.into())
-    }
-
     /// Shows an image to the models: scaled so that its shorter side is `side` pixels
     /// (0: the teacher's own) and cropped to whole patches.
     #[wasm_bindgen(unchecked_return_type = "Looked")]
@@ -295,10 +267,11 @@ impl Singer {
         if !strength.is_finite() {
             return Err(Fault::new("the strength must be a finite number"));
         }
-        let seen = self.seen.as_ref().ok_or_else(no_image)?;
+        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
+        let seen = self.seen.as_mut().ok_or_else(no_image)?;
         let wanted = Wanted { layer, quantile, strength };
         let timer = Timer::start("maps", self.device.gpu())?;
-        let view = seen.view(wanted, &self.adapters, &self.maps).await?;
+        let view = seen.view(wanted, teacher, &self.adapters, &self.maps).await?;
         let time = timer.stop().await?;
         self.faults.check()?;
         let object = Object::new();
@@ -375,42 +348,6 @@ impl Singer {
             return Err(Fault::new(format!("a scene's side is 1 to 2048 pixels, not {side}")));
         }
         Ok(to_js(&render(SCENES, seed, side).image))
-    }
-
-    /// Begins to fit new adapters to the teacher on these images.
-    #[wasm_bindgen(js_name = startFit)]
-    pub async fn start_fit(
-        &mut self,
-        #[wasm_bindgen(unchecked_param_type = "Image[]")] images: Array,
-        #[wasm_bindgen(unchecked_param_type = "FitSettings")] settings: JsValue,
-    ) -> Result<()> {
-        self.faults.check()?;
-        let settings: FitSettings = from_value("settings", settings)?;
-        let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
-        let images: Vec<RgbImage> =
-            images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
-        let fit = Fit::new(teacher, &images, settings, self.device.burn()).await?;
-        self.adapters = fit.adapters();
-        self.fit = Some(fit);
-        self.faults.check()
-    }
-
-    /// One step of the fit; its adapters are those of the next `maps`.
-    #[wasm_bindgen(js_name = fitStep, unchecked_return_type = "FitStep")]
-    pub async fn fit_step(&mut self) -> Result<JsValue> {
-        self.faults.check()?;
-        let fit = self.fit.as_mut().ok_or_else(|| Fault::new("no fit has begun"))?;
-        let done = fit.step().await?;
-        self.adapters = fit.adapters();
-        self.faults.check()?;
-        plain(&done)
-    }
-
-    /// The current adapters as a safetensors file, which `loadAdapters` and the
-    /// program read.
-    pub async fn adapters(&self) -> Result<Uint8Array> {
-        let bytes = self.adapters.to_tensors().await?.to_bytes()?;
-        Ok(Uint8Array::from(bytes.as_slice()))
     }
 }
 

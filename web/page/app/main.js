@@ -8,10 +8,10 @@ import { Images } from "./images.js";
 import { Models } from "./models.js";
 import { showNumbers, showSimilarity } from "./numbers.js";
 import { Panels } from "./panels.js";
+import * as refinement from "./refinement.js";
 import { download, sheet } from "./save.js";
 import { clearError, setState, showError, state } from "./status.js";
 import * as storage from "./storage.js";
-import * as training from "./training.js";
 import { label, marked, onChange, readAddress, request, setBlocks, writeAddress } from "./view.js";
 
 /** The scene that is shown first, and how many there are to go through. */
@@ -121,7 +121,7 @@ async function draw() {
     panels.cover("refined", shown.refined ? null : withoutAdapter());
     panels.cover("student", shown.student ? null : "no student is loaded");
     panels.caption("teacher", `block ${shown.teacher.layer}`);
-    panels.caption("refined", shown.refined ? `block ${shown.refined.layer}, ${wanted.strength.toFixed(2)} × the adapter` : "");
+    panels.caption("refined", shown.refined ? refinedHow(wanted) : "");
     panels.caption("student", shown.student ? `block ${shown.student.layer}` : "");
     histogram(byId("histogram"), shown);
     showNumbers(shown, [...lookTimes, ...shown.times]);
@@ -131,7 +131,15 @@ async function draw() {
 
 function withoutAdapter() {
     const there = models.layers.join(" or ");
-    return there ? `no adapter at this block: choose ${there}, or fit one below` : "no adapters are loaded: fit some below";
+    return there ? `no adapter at this block: choose ${there}` : "not refined yet: find artifacts below";
+}
+
+/** What the refined panel shows. */
+function refinedHow({ layer, strength }) {
+    if (models.adapters.closed && !(models.layers[0] <= layer)) {
+        return `block ${layer}, no artifacts so far`;
+    }
+    return strength === 1 ? `block ${layer}` : `block ${layer}, ${strength.toFixed(2)} × the adapter`;
 }
 
 /** After a control or the mark has changed. */
@@ -148,11 +156,18 @@ function changed(input) {
 /** A new set of models: the sliders fit it, and it looks at the image. */
 async function settle() {
     setBlocks(models.teacher.depth);
-    if (models.layers.length > 0 && !models.layers.includes(Number(byId("layer").value))) {
+    showRefinedBlock();
+    await look();
+}
+
+/** Moves to the first refined block where the chosen one is not refined. */
+function showRefinedBlock() {
+    const layer = Number(byId("layer").value);
+    const refined = models.adapters?.closed ? models.layers[0] <= layer : models.layers.includes(layer);
+    if (models.layers.length > 0 && !refined) {
         byId("layer").value = models.layers[0];
         label();
     }
-    await look();
 }
 
 /** Loads everything in the precision of a checkbox; where that fails, in the one before. */
@@ -211,17 +226,29 @@ async function showScene(seed) {
     await look();
 }
 
+function find() {
+    run("Looking for artifacts", async () => {
+        const onBlock = (done, blocks) => setState("busy", `Looking for artifacts: ${done} of ${blocks} blocks`);
+        // The scene that is shown counts as opened.
+        const seed = (marked.scene ?? FIRST_SCENE) + 1;
+        models.adapters = await refinement.find(engine, images.keys, seed, side(), onBlock);
+        showRefinedBlock();
+        writeAddress();
+        await draw();
+    });
+}
+
 function train() {
     const layer = Number(byId("layer").value);
     const last = models.teacher.depth - 1;
     run("Fitting the adapters", async () => {
-        const wanted = training.settings([layer], side(), Number(byId("quantile").value));
+        const wanted = refinement.settings([layer], side(), Number(byId("quantile").value));
         setState("training", "Fitting: starting from the nullspace");
         byId("train-stop").hidden = false;
         byId("train").disabled = true;
         try {
-            await training.fit(engine, images.keys, wanted, async (step, steps) => {
-                models.layers = [...new Set([layer, last])];
+            await refinement.fit(engine, images.keys, wanted, async (step, steps) => {
+                models.adapters = { layers: [...new Set([layer, last])], rank: wanted.rank, closed: false };
                 setState("training", `Fitting: step ${step} of ${steps}`);
                 await draw();
             });
@@ -277,8 +304,9 @@ function connect() {
             await models.showStored();
         }),
     );
+    byId("find").onclick = find;
     byId("train").onclick = train;
-    byId("train-stop").onclick = training.stop;
+    byId("train-stop").onclick = refinement.stop;
     byId("save-adapters").onclick = () =>
         run("Saving the adapters", async () => download(new Blob([await engine.adapters()]), "singer.safetensors"));
     byId("reset-adapters").onclick = () =>

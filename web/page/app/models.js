@@ -1,6 +1,7 @@
 /** Which models the engine holds: the shipped ones, and the user's files. */
 
 import { byId, element } from "./dom.js";
+import { describe } from "./refinement.js";
 import * as storage from "./storage.js";
 
 const ROLES = ["teacher", "student", "adapters"];
@@ -13,9 +14,7 @@ export class Models {
     /** How to get each role's present file. @type {Map<string, () => Promise<storage.StoredModel>>} */
     #sources = new Map();
     #info = new Map();
-
-    /** The teacher's blocks that have an adapter. */
-    layers = [];
+    #adapters = null;
 
     /** Whether models that are loaded from now on are kept in half precision. */
     half = false;
@@ -82,17 +81,30 @@ export class Models {
             const info = await this.#engine.loadTeacher(name, bytes, configs, storage);
             this.#sources.clear();
             this.#info.clear();
-            this.layers = [];
+            this.adapters = null;
             this.#info.set(role, info);
         } else if (role === "student") {
             this.#info.set(role, await this.#engine.loadStudent(name, bytes, configs, storage));
         } else {
-            const { layers, rank } = await this.#engine.loadAdapters(name, bytes);
-            this.layers = layers;
-            this.#info.set(role, { layers, rank });
+            this.adapters = await this.#engine.loadAdapters(name, bytes);
         }
         this.#sources.set(role, get);
         this.#describe();
+    }
+
+    /** What refines the teacher: the blocks, the highest rank, and whether it is a closed form. */
+    get adapters() {
+        return this.#adapters;
+    }
+
+    set adapters(adapters) {
+        this.#adapters = adapters;
+        describe(adapters);
+    }
+
+    /** The teacher's blocks that have an adapter. */
+    get layers() {
+        return this.#adapters?.layers ?? [];
     }
 
     get teacher() {
@@ -132,10 +144,6 @@ export class Models {
         const lines = [`Teacher: ${model(this.teacher)}.`];
         if (this.student) {
             lines.push(`Student: ${model(this.student)}.`);
-        }
-        const adapters = this.#info.get("adapters");
-        if (adapters) {
-            lines.push(`Adapters of rank ${adapters.rank} at blocks ${adapters.layers.join(", ")}.`);
         }
         const assumed = [this.teacher, this.student].flatMap((info) => info?.assumed ?? []);
         byId("model-info").textContent = [...lines, ...assumed.map((line) => `Assumed: ${line}.`)].join(" ");

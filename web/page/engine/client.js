@@ -6,8 +6,8 @@
  * @typedef {import("../pkg/singer_web.js").DeviceInfo} DeviceInfo
  */
 
-/** What the worker says when the GPU device is gone. */
-const LOST = "lost";
+/** What the worker says when the GPU device is gone, and of each block that is done. */
+const [LOST, BLOCK] = ["lost", "block"];
 
 export class Engine {
     #worker;
@@ -17,6 +17,7 @@ export class Engine {
     /** @type {{request: object, resolve: Function, reject: Function} | null} */
     #wanted = null;
     #onLost;
+    #onBlock = () => {};
 
     /** @type {DeviceInfo} */
     device;
@@ -125,6 +126,19 @@ export class Engine {
         this.#showing = false;
     }
 
+    /**
+     * Finds the teacher's closed form in opened images and scenes.
+     *
+     * @param {number[]} keys
+     * @param {number[]} seeds
+     * @param {number} side
+     * @param {(done: number, blocks: number) => void} [onBlock]
+     */
+    estimate(keys, seeds, side, onBlock = () => {}) {
+        this.#onBlock = onBlock;
+        return this.#ask("estimate", [keys, seeds, side]);
+    }
+
     startFit(keys, settings) {
         return this.#ask("startFit", [keys, settings]);
     }
@@ -153,6 +167,10 @@ export class Engine {
     #heard({ id, value, error, event }) {
         if (event === LOST) {
             this.#fail(error);
+            return;
+        }
+        if (event === BLOCK) {
+            this.#onBlock(...value);
             return;
         }
         const asked = this.#waiting.get(id);

@@ -93,6 +93,11 @@ const methods = {
         return { ...maps, similarity };
     },
 
+    estimate(keys, seeds, side) {
+        const chosen = [...keys.map(kept), ...seeds.map((seed) => singer.scene(seed, SCENE))];
+        return singer.estimate(chosen, { side }, (...value) => postMessage({ event: "block", value }));
+    },
+
     startFit(keys, settings) {
         return singer.startFit(keys.map(kept), settings);
     },
