@@ -580,6 +580,9 @@ pub enum Error {
         /// The operating system's reason.
         source: std::io::Error,
     },
+    /// A refinement that does not go with the method.
+    #[error("the teacher's refinement does not go with the method: {0}")]
+    Refinement(&'static str),
     /// Statistics of a block's features cannot be made.
     #[error(
         "no closed form for block {0}: its features hold NaN or infinite values, or hardly vary"

@@ -105,4 +105,4 @@ pub use export::Format;
 pub use model::Model;
 pub use refine::Adapters;
 #[cfg(not(target_family = "wasm"))]
-pub use run::{Distill, Pretrain, Run, fit};
+pub use run::{Distill, Pretrain, Run, closed_form, fit};

@@ -39,7 +39,7 @@ pub(super) enum Command {
     Distill(DistillArgs),
     /// Say what a distillation will take of the device's memory, and which batch fits
     Plan(PlanArgs),
-    /// Fit a teacher's adapters without a student, for `distill --adapters`
+    /// Find a teacher's artifacts and what removes them, for `distill --adapters`
     Fit(FitArgs),
     /// Train a plain ViT with labels: a teacher or a baseline
     Pretrain(PretrainArgs),
@@ -91,6 +91,11 @@ pub(super) struct DistillArgs {
     /// (labels alone)
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<String>,
+    /// What is done to the teacher's features first: closed (artifacts are removed without
+    /// training; the default of singer), published (adapters trained with the student, as in the
+    /// paper), trained (the same with robust losses) or none (the default of the baselines)
+    #[arg(long, value_name = "KIND")]
+    pub(super) refine: Option<String>,
     /// Weight of the cross-entropy with labels, added to the method's loss
     #[arg(long, value_name = "W")]
     pub(super) label_weight: Option<f64>,
@@ -114,8 +119,8 @@ pub(super) struct DistillArgs {
     /// Left nullspace basis: smallest (singular values), threshold or random
     #[arg(long, value_name = "KIND")]
     pub(super) basis: Option<String>,
-    /// Start from the adapters in this file instead of the nullspace: from `singer fit`,
-    /// another run of the same teacher, or the browser
+    /// Use the adapters in this file: from `singer fit`, another run of the same teacher, or the
+    /// browser. A closed form is used as it is; training starts from trained ones
     #[arg(long, value_name = "FILE")]
     pub(super) adapters: Option<PathBuf>,
     /// Keep what the teacher computes of each batch in this folder, and read what another run of

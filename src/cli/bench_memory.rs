@@ -10,7 +10,7 @@ use super::bench::{self, Subject};
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::ops::Precision;
-use crate::run::{DistillConfig, Plan};
+use crate::run::{DistillConfig, Plan, RefineKind};
 use crate::train::{OptimizerSettings, ParamOptimizer, Shard, Shards, Task};
 
 /// Steps until the pool has the pages that it needs.
@@ -67,6 +67,7 @@ pub(super) fn run(
     let mut config = DistillConfig::default();
     [config.teacher, config.student] = bench::specs(args)?;
     config.singer = bench::settings(args, task.method.refinement().teacher().depth());
+    config.refine = Some(RefineKind::Published);
     config.train.batch = args.batch;
     config.train.accumulate = args.accumulate;
     config.train.recompute = args.recompute;

@@ -20,6 +20,15 @@ impl Console {
         Self { bar }
     }
 
+    /// The closed form is being estimated.
+    pub(super) fn looking(&self, done: usize, blocks: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(blocks as u64);
+            bar.set_position(done as u64);
+            bar.set_message("looking for artifacts, block by block");
+        }
+    }
+
     pub(super) fn report(&self, progress: &Progress<'_>) {
         let line = describe(progress);
         match &self.bar {

@@ -12,6 +12,7 @@ use crate::distill::singer::SingerSettings;
 use crate::error::{Error, Result};
 use crate::figure::png;
 use crate::model::{Model, ModelSpec};
+use crate::refine::Refiner;
 use crate::report::NormFigure;
 use crate::run::{DataConfig, DeviceName, Distill, DistillConfig, Run, TrainConfig};
 use crate::train::Schedule;
@@ -61,7 +62,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
             crop_pct: Some(1.0),
             ..DataConfig::default()
         },
-        singer: SingerSettings { layers: vec![PLANTED], rank: 16, ..SingerSettings::default() },
+        singer: SingerSettings { layers: vec![PLANTED], ..SingerSettings::default() },
         schedule: Schedule::Cosine { warmup_epochs: 0.5, warmup_lr: 0.0, min_lr: 1e-5 },
         train: TrainConfig {
             batch: 32,
@@ -94,13 +95,13 @@ fn draw(path: &Path, teacher_file: &Path, run: &Run) -> Result<()> {
     let run = Run::open(run.folder(), &device)?;
     let student = run.student();
     let layer = teacher.config().depth - 1;
-    let adapter = run.adapters().and_then(|adapters| adapters.get(layer));
-    let adapter = adapter.ok_or(Error::Missing("adapter of the last block"))?;
+    let adapters = run.adapters().ok_or(Error::Missing("refinement of the teacher"))?;
+    let refiner = &Refiner::ClosedForm(adapters.clone());
     let last = student.config().depth - 1;
     let student_layer = run.measurements().student_layers.last().copied().unwrap_or(last);
     let side = session::scene_side(teacher.config());
     let scenes = session::images(&[UNSEEN.to_owned()], Split::Val, side, None)?;
     let scenes = (0..CANDIDATES).map(|index| scenes.read(index)).collect::<Result<Vec<_>>>()?;
-    let figure = NormFigure { teacher: &teacher, layer, adapter, student, student_layer };
+    let figure = NormFigure { teacher: &teacher, layer, refiner, student, student_layer };
     write_atomically(path, &png(figure.draw(&scenes, SHOWN, &device)?)?)
 }

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::args::DistillArgs;
 use super::config::{self, Override};
-use super::models;
 use super::plan::parse_bytes;
 use super::session::{self, Stop};
+use super::{fit, models};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
 use crate::run::{Distill, DistillConfig, Measurements, MethodKind, Run, Start};
@@ -37,6 +37,7 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
     add("teacher.weights_key", args.weights_key.map(Into::into));
     add("student.arch", args.student.map(Into::into));
     add("method", args.method.map(Into::into));
+    add("refine", args.refine.map(Into::into));
     add("label_weight", args.label_weight.map(Into::into));
     add("singer.layers", args.layers.map(Into::into));
     add("singer.mapping", args.mapping.map(Into::into));
@@ -84,6 +85,9 @@ fn announce(start: &Start, sized: bool) {
     if start.data_shards > 0 {
         say!("training on {}", session::number(start));
     }
+    if let Some(found) = &start.closed {
+        fit::announce(found);
+    }
     announce_bases(bases, student_layers);
     warn_untrained(untrained);
 }
@@ -123,12 +127,15 @@ fn warn_untrained(blocks: &Range<usize>) {
 
 fn print_measurements(report: &Measurements) {
     for (before, after) in report.norms_at_start.iter().zip(&report.norms) {
+        let [started, ended] = [before, after].map(|norms| norms.refined.max_over_median);
+        let refined = match before.refined == after.refined {
+            true => format!("refined {ended:.2}"),
+            false => format!("refined {started:.2} at the start and {ended:.2} now"),
+        };
         say!(
-            "layer {}: largest over median patch norm, teacher {:.2}, refined {:.2} at the start and {:.2} now; patches above 3x the median: {:.2} % -> {:.2} %",
+            "layer {}: largest over median patch norm, teacher {:.2}, {refined}; patches above 3x the median: {:.2} % -> {:.2} %",
             after.layer,
             after.raw.max_over_median,
-            before.refined.max_over_median,
-            after.refined.max_over_median,
             after.raw.outlier_share * 100.0,
             after.refined.outlier_share * 100.0,
         );

@@ -3,20 +3,22 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use serde::de::DeserializeOwned;
 
 use super::models::ShapeArgs;
 use super::preprocessing::PreprocessArgs;
 use super::progress::Shown;
 use super::{models, session};
-use crate::data::Split;
+use crate::data::{ImageSet, Split};
 use crate::device::Device;
 use crate::distill::singer::{
     AdapterFit, FitSettings, FitStep, LayerNorms, LossWeights, SingerSettings,
 };
 use crate::error::{Error, Result};
-use crate::run::{DataConfig, batches};
+use crate::model::Model;
+use crate::refine::{Adapters, ClosedForm, ClosedSettings, FoundArtifacts};
+use crate::run::{self, DataConfig, batches};
 use crate::train::Shards;
 
 #[derive(Debug, ClapArgs)]
@@ -26,12 +28,60 @@ pub(super) struct FitArgs {
     /// Images, as `distill --data` takes them; no labels needed
     #[arg(long, value_name = "PLACE", required = true)]
     data: Vec<String>,
-    /// Use at most this many images, evenly spread; all are held in memory
-    #[arg(long, value_name = "N", default_value_t = 1024)]
-    limit: usize,
+    /// How the adapters are made
+    #[arg(long, value_enum, default_value_t = Kind::Closed)]
+    kind: Kind,
+    /// Use at most this many images, evenly spread; 256 by default, 1024 for trained kinds,
+    /// which hold all in memory
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// The file to write
     #[arg(short, long, value_name = "FILE", default_value = "singer.safetensors")]
     out: PathBuf,
+    #[command(flatten)]
+    closed: ClosedArgs,
+    #[command(flatten)]
+    trained: TrainedArgs,
+    #[command(flatten)]
+    shape: ShapeArgs,
+    /// auto, cpu, gpu, gpu:N or software
+    #[arg(long, default_value = "auto")]
+    device: String,
+    #[command(flatten)]
+    preprocess: PreprocessArgs,
+}
+
+/// How adapters are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    /// Artifacts are found block by block and removed; nothing is trained
+    Closed,
+    /// Trained from the left nullspace, as in the paper
+    Published,
+    /// Trained from zero, with robust outliers and an identity loss
+    Trained,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Closed form")]
+struct ClosedArgs {
+    /// A patch is an outlier above this many times its image's median norm
+    #[arg(long, value_name = "X", default_value_t = ClosedSettings::default().norm_factor)]
+    norm_factor: f64,
+    /// Most artifact directions of a block
+    #[arg(long, value_name = "K", default_value_t = ClosedSettings::default().max_rank)]
+    max_rank: usize,
+    /// Deviations from the median score beyond which a token is refined
+    #[arg(long, value_name = "Z", default_value_t = ClosedSettings::default().gate)]
+    gate: f64,
+    /// Leave the class token as it is
+    #[arg(long)]
+    keep_class_token: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Kinds published and trained")]
+struct TrainedArgs {
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     layers: Vec<usize>,
@@ -62,42 +112,19 @@ pub(super) struct FitArgs {
     /// Seed of a random basis
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    #[command(flatten)]
-    shape: ShapeArgs,
-    /// auto, cpu, gpu, gpu:N or software
-    #[arg(long, default_value = "auto")]
-    device: String,
-    #[command(flatten)]
-    preprocess: PreprocessArgs,
 }
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let shape = args.shape.open(&args.teacher)?;
     let device = Device::open(&args.device)?;
-    let settings = FitSettings {
-        singer: SingerSettings {
-            layers: args.layers.clone(),
-            rank: args.rank,
-            quantile: args.quantile,
-            basis: named("--basis", &args.basis, "smallest, threshold or random")?,
-            losses: named("--losses", &args.losses, "paper or reference")?,
-            weights: LossWeights {
-                outlier: args.outlier_weight,
-                info: args.info_weight,
-                ..LossWeights::default()
-            },
-            ..SingerSettings::default()
-        },
-        steps: args.steps,
-        lr: args.lr,
-        images: args.limit,
-        seed: args.seed,
-        ..FitSettings::default()
-    };
-    if args.steps == 0 || args.limit == 0 || !(args.lr > 0.0 && args.lr.is_finite()) {
-        return Err(Error::config(
-            "--steps and --limit must be at least 1, and --lr a number above 0",
-        ));
+    if args.limit == Some(0) {
+        return Err(Error::config("--limit must be at least 1"));
+    }
+    let settings = (args.kind != Kind::Closed).then(|| training(args)).transpose()?;
+    let closed = closed(args);
+    match &settings {
+        Some(settings) => drop(settings.singer.resolve_layers(shape.config.depth)?),
+        None => closed.check()?,
     }
     if args.out.is_dir() {
         return Err(Error::config(format!(
@@ -105,16 +132,100 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
             args.out.display()
         )));
     }
-    settings.singer.resolve_layers(shape.config.depth)?;
     let side = session::scene_side(&shape.config);
     let data = args.preprocess.over(DataConfig::default())?;
     let teacher = models::load(shape, &data, &device)?;
-    let images = session::images(&args.data, Split::Train, side, Some(args.limit))?;
-    let (batches, passed_over) = batches(&teacher, &images, settings.images, data.max_unreadable)?;
+    let limit = settings.as_ref().map_or(closed.images, |settings| settings.images);
+    let images = session::images(&args.data, Split::Train, side, Some(limit))?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);
     std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    let adapters = match settings {
+        None => find(&teacher, &images, &closed)?,
+        Some(settings) => train(&teacher, &images, settings, &data, &device)?,
+    };
+    adapters.save(&args.out)?;
+    say!("wrote {}", args.out.display());
+    Ok(ExitCode::SUCCESS)
+}
 
+/// The closed form.
+fn find(teacher: &Model, images: &ImageSet, settings: &ClosedSettings) -> Result<Adapters> {
+    let shown = Shown::new(true);
+    let mut report = |done, blocks| shown.looking(done, blocks);
+    let found = run::closed_form(teacher, images, settings, &mut report)?;
+    shown.finish();
+    announce(&found);
+    Ok(found.adapters)
+}
+
+/// Says what the closed form found.
+pub(super) fn announce(found: &ClosedForm) {
+    let images = found.images;
+    if found.blocks.is_empty() {
+        say!("no artifacts found in {images} images: the teacher's features stay as they are");
+    }
+    for FoundArtifacts { block, rank, refined, class_token, .. } in &found.blocks {
+        let directions = if *rank == 1 { "1 direction" } else { &format!("{rank} directions") };
+        let class_token = match class_token {
+            None => "the class token is left alone".to_owned(),
+            Some(0.0) => "the class token carries none".to_owned(),
+            Some(share) => format!("the class token too, in {:.1} % of the images", share * 100.0),
+        };
+        say!(
+            "block {block}: artifacts along {directions}, removed from {:.2} % of the patches of {images} images; {class_token}",
+            refined * 100.0
+        );
+    }
+}
+
+fn closed(args: &FitArgs) -> ClosedSettings {
+    let ClosedArgs { norm_factor, max_rank, gate, keep_class_token } = args.closed;
+    ClosedSettings::default().with(|s| {
+        s.images = args.limit.unwrap_or(s.images);
+        (s.norm_factor, s.max_rank, s.gate) = (norm_factor, max_rank, gate);
+        s.class_token = !keep_class_token;
+    })
+}
+
+fn training(args: &FitArgs) -> Result<FitSettings> {
+    let own = &args.trained;
+    if own.steps == 0 || !(own.lr > 0.0 && own.lr.is_finite()) {
+        return Err(Error::config("--steps must be at least 1, and --lr a number above 0"));
+    }
+    let singer = SingerSettings {
+        layers: own.layers.clone(),
+        rank: own.rank,
+        quantile: own.quantile,
+        basis: named("--basis", &own.basis, "smallest, threshold or random")?,
+        losses: named("--losses", &own.losses, "paper or reference")?,
+        weights: LossWeights {
+            outlier: own.outlier_weight,
+            info: own.info_weight,
+            ..LossWeights::default()
+        },
+        ..SingerSettings::default()
+    };
+    let default = FitSettings::default();
+    Ok(FitSettings {
+        singer: if args.kind == Kind::Trained { singer.robust() } else { singer },
+        steps: own.steps,
+        lr: own.lr,
+        images: args.limit.unwrap_or(default.images),
+        seed: own.seed,
+        ..default
+    })
+}
+
+/// Adapters by the losses.
+fn train(
+    teacher: &Model,
+    images: &ImageSet,
+    settings: FitSettings,
+    data: &DataConfig,
+    device: &Device,
+) -> Result<Adapters> {
+    let (batches, passed_over) = batches(teacher, images, settings.images, data.max_unreadable)?;
     let shown = Shown::new(false);
     let shards = Shards::new(device.shards())?;
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings, shards)?;
@@ -134,10 +245,8 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
             refined.max_over_median
         );
     }
-    fit.adapters().save(&args.out)?;
     session::report(passed_over.as_ref());
-    say!("wrote {}", args.out.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(fit.adapters())
 }
 
 fn named<T: DeserializeOwned>(flag: &str, name: &str, known: &str) -> Result<T> {

@@ -42,6 +42,7 @@ pub(super) fn hint(error: &Error) -> Option<String> {
         Error::Tokens { .. } => {
             Some("set student.img_size, student.patch_size or student.reg_tokens".into())
         }
+        Error::Refinement(_) => Some("set refine or --refine to closed or none".into()),
         Error::Classes { teacher, .. } => Some(format!("set student.num_classes to {teacher}")),
         Error::Missing(what) => match *what {
             "teacher" => Some(

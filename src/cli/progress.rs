@@ -37,10 +37,20 @@ impl Shown {
     }
 
     pub(super) fn adapters(&self, progress: FitStep) {
-        let FitStep { step, steps, outlier, information } = progress;
+        let FitStep { step, steps, outlier, information, identity } = progress;
+        let kept = if identity > 0.0 { format!(", identity {identity:.4}") } else { String::new() };
         self.show(step, steps, || {
-            format!("adapters | outlier {outlier:.4}, info {information:.4}")
+            format!("adapters | outlier {outlier:.4}, info {information:.4}{kept}")
         });
+    }
+
+    /// The closed form is being estimated.
+    pub(super) fn looking(&self, done: usize, blocks: usize) {
+        if let Some(bar) = &self.bar {
+            bar.set_length(blocks as u64);
+            bar.set_position(done as u64);
+            bar.set_message("looking for artifacts, block by block");
+        }
     }
 
     fn show(&self, done: usize, total: usize, message: impl FnOnce() -> String) {

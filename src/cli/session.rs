@@ -252,6 +252,7 @@ pub(super) fn watch(stop: &Stop, mut start: impl FnMut(&Start)) -> impl FnMut(Ev
             start(begun);
             stop.arm();
         }
+        Event::ClosedForm { done, blocks } => console.looking(done, blocks),
         Event::Step(progress) => console.report(progress),
         Event::PassedOver(passed_over) => say!("{passed_over}"),
     }

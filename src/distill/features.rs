@@ -157,6 +157,18 @@ impl FeatureDistillation {
     }
 }
 
+impl FeatureDistillation {
+    /// The teacher, with what refines its features.
+    pub fn frozen_teacher(&self) -> &Teacher {
+        &self.teacher
+    }
+
+    /// The teacher's layers that the student learns from, ascending.
+    pub fn layers(&self) -> &[usize] {
+        &self.layers
+    }
+}
+
 impl Method for FeatureDistillation {
     type Model = FeatureModel;
 

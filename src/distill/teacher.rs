@@ -7,10 +7,14 @@ use burn::tensor::{Device, Tensor};
 #[cfg(not(target_family = "wasm"))]
 use super::cache::{TeacherCache, cached};
 #[cfg(not(target_family = "wasm"))]
+use super::singer::LayerNorms;
+#[cfg(not(target_family = "wasm"))]
 use crate::error::{NotFiniteIn, Result};
 #[cfg(not(target_family = "wasm"))]
 use crate::readback::read;
 use crate::refine::Refiner;
+#[cfg(not(target_family = "wasm"))]
+use crate::tokens::{NormStats, patch_norms};
 use crate::vit::{Precision, Vit};
 
 /// A frozen teacher on the plain device.
@@ -73,6 +77,39 @@ impl Teacher {
         Self { cache: cache.zip(refinement), ..self }
     }
 
+    /// What refines its features; none where they are raw.
+    pub fn refiner(&self) -> Option<&Refiner> {
+        self.refiner.as_ref()
+    }
+
+    /// Patch norms of raw and refined features of `layers` over batches `[B, 3, H, W]`; none
+    /// where nothing is refined.
+    ///
+    /// # Errors
+    /// Those of the batches, and [`Error::Gpu`](crate::Error::Gpu).
+    #[cfg(not(target_family = "wasm"))]
+    pub fn norms(
+        &self,
+        layers: &[usize],
+        batches: impl IntoIterator<Item = Result<Tensor<4>>>,
+    ) -> Result<Vec<LayerNorms>> {
+        if self.refiner.is_none() {
+            return Ok(Vec::new());
+        }
+        let prefix = self.vit.prefix_tokens();
+        let mut stats = vec![[NormStats::default(), NormStats::default()]; layers.len()];
+        for images in batches {
+            let images = images?;
+            let raw = self.vit.intermediate(images.clone(), layers);
+            let refined = self.tokens(images, layers);
+            for ((raw, refined), [before, after]) in raw.into_iter().zip(refined).zip(&mut stats) {
+                before.add(patch_norms(raw, prefix))?;
+                after.add(patch_norms(refined, prefix))?;
+            }
+        }
+        Ok(summaries(layers, stats))
+    }
+
     /// The model.
     pub fn vit(&self) -> &Vit {
         &self.vit
@@ -113,6 +150,15 @@ impl Teacher {
         }
         logits(images)
     }
+}
+
+/// The norms of each layer, raw and refined, of which there are any.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn summaries(layers: &[usize], stats: Vec<[NormStats; 2]>) -> Vec<LayerNorms> {
+    let summary = |(&layer, [raw, refined]): (&usize, [NormStats; 2])| {
+        Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })
+    };
+    layers.iter().zip(stats).filter_map(summary).collect()
 }
 
 /// Looks through a teacher's pass over `images`, `[B, 3, H, W]`, for the first values that are

@@ -36,9 +36,9 @@ pub use closed::{ClosedForm, ClosedSettings, FoundArtifacts, ImageBatches, close
 pub use defect::defect_directions;
 #[cfg(not(target_family = "wasm"))]
 pub use neighbours::{NeighbourSettings, Neighbours, OutlierRule};
-#[cfg(not(target_family = "wasm"))]
-pub(crate) use parts::PARTS;
 pub use parts::{Adapters, PartsFile};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use parts::{PARTS, REFINED_LAYERS};
 pub use refiner::Refiner;
 #[cfg(not(target_family = "wasm"))]
 pub use registers::{RegisterNeuron, RegisterSettings, RegisterValue, Registers};

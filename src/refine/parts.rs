@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 #[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 #[cfg(not(target_family = "wasm"))]
@@ -18,6 +18,9 @@ use crate::weights::{NamedTensors, WeightsFile};
 /// The file of a run's folder.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) const PARTS: &str = "singer.safetensors";
+
+/// Metadata of a run's file in closed form: the blocks that adapters refine.
+pub(crate) const REFINED_LAYERS: &str = "refined_layers";
 
 /// Adapters of one teacher by layer, on the plain device.
 #[derive(Debug, Clone, Default)]
@@ -120,6 +123,15 @@ impl Adapters {
             }
         };
         layers.iter().map(adapter).collect()
+    }
+
+    /// The same on another device.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        let moved =
+            |(layer, adapter): (usize, &Adapter)| (layer, adapter.clone().to_device(device));
+        let Self { student_layers, closed, .. } = self.clone();
+        Self { adapters: self.iter().map(moved).collect(), student_layers, closed }
     }
 
     /// Checks that they fit a teacher of `depth` blocks and width `dim`.
@@ -283,8 +295,8 @@ impl PartsFile {
     /// The layers that adapters refine: those listed, in closed form those in which artifacts
     /// were found.
     fn refined_layers(&self) -> Result<Vec<usize>> {
-        match self.is_closed() && self.file.metadata().contains_key("refined_layers") {
-            true => self.listed("refined_layers"),
+        match self.is_closed() && self.file.metadata().contains_key(REFINED_LAYERS) {
+            true => self.listed(REFINED_LAYERS),
             false => self.listed("layers"),
         }
     }

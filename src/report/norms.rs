@@ -7,7 +7,7 @@ use crate::figure::{ColourBar, Sheet, SheetRow, Tile, TileImage, number};
 use crate::maps::FeatureMaps;
 use crate::model::Model;
 use crate::readback::read;
-use crate::refine::Adapter;
+use crate::refine::Refiner;
 use crate::tokens::patch_norms;
 
 /// Maps of patch norms of a teacher, the refined teacher and its student, side by side.
@@ -17,8 +17,8 @@ pub struct NormFigure<'a> {
     pub teacher: &'a Model,
     /// The block of the teacher after which norms are taken, from 0.
     pub layer: usize,
-    /// The adapter of that layer.
-    pub adapter: &'a Adapter,
+    /// What refines the teacher's features.
+    pub refiner: &'a Refiner,
     /// The student.
     pub student: &'a Model,
     /// The student's block that learns from the layer, from 0.
@@ -38,7 +38,7 @@ impl NormFigure<'_> {
         let [teacher, student] = [self.teacher, self.student].map(Model::vit);
         let prefix = teacher.prefix_tokens();
         let raw = teacher.intermediate(batch.clone(), &[self.layer]).remove(0);
-        let refined = self.adapter.forward(raw.clone(), prefix);
+        let refined = self.refiner.intermediate(teacher, batch.clone(), &[self.layer]).remove(0);
         let learnt = student.intermediate(batch, &[self.student_layer]).remove(0);
         let norms = [
             NormMaps::of("teacher", 0, raw, prefix)?,

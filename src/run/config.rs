@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::ops::Precision;
 use crate::probe::EvalSettings;
+use crate::refine::ClosedSettings;
 use crate::train::{OptimizerSettings, Schedule, TrainSettings};
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
@@ -37,10 +38,16 @@ pub struct DistillConfig {
     pub data: DataConfig,
     /// How the student is taught.
     pub method: MethodKind,
+    /// What is done to the teacher's features first; by default the closed form for
+    /// [`MethodKind::Singer`] and nothing for the others.
+    pub refine: Option<RefineKind>,
     /// Weight of the cross-entropy with labels beside the method's loss.
     pub label_weight: f64,
-    /// Adapters to start from: of `singer fit`, or `singer.safetensors` of a run.
+    /// Adapters of this teacher: of `singer fit`, or `singer.safetensors` of a run. A closed form
+    /// is used as it is, trained ones are where training starts.
     pub adapters: Option<PathBuf>,
+    /// How the closed form is estimated.
+    pub closed: ClosedSettings,
     /// SiNGER's settings; its layers and mapping hold for every feature method.
     pub singer: SingerSettings,
     /// FitNet's settings.
@@ -120,6 +127,22 @@ pub enum MethodKind {
     Kd,
     /// Labels alone.
     None,
+}
+
+/// What is done to a teacher's features before a student learns from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum RefineKind {
+    /// Nothing.
+    None,
+    /// Artifacts are removed in closed form; the student learns from frozen features.
+    Closed,
+    /// Adapters start in the left nullspace and are trained with the student (paper).
+    Published,
+    /// Adapters start at zero and are trained with the student by robust outliers and an
+    /// identity loss ([`SingerSettings::robust`]).
+    Trained,
 }
 
 /// What a run's matrix products are computed in.

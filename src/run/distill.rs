@@ -10,8 +10,11 @@ use serde_json::{Value, json};
 
 use super::folder::RunFolder;
 use super::methods::{self, Measure, Models, Prepared};
+use super::refinement::{self, ReadAnew};
 use super::teacher_cache::TeacherCacheFolder;
-use super::{DistillConfig, Measurements, MethodKind, Run, loss_scale, run_train, shapes};
+use super::{
+    DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, run_train, shapes,
+};
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
 use crate::distill::singer::{BasisReport, SingerSettings};
@@ -23,7 +26,7 @@ use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
-use crate::refine::Adapters;
+use crate::refine::{Adapters, ClosedForm, Refiner};
 use crate::train::{Progress, TrainSettings};
 use crate::vit::VitConfig;
 
@@ -61,6 +64,13 @@ pub struct Distill {
 pub enum Event<'a> {
     /// Models and images are open; training begins.
     Start(&'a Start),
+    /// The closed form of the teacher's refinement is being estimated.
+    ClosedForm {
+        /// Blocks done.
+        done: usize,
+        /// The teacher's blocks.
+        blocks: usize,
+    },
     /// Some steps are done.
     Step(&'a Progress<'a>),
     /// Training has ended, and these images could not be read.
@@ -97,6 +107,11 @@ pub struct Start {
     pub left_out: BTreeMap<String, usize>,
     /// Steps in all.
     pub steps: usize,
+    /// What is done to the teacher's features.
+    pub refine: RefineKind,
+    /// What the closed form found; none where it was given, or found before the run was
+    /// resumed.
+    pub closed: Option<ClosedForm>,
     /// The bases from which the adapters start; empty where adapters were given and for
     /// methods other than SiNGER.
     pub bases: Vec<BasisReport>,
@@ -250,8 +265,17 @@ impl Distill {
             let resized = self.teacher.map(|teacher| teacher.with_size(size.sides()));
             self.teacher = resized.transpose()?;
         }
+        if let (None, Some(path)) = (&self.adapters, &self.config.adapters) {
+            self.adapters = Some(Adapters::open(path, Device::cpu().burn())?);
+        }
+        let kind = refinement::kind(&self.config, self.adapters.as_ref());
+        let kind = kind.map_err(|error| of_file(error, &self.config))?;
+        self.config.refine = Some(kind);
         match self.config.method {
-            MethodKind::Singer => self.train(methods::singer, report),
+            MethodKind::Singer => match kind {
+                RefineKind::Published | RefineKind::Trained => self.train(methods::singer, report),
+                _ => self.train(methods::singer_frozen, report),
+            },
             MethodKind::Fitnet => self.train_by_features(Distance::Mse, report),
             MethodKind::Cosine => self.train_by_features(Distance::Cosine, report),
             MethodKind::Normalised => self.train_by_features(Distance::Normalised, report),
@@ -290,12 +314,7 @@ impl Distill {
     ) -> Result<Run> {
         let since = Instant::now();
         let config = &self.config;
-        if (config.adapters.is_some() || self.adapters.is_some())
-            && config.method != MethodKind::Singer
-        {
-            let reason = "adapters are SiNGER's, and this is another method".to_owned();
-            return Err(Error::Adapters(reason));
-        }
+        RunFolder::check_free(config.out.as_deref(), self.resume)?;
         let teacher_shape = self.teacher()?;
         // The number of classes decides on the student's head, and nothing else.
         let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
@@ -334,9 +353,21 @@ impl Distill {
             model.check_range(precision.precision)?;
         }
         let student = student.with_precision(precision.precision);
-        let from_file = match (&self.adapters, &config.adapters) {
-            (None, Some(path)) => Some(Adapters::open(path, plain)?),
-            _ => None,
+        let refine = config.refine.unwrap_or(RefineKind::None);
+        let adapters = self.adapters.as_ref().map(|adapters| adapters.on(plain));
+        let batch = config.train.batch.min(64);
+        let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
+        let (refiner, closed) = match &teacher {
+            Some(teacher) if refine == RefineKind::Closed => {
+                let set = images.clone().into_set(Some(config.closed.images.max(1)))?;
+                let settings = limited(Some(config.closed.images.max(1)));
+                let anew = ReadAnew { images: &set, settings, device: plain };
+                let resumed = config.out.as_deref().filter(|_| self.resume);
+                let given = adapters.as_ref();
+                refinement::refiner(refine, config, given, (teacher, anew), resumed, report)
+                    .map_err(|error| of_file(error, config))?
+            }
+            _ => (None, None),
         };
         let parameters = student.num_params();
         let cache = match (&self.teacher_cache, &teacher, &teacher_shape) {
@@ -352,18 +383,14 @@ impl Distill {
             student,
             config,
             precision: precision.precision,
-            adapters: self.adapters.as_ref().or(from_file.as_ref()),
+            adapters: adapters.as_ref(),
+            refiner: refiner.clone(),
             grid: student_shape.config.grid(),
             training: &training,
             cache,
         };
-        let named = |error| match (error, &config.adapters) {
-            (Error::Adapters(reason), Some(path)) => {
-                Error::Adapters(format!("{}: {reason}", path.display()))
-            }
-            (other, _) => other,
-        };
-        let Prepared { method, model, bases, norms } = prepare(models).map_err(named)?;
+        let prepared = prepare(models).map_err(|error| of_file(error, config));
+        let Prepared { method, model, bases, norms } = prepared?;
         let task = Distillation { method, label_weight: config.label_weight };
         let shards = config.train.shards(&device);
         let mut folder = RunFolder::prepare(
@@ -379,6 +406,10 @@ impl Distill {
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
+        if let Some(found) = &closed {
+            folder.record("closed_form", &found.blocks)?;
+            refinement::keep(found, &folder.path)?;
+        }
         folder.record("teacher", teacher_shape.as_ref().map(|teacher| &teacher.arch))?;
         let assumed = teacher_shape.iter().chain([&student_shape]).flat_map(|shape| {
             let weights = shape.weights().map_or_else(|| shape.arch.clone().into(), PathBuf::from);
@@ -401,6 +432,8 @@ impl Distill {
             classes,
             left_out: images.left_out(),
             steps,
+            refine,
+            closed,
             bases,
             student_layers: task.method.student_layers().to_vec(),
             untrained: task.untrained_blocks(depth),
@@ -425,8 +458,6 @@ impl Distill {
             loss_scale,
             ..config.train.settings(&folder.path, steps)
         };
-        let batch = config.train.batch.min(64);
-        let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
         let measured = match &validation {
             Some(validation) => validation.clone(),
             None => images.clone().into_set(Some(config.train.measure.max(1)))?,
@@ -448,7 +479,11 @@ impl Distill {
             Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
             None => Vec::new(),
         };
-        save_parts(&task.method, &trained, &layers, &folder.path)?;
+        let closed = match &refiner {
+            Some(Refiner::ClosedForm(adapters)) => Some(adapters),
+            None => None,
+        };
+        save_parts(&task.method, &trained, &layers, closed, &folder.path)?;
         let vit = &task.method.student(&trained).clone().with_precision(Precision::F32);
         // The student sees what the teacher saw, whatever its own name's weights do.
         let ResolvedModel { arch, config: shape, .. } = &student_shape;
@@ -475,6 +510,16 @@ impl Distill {
     }
 }
 
+/// Names the file where an error is about the adapters in it.
+fn of_file(error: Error, config: &DistillConfig) -> Error {
+    match (error, &config.adapters) {
+        (Error::Adapters(reason), Some(path)) => {
+            Error::Adapters(format!("{}: {reason}", path.display()))
+        }
+        (other, _) => other,
+    }
+}
+
 /// What a checkpoint must agree with: all that changes the weights by more than rounding, and
 /// the number of shards.
 fn description(
@@ -487,6 +532,9 @@ fn description(
 ) -> String {
     let singer @ SingerSettings { layers, mapping, .. } = &config.singer;
     let mut method = match config.method {
+        MethodKind::Singer if config.refine == Some(RefineKind::None) => {
+            json!({ "layers": layers, "mapping": mapping, "kd": singer.weights.kd })
+        }
         MethodKind::Singer => json!({ "singer": singer }),
         MethodKind::Fitnet => {
             json!({ "layers": layers, "mapping": mapping, "fitnet": config.fitnet })
@@ -503,6 +551,12 @@ fn description(
         MethodKind::Kd => json!({ "kd": config.kd }),
         MethodKind::None => json!({}),
     };
+    match config.refine {
+        Some(RefineKind::Closed) => method["refine"] = json!({ "closed": config.closed }),
+        Some(RefineKind::Trained) => method["refine"] = "trained".into(),
+        // The settings of runs from before there was a choice.
+        _ => {}
+    }
     // Checkpoints of runs from before there was a choice go on with the reference's mapping.
     if *mapping == Mapping::Reference
         && let Some(settings) = method.as_object_mut()

@@ -1,11 +1,13 @@
 use burn::tensor::Tensor;
 
+use super::refinement::ReadAnew;
 use crate::data::{ImageSet, LoaderSettings, PassedOver, Unreadable, eval_crop};
 use crate::device::Device;
 use crate::distill::singer::{AdapterFit, FitSettings};
 use crate::error::Result;
 use crate::model::Model;
-use crate::refine::Adapters;
+use crate::probe::EvalSettings;
+use crate::refine::{Adapters, ClosedForm, ClosedSettings};
 use crate::train::Shards;
 
 /// Images of one step.
@@ -39,6 +41,40 @@ pub fn fit(teacher: &Model, images: &ImageSet, settings: &FitSettings) -> Result
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings.clone(), shards)?;
     fit.run(&mut |_| {})?;
     Ok(fit.adapters())
+}
+
+/// A teacher's refinement in closed form: artifacts are found block by block, without training
+/// and without labels. Its adapters serve [`Distill::adapters`](super::Distill::adapters).
+///
+/// ```
+/// use singer::refine::ClosedSettings;
+/// use singer::{Device, ImageSet, Model};
+///
+/// let teacher = Model::open("assets/demo-teacher.safetensors", &Device::cpu())?;
+/// let settings = ClosedSettings::default().with(|s| s.images = 64);
+/// let images = ImageSet::open("scenes:64")?;
+/// let found = singer::closed_form(&teacher, &images, &settings, &mut |_done, _blocks| {})?;
+/// assert_eq!(found.blocks[0].block, 3); // where the demo teacher's artifacts were planted
+/// # Ok::<(), singer::Error>(())
+/// ```
+///
+/// `report` hears of each block that is done and of the number of blocks. One unreadable image in
+/// a hundred is passed over.
+///
+/// # Errors
+/// As [`refine::closed_form`](crate::refine::closed_form).
+pub fn closed_form(
+    teacher: &Model,
+    images: &ImageSet,
+    settings: &ClosedSettings,
+    report: &mut dyn FnMut(usize, usize),
+) -> Result<ClosedForm> {
+    let images = images.clone().with_scene_side(side(teacher));
+    let eval =
+        EvalSettings { batch: BATCH, limit: Some(settings.images), ..EvalSettings::of(teacher) };
+    let device = teacher.vit().device();
+    let images = ReadAnew { images: &images, settings: eval, device: &device };
+    crate::refine::closed_form(teacher.vit(), &images, settings, report)
 }
 
 /// The side at which procedural scenes are drawn for a model.

@@ -22,6 +22,18 @@ pub(crate) struct RunFolder {
 const HOW: [&str; 3] = ["/precision", "/config/train/accumulate", "/config/train/recompute"];
 
 impl RunFolder {
+    /// Checks that there is a folder, and no other run in it but for one to `resume`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] and [`Error::RunExists`].
+    pub(crate) fn check_free(out: Option<&Path>, resume: bool) -> Result<&Path> {
+        let path = out.ok_or(Error::Missing("output folder"))?;
+        match path.join(RUN_FILE).exists() && !resume {
+            true => Err(Error::RunExists { path: path.to_owned() }),
+            false => Ok(path),
+        }
+    }
+
     /// Makes the folder, or takes an old run's with `resume`. `since` is when this process began
     /// to work on the run.
     pub(crate) fn prepare(
@@ -33,11 +45,8 @@ impl RunFolder {
         config: &impl Serialize,
         since: Instant,
     ) -> Result<Self> {
-        let path = out.ok_or(Error::Missing("output folder"))?.to_owned();
+        let path = Self::check_free(out, resume)?.to_owned();
         let file = path.join(RUN_FILE);
-        if file.exists() && !resume {
-            return Err(Error::RunExists { path });
-        }
         let before = std::fs::read(&file).ok();
         let before = before.and_then(|text| serde_json::from_slice(&text).ok());
         let before: Value = before.unwrap_or_default();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
-use super::DistillConfig;
+use super::{DistillConfig, RefineKind};
 use crate::data::ImageSet;
 use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
 use crate::distill::{
@@ -13,7 +13,7 @@ use crate::distill::{
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::probe::{EvalSettings, batches};
-use crate::refine::Adapters;
+use crate::refine::{Adapters, Refiner};
 use crate::vit::Vit;
 
 /// What a method is made from.
@@ -25,7 +25,9 @@ pub(super) struct Models<'a> {
     pub(super) config: &'a DistillConfig,
     /// What products are computed in.
     pub(super) precision: Precision,
-    /// To start from, instead of the nullspace.
+    /// What refines a frozen teacher's features.
+    pub(super) refiner: Option<Refiner>,
+    /// To start training from, instead of the nullspace.
     pub(super) adapters: Option<&'a Adapters>,
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
@@ -41,7 +43,7 @@ impl Models<'_> {
 
     fn frozen_teacher(&mut self) -> Result<Teacher> {
         let teacher = Teacher::new(self.take_teacher()?).with_precision(self.precision);
-        Ok(teacher.with_cache(self.cache.clone()))
+        Ok(teacher.refined(self.refiner.take()).with_cache(self.cache.clone()))
     }
 }
 
@@ -73,7 +75,10 @@ impl<M: Method> Prepared<M> {
 pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
     let Models { student, config, precision, adapters, training, cache, .. } = models;
-    let settings = config.singer.clone();
+    let settings = match config.refine {
+        Some(RefineKind::Trained) => config.singer.clone().robust(),
+        _ => config.singer.clone(),
+    };
     let (mut method, model, bases) = match adapters {
         None => Singer::new(teacher, student, &settings, config.seed)?,
         Some(adapters) => {
@@ -92,18 +97,37 @@ pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     Ok(Prepared { method, model, bases, norms })
 }
 
+/// SiNGER with a frozen teacher: `λ_KD / |D|` times the mean squared difference from its
+/// refined features.
+pub(super) fn singer_frozen(models: Models<'_>) -> Result<Prepared<FeatureDistillation>> {
+    let teacher = models.teacher.as_ref().ok_or(Error::Missing("teacher"))?;
+    let singer = &models.config.singer;
+    let layers = singer.resolve_layers(teacher.depth())?.len();
+    let weight = singer.weights.kd / layers as f64;
+    from_features(models, Distance::Mse, weight)
+}
+
 pub(super) fn features(
-    mut models: Models<'_>,
+    models: Models<'_>,
     distance: Distance,
 ) -> Result<Prepared<FeatureDistillation>> {
-    let teacher = models.frozen_teacher()?;
-    let Models { student, config, .. } = models;
-    let SingerSettings { layers, mapping, .. } = &config.singer;
+    let config = models.config;
     let weight = match distance {
         Distance::Mse => config.fitnet.weight,
         Distance::Cosine => config.cosine.weight,
         Distance::Normalised => config.normalised.weight,
     };
+    from_features(models, distance, weight)
+}
+
+fn from_features(
+    mut models: Models<'_>,
+    distance: Distance,
+    weight: f64,
+) -> Result<Prepared<FeatureDistillation>> {
+    let teacher = models.frozen_teacher()?;
+    let Models { student, config, .. } = models;
+    let SingerSettings { layers, mapping, .. } = &config.singer;
     let (method, model) = FeatureDistillation::new(
         teacher,
         student,
@@ -113,7 +137,11 @@ pub(super) fn features(
         weight,
         config.seed,
     )?;
-    Ok(Prepared::plain(method, model))
+    let norms: Norms<FeatureDistillation> = |method, _, on| {
+        let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
+        method.frozen_teacher().norms(method.layers(), images)
+    };
+    Ok(Prepared { method, model, bases: Vec::new(), norms })
 }
 
 pub(super) fn vitkd<const TRAINED: bool>(mut models: Models<'_>) -> Result<Prepared<Vitkd>> {

@@ -9,15 +9,17 @@ mod methods;
 mod places;
 mod plan;
 mod pretrain;
+mod refinement;
 pub(crate) mod settings_file;
 mod shapes;
 mod teacher_cache;
 
 pub use config::{
-    DataConfig, DeviceName, DistillConfig, MethodKind, PrecisionChoice, PretrainConfig, TrainConfig,
+    DataConfig, DeviceName, DistillConfig, MethodKind, PrecisionChoice, PretrainConfig, RefineKind,
+    TrainConfig,
 };
 pub use distill::{Distill, Event, Start};
-pub use fit::{batches, fit};
+pub use fit::{batches, closed_form, fit};
 pub use places::Places;
 pub use plan::{ImageBytes, Plan};
 pub use pretrain::{Pretrain, Pretrained};
@@ -133,10 +135,12 @@ impl Run {
         measurements: Measurements,
     ) -> Result<Self> {
         let record = RunRecord { folder, config };
-        let adapters = match record.config.method {
-            MethodKind::Singer => record.parts()?,
-            _ => None,
+        let refined = match record.config.refine {
+            Some(kind) => kind != RefineKind::None,
+            // A run from before there was a choice.
+            None => record.config.method == MethodKind::Singer,
         };
+        let adapters = if refined { record.parts()? } else { None };
         let adapters = adapters.map(|parts| parts.adapters(&student.vit().device())).transpose()?;
         Ok(Self { record, student, adapters, measurements })
     }
@@ -161,7 +165,8 @@ impl Run {
         &self.student
     }
 
-    /// The teacher's adapters as trained with the student; none for methods other than SiNGER.
+    /// The teacher's adapters, in closed form or as trained with the student; none where nothing
+    /// was refined.
     pub fn adapters(&self) -> Option<&Adapters> {
         self.adapters.as_ref()
     }

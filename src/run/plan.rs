@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{DistillConfig, MethodKind, shapes};
+use super::{DistillConfig, MethodKind, RefineKind, shapes};
 use crate::distill::with_last_layer;
 use crate::error::{Error, Result};
 use crate::ops::Precision;
@@ -214,6 +214,23 @@ struct MethodMemory {
     workspace: u64,
 }
 
+/// Of a method that learns `layers` frozen features of `width` bytes, of which it keeps each
+/// `copies` times.
+fn frozen_features(
+    layers: u64,
+    projection: u64,
+    width: u64,
+    copies: u64,
+    workspace: u64,
+) -> MethodMemory {
+    MethodMemory {
+        parameters: layers * projection,
+        kept: copies * layers * width,
+        features: layers * width,
+        workspace,
+    }
+}
+
 fn method_memory(
     config: &DistillConfig,
     teacher: &VitConfig,
@@ -229,19 +246,17 @@ fn method_memory(
     Ok(match config.method {
         MethodKind::None => MethodMemory::default(),
         MethodKind::Kd => MethodMemory { workspace: forward, ..MethodMemory::default() },
-        MethodKind::Fitnet | MethodKind::Normalised | MethodKind::Cosine => MethodMemory {
-            parameters: layers * projection,
-            kept: layers
-                * width
-                * match config.method {
-                    // The feature's and the projection's unit tokens, and the projection.
-                    MethodKind::Cosine => 4,
-                    // The feature and the difference from it.
-                    _ => 2,
-                },
-            features: layers * width,
-            workspace: forward,
-        },
+        MethodKind::Singer
+            if !matches!(config.refine, Some(RefineKind::Published | RefineKind::Trained)) =>
+        {
+            frozen_features(layers, projection, width, 2, forward)
+        }
+        // The feature's and the projection's unit tokens, and the projection.
+        MethodKind::Cosine => frozen_features(layers, projection, width, 4, forward),
+        // The feature and the difference from it.
+        MethodKind::Fitnet | MethodKind::Normalised => {
+            frozen_features(layers, projection, width, 2, forward)
+        }
         MethodKind::Vitkd | MethodKind::VitkdReference => {
             let mimics = config.vitkd.mimic_layers.len() as u64;
             let generators = 2 * (9 * wide * wide + wide);

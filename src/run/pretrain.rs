@@ -7,7 +7,7 @@ use burn::module::Module;
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::{Event, PretrainConfig, Start, loss_scale, run_train, shapes};
+use super::{Event, PretrainConfig, RefineKind, Start, loss_scale, run_train, shapes};
 use crate::data::{ImageSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -185,6 +185,8 @@ impl Pretrain {
             classes,
             left_out: images.left_out(),
             steps,
+            refine: RefineKind::None,
+            closed: None,
             bases: Vec::new(),
             student_layers: Vec::new(),
             untrained: 0..0,

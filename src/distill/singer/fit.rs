@@ -73,6 +73,8 @@ pub struct FitStep {
     pub outlier: f32,
     /// `λ_info L_info / |D|`.
     pub information: f32,
+    /// The weighted identity loss over |D|; 0 where it has no weight.
+    pub identity: f32,
 }
 
 /// The losses of a step, which may still be on their way from the device.
@@ -80,7 +82,7 @@ pub struct FitStep {
 pub struct FitLosses {
     step: usize,
     steps: usize,
-    /// Outlier and information loss, `[2]`.
+    /// Outlier, information and, where it has a weight, identity loss, `[2]` or `[3]`.
     values: Tensor<1>,
 }
 
@@ -106,7 +108,7 @@ impl FitLosses {
 }
 
 fn finite(step: usize, steps: usize, values: &[f32]) -> Result<FitStep> {
-    for (term, &value) in ["outlier", "information"].into_iter().zip(values) {
+    for (term, &value) in ["outlier", "information", "identity"].into_iter().zip(values) {
         if !value.is_finite() {
             return Err(Error::NotFinite {
                 step,
@@ -116,7 +118,8 @@ fn finite(step: usize, steps: usize, values: &[f32]) -> Result<FitStep> {
             });
         }
     }
-    Ok(FitStep { step, steps, outlier: values[0], information: values[1] })
+    let identity = values.get(2).copied().unwrap_or_default();
+    Ok(FitStep { step, steps, outlier: values[0], information: values[1], identity })
 }
 
 /// Adapters being fitted to a teacher by the outlier and the information loss, without a
@@ -254,7 +257,7 @@ impl Task for FitTask {
         let place = (shard.step % self.batches, shard.first);
         let features = self.cache.get(place, || self.refinement.features(shard.images));
         let refined = self.refinement.refine(adapters, features);
-        Loss { terms: self.refinement.terms(refined).into(), ..Loss::default() }
+        Loss { terms: self.refinement.terms(refined), ..Loss::default() }
     }
 }
 

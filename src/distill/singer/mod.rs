@@ -12,9 +12,9 @@ mod settings;
 mod start;
 
 pub use fit::{AdapterFit, FitLosses, FitSettings, FitStep};
-pub use losses::{Outliers, gram, gram_mse, outliers};
+pub use losses::{Outliers, gram, gram_mse, identity, outliers};
 pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
-pub use settings::{LossForm, LossWeights, SingerSettings};
+pub use settings::{LossForm, LossWeights, OutlierRule, SingerSettings, Start};
 #[cfg(not(target_family = "wasm"))]
 pub use start::adapters;
 pub use start::{BasisReport, adapters_async};
@@ -172,9 +172,10 @@ impl Method for Singer {
 
         let largest = |layer: &RefinedLayer| layer.outliers.norms.clone().max_dim(1).mean();
         let means = Tensor::cat(refined.iter().map(largest).collect(), 0);
-        let [outlier, information] = self.refinement.terms(refined);
+        let mut terms = vec![kd];
+        terms.extend(self.refinement.terms(refined));
         Loss {
-            terms: vec![kd, outlier, information],
+            terms,
             observations: vec![Observation { name: "refined_norm_max", means }],
             recompute: None,
         }

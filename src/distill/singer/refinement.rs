@@ -4,10 +4,12 @@ use std::sync::Arc;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use super::losses::{Outliers, gram_mse, outliers};
+use super::losses::{Outliers, gram_mse, identity, outliers};
 use super::settings::{LossForm, SingerSettings};
 #[cfg(not(target_family = "wasm"))]
 use crate::distill::TeacherCache;
+#[cfg(not(target_family = "wasm"))]
+use crate::distill::teacher::summaries;
 use crate::distill::{Teacher, as_constant, mse};
 use crate::error::Result;
 use crate::refine::Adapter;
@@ -15,7 +17,7 @@ use crate::refine::nullspace::next_block;
 use crate::tokens::NormSummary;
 #[cfg(not(target_family = "wasm"))]
 use crate::tokens::{NormStats, patch_norms};
-use crate::train::Term;
+use crate::train::{Ratio, Term};
 use crate::vit::{Block, Precision, Vit};
 
 /// A frozen teacher whose features are refined, with the losses that judge the refined
@@ -58,6 +60,8 @@ pub struct RefinedLayer {
     pub outliers: Outliers,
     /// The information loss in the configured form, `[1]`.
     pub information: Tensor<1>,
+    /// The identity loss; none where it has no weight.
+    pub identity: Option<Ratio>,
 }
 
 /// Patch norms of one distilled layer, raw and refined.
@@ -150,7 +154,9 @@ impl Refinement {
             let raw_next = raw_next.map(|next| as_constant(next, &device));
 
             let tokens = adapter.forward(raw.clone(), prefix);
-            let outliers = outliers(tokens.clone(), prefix, self.settings.quantile);
+            let outliers = self.outliers(tokens.clone());
+            let identity =
+                self.keeps_clean().then(|| identity(tokens.clone(), raw.clone(), prefix));
             let next = next_block.as_ref().map(|block| block.forward(tokens.clone()));
             let before = refined.last().map(|before| before.tokens.clone());
             let information = match (self.settings.losses, &next, raw_next, before) {
@@ -163,7 +169,7 @@ impl Refinement {
                 (LossForm::Reference, .., Some(before)) => gram_mse(tokens.clone(), before, prefix),
                 _ => gram_mse(tokens.clone(), raw, prefix),
             };
-            refined.push(RefinedLayer { tokens, next, outliers, information });
+            refined.push(RefinedLayer { tokens, next, outliers, information, identity });
         }
         refined
     }
@@ -178,22 +184,43 @@ impl Refinement {
         let prefix = self.teacher().prefix_tokens();
         let layers = adapters.iter().zip(&features.layers);
         let refined = layers.map(|(adapter, raw)| adapter.forward(raw.clone(), prefix));
-        let outliers = refined.map(|tokens| outliers(tokens, prefix, self.settings.quantile));
-        outliers.map(|outliers| outliers.excess.count).collect()
+        let outliers = refined.clone().map(|tokens| self.outliers(tokens).excess.count);
+        let mut counts: Vec<_> = outliers.collect();
+        if self.keeps_clean() {
+            let inliers = refined.zip(&features.layers);
+            counts
+                .extend(inliers.map(|(refined, raw)| identity(refined, raw.clone(), prefix).count));
+        }
+        counts
     }
 
-    /// `λ_outlier L_outlier` and `λ_info L_info` over |D| (the reference's division by the
-    /// number of layers).
-    pub(super) fn terms(&self, refined: Vec<RefinedLayer>) -> [Term; 2] {
+    fn outliers(&self, tokens: Tensor<3>) -> Outliers {
+        let SingerSettings { outliers: rule, quantile, .. } = self.settings;
+        outliers(tokens, self.teacher().prefix_tokens(), rule, quantile)
+    }
+
+    /// Whether there is an identity loss.
+    fn keeps_clean(&self) -> bool {
+        self.settings.weights.identity > 0.0
+    }
+
+    /// `λ_outlier L_outlier`, `λ_info L_info` and, where it has a weight, the identity loss over
+    /// |D| (the reference's division by the number of layers).
+    pub(super) fn terms(&self, mut refined: Vec<RefinedLayer>) -> Vec<Term> {
         let weights = self.settings.weights;
         let share = self.share();
+        let identity: Vec<_> = refined.iter_mut().filter_map(|one| one.identity.take()).collect();
         let (excess, information): (Vec<_>, Vec<_>) =
             refined.into_iter().map(|layer| (layer.outliers.excess, layer.information)).unzip();
         let information = information.into_iter().reduce(|a, b| a + b);
-        [
+        let mut terms = vec![
             Term::ratios("outlier", weights.outlier * share, excess),
             Term::mean("info", weights.info * share, information.expect("there is a last layer")),
-        ]
+        ];
+        if !identity.is_empty() {
+            terms.push(Term::ratios("identity", weights.identity * share, identity));
+        }
+        terms
     }
 
     /// 1 over |D|, the number of layers.
@@ -213,19 +240,16 @@ impl Refinement {
         batches: impl IntoIterator<Item = Result<Tensor<4>>>,
     ) -> Result<Vec<LayerNorms>> {
         let prefix = self.teacher().prefix_tokens();
-        let mut stats = vec![(NormStats::default(), NormStats::default()); self.layers.len()];
+        let mut stats = vec![[NormStats::default(), NormStats::default()]; self.layers.len()];
         for images in batches {
             let features = self.teacher.tokens(images?, &self.layers);
-            for ((raw, adapter), (before, after)) in
+            for ((raw, adapter), [before, after]) in
                 features.into_iter().zip(adapters).zip(&mut stats)
             {
                 before.add(patch_norms(raw.clone(), prefix))?;
                 after.add(patch_norms(adapter.forward(raw, prefix), prefix))?;
             }
         }
-        let summaries = self.layers.iter().zip(stats).filter_map(|(&layer, (raw, refined))| {
-            Some(LayerNorms { layer, raw: raw.summary()?, refined: refined.summary()? })
-        });
-        Ok(summaries.collect())
+        Ok(summaries(&self.layers, stats))
     }
 }

@@ -27,12 +27,48 @@ pub struct LossWeights {
     pub outlier: f64,
     /// λ_info.
     pub info: f64,
+    /// Weight of the identity loss, `mse(F̂, F)` over patches whose raw norm is no outlier's
+    /// under [`OutlierRule::Median`]: what is clean stays as it is.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub identity: f64,
+}
+
+fn is_zero(weight: &f64) -> bool {
+    *weight == 0.0
 }
 
 impl Default for LossWeights {
     fn default() -> Self {
-        Self { kd: 1.0, outlier: 0.01, info: 1.0 }
+        Self { kd: 1.0, outlier: 0.01, info: 1.0, identity: 0.0 }
     }
+}
+
+/// Where adapters start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Start {
+    /// `Φ_down = N`, `Φ_up = Nᵀ`: the component in the nullspace is doubled (paper).
+    #[default]
+    Nullspace,
+    /// `Φ_down = N`, `Φ_up = 0`: nothing changes.
+    Zero,
+}
+
+/// Which patches the outlier loss pulls, and to which norm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum OutlierRule {
+    /// Those above the γ-quantile of their image's norms, to the quantile (paper).
+    #[default]
+    Quantile,
+    /// Those above twice their image's median norm, to the median.
+    Median,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The method's settings; the defaults are the paper's.
@@ -49,8 +85,14 @@ pub struct SingerSettings {
     pub rank: usize,
     /// γ of the outlier threshold.
     pub quantile: f64,
-    /// How the adapters start.
+    /// Which basis the adapters start from.
     pub basis: BasisKind,
+    /// Where in it they start.
+    #[serde(skip_serializing_if = "is_default")]
+    pub start: Start,
+    /// Which patches are outliers.
+    #[serde(skip_serializing_if = "is_default")]
+    pub outliers: OutlierRule,
     /// τ of the `threshold` basis.
     pub threshold: f64,
     /// The form of the information loss.
@@ -67,6 +109,8 @@ impl Default for SingerSettings {
             rank: 64,
             quantile: 0.97,
             basis: BasisKind::default(),
+            start: Start::default(),
+            outliers: OutlierRule::default(),
             threshold: 0.05,
             losses: LossForm::default(),
             weights: LossWeights::default(),
@@ -87,6 +131,18 @@ impl SingerSettings {
         self
     }
 
+    /// The trained variant that leaves clean patches alone best (`docs/recovery.md`): adapters
+    /// start at zero, norms above twice the median are pulled to the median, and an identity
+    /// loss of weight 10 holds the other patches.
+    #[must_use]
+    pub fn robust(self) -> Self {
+        self.with(|s| {
+            s.start = Start::Zero;
+            s.outliers = OutlierRule::Median;
+            s.weights.identity = 10.0;
+        })
+    }
+
     /// The teacher layers in ascending order, the last block included.
     ///
     /// # Errors
@@ -97,10 +153,11 @@ impl SingerSettings {
         if !(0.0..=1.0).contains(&self.quantile) {
             return Err(Error::setting("quantile", self.quantile, "it must lie between 0 and 1"));
         }
-        let LossWeights { kd, outlier, info } = self.weights;
+        let LossWeights { kd, outlier, info, identity } = self.weights;
         check_weight("weights.kd", kd)?;
         check_weight("weights.outlier", outlier)?;
         check_weight("weights.info", info)?;
+        check_weight("weights.identity", identity)?;
         let layers = with_last_layer(&self.layers, teacher_depth)?;
         if self.losses == LossForm::Reference && layers.len() < 2 {
             return Err(Error::NoIntermediateLayer);

@@ -1,7 +1,8 @@
+use burn::module::Param;
 use burn::tensor::Device;
 use serde::{Deserialize, Serialize};
 
-use super::settings::SingerSettings;
+use super::settings::{SingerSettings, Start};
 use crate::error::Result;
 use crate::refine::Adapter;
 use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
@@ -92,5 +93,13 @@ fn adapter(
             _ => basis.random_columns,
         },
     };
-    Ok((Adapter::from_basis(&basis, device), report))
+    let adapter = Adapter::from_basis(&basis, device);
+    let adapter = match settings.start {
+        Start::Nullspace => adapter,
+        Start::Zero => {
+            let up = Param::from_tensor(adapter.up.val().zeros_like());
+            Adapter { up, ..adapter }
+        }
+    };
+    Ok((adapter, report))
 }

@@ -71,7 +71,7 @@ impl Fit {
     /// One step on the next images.
     pub async fn step(&mut self) -> Result<FitStep> {
         let losses = self.0.step().ok_or_else(|| Fault::new("all steps are done"))?;
-        let singer::distill::singer::FitStep { step, steps, outlier, information } =
+        let singer::distill::singer::FitStep { step, steps, outlier, information, .. } =
             losses.read_async().await?;
         Ok(FitStep { step, steps, outlier, info: information, done: step == steps })
     }

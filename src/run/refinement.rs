@@ -1,0 +1,112 @@
+//! How a run's teacher is refined before and while a student learns from it.
+
+use std::path::Path;
+
+use burn::tensor::{Device, Tensor};
+
+use super::config::{MethodKind, RefineKind};
+use super::{DistillConfig, Event};
+use crate::data::ImageSet;
+use crate::error::{Error, Result};
+use crate::probe::{EvalSettings, batches};
+use crate::refine::{Adapters, ClosedForm, ImageBatches, PartsFile, Refiner, closed_form};
+use crate::vit::Vit;
+use crate::weights::WeightsFile;
+
+/// The closed form in a run's folder, as a resumed run goes on with it.
+const CLOSED_FORM: &str = "closed-form.safetensors";
+
+/// Images that are read anew for each pass.
+pub(super) struct ReadAnew<'a> {
+    pub(super) images: &'a ImageSet,
+    pub(super) settings: EvalSettings,
+    pub(super) device: &'a Device,
+}
+
+impl ImageBatches for ReadAnew<'_> {
+    fn batches(&self) -> Result<Box<dyn Iterator<Item = Result<Tensor<4>>> + '_>> {
+        let batches = batches(self.images, &self.settings, self.device)?;
+        Ok(Box::new(batches.map(|batch| Ok(batch?.0))))
+    }
+}
+
+/// What is done to the teacher's features; `adapters` are those given.
+///
+/// # Errors
+/// [`Error::Adapters`] and [`Error::Refinement`] for a combination that cannot work.
+pub(super) fn kind(config: &DistillConfig, adapters: Option<&Adapters>) -> Result<RefineKind> {
+    let singer = config.method == MethodKind::Singer;
+    let closed = adapters.map(Adapters::is_closed);
+    let kind = config.refine.unwrap_or(match (closed, singer) {
+        (Some(true), _) | (None, true) => RefineKind::Closed,
+        (Some(false), true) => RefineKind::Published,
+        (Some(false), false) => {
+            let reason = "trained adapters are SiNGER's, and this is another method".to_owned();
+            return Err(Error::Adapters(reason));
+        }
+        (None, false) => RefineKind::None,
+    });
+    match (kind, closed) {
+        (RefineKind::Published | RefineKind::Trained, _) if !singer => {
+            Err(Error::Refinement("adapters are trained with the student by SiNGER alone"))
+        }
+        (RefineKind::Closed | RefineKind::Published | RefineKind::Trained, None)
+        | (RefineKind::Closed, Some(true))
+        | (RefineKind::Published | RefineKind::Trained, Some(false))
+        | (RefineKind::None, None) => Ok(kind),
+        (RefineKind::Closed, Some(false)) => {
+            Err(Error::Adapters("they are trained ones, and not a closed form".into()))
+        }
+        (RefineKind::Published | RefineKind::Trained, Some(true)) => {
+            Err(Error::Adapters("they are a closed form, which is not trained".into()))
+        }
+        (RefineKind::None, Some(_)) => {
+            Err(Error::Adapters("they are given, and nothing is to be refined".into()))
+        }
+    }
+}
+
+/// What refines a frozen teacher, and what was found where it was estimated here.
+pub(super) type Refined = (Option<Refiner>, Option<ClosedForm>);
+
+/// Makes the refiner of `kind`: from given adapters, from those of the run that is gone on
+/// with in `folder`, or from images.
+///
+/// # Errors
+/// Those of [`closed_form`], of the images and of files.
+pub(super) fn refiner(
+    kind: RefineKind,
+    config: &DistillConfig,
+    given: Option<&Adapters>,
+    (teacher, images): (&Vit, ReadAnew<'_>),
+    resumed: Option<&Path>,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<Refined> {
+    if kind != RefineKind::Closed {
+        return Ok((None, None));
+    }
+    let before = resumed.map(|folder| folder.join(CLOSED_FORM)).filter(|path| path.exists());
+    let adapters = match (given, before) {
+        (Some(given), _) => Some(given.clone()),
+        (None, Some(path)) => {
+            Some(PartsFile::new(WeightsFile::open(&path)?).adapters(images.device)?)
+        }
+        (None, None) => None,
+    };
+    if let Some(adapters) = adapters {
+        adapters.check(teacher.depth(), teacher.embed_dim())?;
+        return Ok((Some(Refiner::ClosedForm(adapters)), None));
+    }
+    let found = closed_form(teacher, &images, &config.closed, &mut |done, blocks| {
+        report(Event::ClosedForm { done, blocks });
+    })?;
+    Ok((Some(Refiner::ClosedForm(found.adapters.clone())), Some(found)))
+}
+
+/// Keeps a closed form in the run's folder.
+///
+/// # Errors
+/// [`Error::Io`] and [`Error::Gpu`].
+pub(super) fn keep(found: &ClosedForm, folder: &Path) -> Result<()> {
+    found.adapters.save(folder.join(CLOSED_FORM))
+}
