@@ -481,7 +481,7 @@ impl Distill {
         };
         let closed = match &refiner {
             Some(Refiner::ClosedForm(adapters)) => Some(adapters),
-            None => None,
+            _ => None,
         };
         save_parts(&task.method, &trained, &layers, closed, &folder.path)?;
         let vit = &task.method.student(&trained).clone().with_precision(Precision::F32);

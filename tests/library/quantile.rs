@@ -40,7 +40,7 @@ fn the_outlier_loss_is_zero_and_has_no_nan_where_nothing_stands_out() {
     let device = Device::flex().autodiff();
     for tokens in [2, 5] {
         let zeros = Tensor::<3>::zeros([2, tokens, 4], &device).require_grad();
-        let excess = outliers(zeros.clone(), 1, OutlierRule::Quantile, 0.97).excess;
+        let excess = outliers(zeros.clone(), 1, OutlierNorm::Quantile, 0.97).excess;
         let loss = excess.sum / excess.count.clamp_min(1.0);
         let grads = loss.backward();
         assert_eq!(loss.into_scalar::<f32>(), 0.0);

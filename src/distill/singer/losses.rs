@@ -1,6 +1,6 @@
 use burn::tensor::Tensor;
 
-use super::settings::OutlierRule;
+use super::settings::OutlierNorm;
 use crate::tokens::{patch_norms, quantile, unit_length};
 use crate::train::Ratio;
 
@@ -16,20 +16,20 @@ pub struct Outliers {
     pub threshold: Tensor<2>,
 }
 
-/// Norms above so many times their image's median are outliers of [`OutlierRule::Median`].
+/// Norms above so many times their image's median are outliers of [`OutlierNorm::Median`].
 const TIMES_MEDIAN: f64 = 2.0;
 
 /// The outlier loss on refined tokens `[B, T, D]` (paper: the rule of the quantile `gamma`); the
 /// first `prefix` tokens are left out.
-pub fn outliers(refined: Tensor<3>, prefix: usize, rule: OutlierRule, gamma: f64) -> Outliers {
+pub fn outliers(refined: Tensor<3>, prefix: usize, rule: OutlierNorm, gamma: f64) -> Outliers {
     let norms = patch_norms(refined, prefix);
     let fixed = norms.clone().detach();
     let (threshold, least) = match rule {
-        OutlierRule::Quantile => {
+        OutlierNorm::Quantile => {
             let threshold = quantile(fixed.clone(), gamma);
             (threshold.clone(), threshold)
         }
-        OutlierRule::Median => {
+        OutlierNorm::Median => {
             let median = quantile(fixed.clone(), 0.5);
             (median.clone(), median * TIMES_MEDIAN)
         }

@@ -14,7 +14,7 @@ mod start;
 pub use fit::{AdapterFit, FitLosses, FitSettings, FitStep};
 pub use losses::{Outliers, gram, gram_mse, identity, outliers};
 pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
-pub use settings::{LossForm, LossWeights, OutlierRule, SingerSettings, Start};
+pub use settings::{LossForm, LossWeights, OutlierNorm, SingerSettings, Start};
 #[cfg(not(target_family = "wasm"))]
 pub use start::adapters;
 pub use start::{BasisReport, adapters_async};

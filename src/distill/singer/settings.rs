@@ -28,7 +28,7 @@ pub struct LossWeights {
     /// λ_info.
     pub info: f64,
     /// Weight of the identity loss, `mse(F̂, F)` over patches whose raw norm is no outlier's
-    /// under [`OutlierRule::Median`]: what is clean stays as it is.
+    /// under [`OutlierNorm::Median`]: what is clean stays as it is.
     #[serde(skip_serializing_if = "is_zero")]
     pub identity: f64,
 }
@@ -59,7 +59,7 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
-pub enum OutlierRule {
+pub enum OutlierNorm {
     /// Those above the γ-quantile of their image's norms, to the quantile (paper).
     #[default]
     Quantile,
@@ -92,7 +92,7 @@ pub struct SingerSettings {
     pub start: Start,
     /// Which patches are outliers.
     #[serde(skip_serializing_if = "is_default")]
-    pub outliers: OutlierRule,
+    pub outliers: OutlierNorm,
     /// τ of the `threshold` basis.
     pub threshold: f64,
     /// The form of the information loss.
@@ -110,7 +110,7 @@ impl Default for SingerSettings {
             quantile: 0.97,
             basis: BasisKind::default(),
             start: Start::default(),
-            outliers: OutlierRule::default(),
+            outliers: OutlierNorm::default(),
             threshold: 0.05,
             losses: LossForm::default(),
             weights: LossWeights::default(),
@@ -138,7 +138,7 @@ impl SingerSettings {
     pub fn robust(self) -> Self {
         self.with(|s| {
             s.start = Start::Zero;
-            s.outliers = OutlierRule::Median;
+            s.outliers = OutlierNorm::Median;
             s.weights.identity = 10.0;
         })
     }

@@ -201,6 +201,9 @@ impl<I: ImageBatches + ?Sized> Estimation<'_, I> {
             return Ok(None);
         };
         let (clean, refined, class_token) = self.clean(&rule, dim).await?;
+        if refined < self.settings.min_outliers {
+            return Ok(None);
+        }
         let down = down(&directions, &clean, self.settings.ridge).map_err(failed)?;
         let rank = directions.ncols();
         let down = Tensor::<2>::from_data(rows(&down), &device);

@@ -35,7 +35,7 @@ pub struct ClosedSettings {
     pub images: usize,
     /// A patch is an outlier where its norm exceeds this many times its image's median.
     pub norm_factor: f64,
-    /// Outliers without which nothing is attached to a block.
+    /// Outliers, and refined patches, without which nothing is attached to a block.
     pub min_outliers: usize,
     /// Most directions of a block.
     pub max_rank: usize,
