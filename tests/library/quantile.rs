@@ -1,7 +1,7 @@
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use singer::distill::singer::outliers;
+use singer::distill::singer::{OutlierNorm, outliers};
 use singer::tokens::quantile;
 
 fn sorted_quantile(row: &[f32], q: f64) -> f64 {
