@@ -49,5 +49,7 @@ mod study;
 mod support;
 #[path = "program/teacher_cache.rs"]
 mod teacher_cache;
+#[path = "program/treatments.rs"]
+mod treatments;
 #[path = "program/whole.rs"]
 mod whole;

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use super::export::ExportArgs;
 use super::fit::FitArgs;
 use super::inspect::InspectArgs;
-use super::models::{ShapeArgs, WeightsArgs};
+use super::models::ShapeArgs;
 use super::preprocessing::PreprocessArgs;
 use super::probe::ProbeArgs;
 use super::recover::RecoverArgs;
@@ -93,7 +93,8 @@ pub(super) struct DistillArgs {
     pub(super) method: Option<String>,
     /// What is done to the teacher's features first: closed (artifacts are removed without
     /// training; the default of singer), published (adapters trained with the student, as in the
-    /// paper), trained (the same with robust losses) or none (the default of the baselines)
+    /// paper), trained (the same with robust losses), none (the default of the baselines), or
+    /// another's treatment: neighbours (SINDER), registers (test-time) or averaged (PH-Reg)
     #[arg(long, value_name = "KIND")]
     pub(super) refine: Option<String>,
     /// Weight of the cross-entropy with labels, added to the method's loss
@@ -116,7 +117,8 @@ pub(super) struct DistillArgs {
     /// Form of the information loss: paper or reference
     #[arg(long, value_name = "FORM")]
     pub(super) losses: Option<String>,
-    /// Left nullspace basis: smallest (singular values), threshold or random
+    /// Where trained adapters start: smallest (singular values of the left nullspace), threshold,
+    /// random, or data (what the next whole block reads least on these images)
     #[arg(long, value_name = "KIND")]
     pub(super) basis: Option<String>,
     /// Use the adapters in this file: from `singer fit`, another run of the same teacher, or the
@@ -193,19 +195,35 @@ pub(super) struct NullspaceArgs {
     /// The model's weights
     pub(super) weights: PathBuf,
     #[command(flatten)]
-    pub(super) read: WeightsArgs,
+    pub(super) shape: ShapeArgs,
     /// Only these layers, from 0
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
     pub(super) layers: Option<Vec<usize>>,
     /// Rank of the basis
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
-    /// Left nullspace basis: smallest (singular values), threshold or random
+    /// Basis: smallest (singular values of the linearised MLP), threshold, random, or data (what
+    /// the next whole block reads least at the tokens of --data)
     #[arg(long, default_value = "smallest")]
     pub(super) basis: String,
     /// Largest singular value of the `threshold` basis
     #[arg(long, default_value_t = 0.05)]
     pub(super) threshold: f64,
+    /// Images, as `distill --data` takes them: also measure how far the next block's output
+    /// drifts when artifacts along the basis are put into its input
+    #[arg(long, value_name = "PLACE")]
+    pub(super) data: Vec<String>,
+    /// Use at most this many images, evenly spread; all are held in memory
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    pub(super) limit: usize,
+    /// Norms of those artifacts over the median patch norm
+    #[arg(long, value_name = "X,X,...", value_delimiter = ',', default_value = "0.1,1,6")]
+    pub(super) sizes: Vec<f64>,
+    /// auto, cpu, gpu, gpu:N or software, for the images
+    #[arg(long, default_value = "auto")]
+    pub(super) device: String,
+    #[command(flatten)]
+    pub(super) preprocess: PreprocessArgs,
     /// Print JSON, with every singular value, instead of a table
     #[arg(long)]
     pub(super) json: bool,

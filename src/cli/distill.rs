@@ -12,7 +12,7 @@ use super::session::{self, Stop};
 use super::{fit, models};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
-use crate::run::{Distill, DistillConfig, Measurements, MethodKind, Run, Start};
+use crate::run::{Distill, DistillConfig, Measurements, MethodKind, RefineKind, Run, Start};
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let resume = args.train.resume;
@@ -88,8 +88,27 @@ fn announce(start: &Start, sized: bool) {
     if let Some(found) = &start.closed {
         fit::announce(found);
     }
+    announce_treatment(start);
     announce_bases(bases, student_layers);
     warn_untrained(untrained);
+}
+
+fn announce_treatment(Start { refine, register_neurons, .. }: &Start) {
+    match refine {
+        RefineKind::Neighbours => say!("outliers become the mean of their neighbours (SINDER)"),
+        RefineKind::Averaged => say!("features are averaged over moved views (PH-Reg)"),
+        RefineKind::Registers if register_neurons.is_empty() => {
+            say!("no outliers found: the teacher's features stay as they are");
+        }
+        RefineKind::Registers => {
+            let mut blocks: Vec<usize> = register_neurons.iter().map(|one| one.block).collect();
+            blocks.sort_unstable();
+            blocks.dedup();
+            let count = register_neurons.len();
+            say!("{count} hidden units of blocks {blocks:?} act on a test-time register");
+        }
+        _ => {}
+    }
 }
 
 fn announce_bases(bases: &[BasisReport], student_layers: &[usize]) {

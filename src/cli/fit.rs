@@ -91,7 +91,8 @@ struct TrainedArgs {
     /// Quantile of an image's patch norms above which a patch is an outlier
     #[arg(long, default_value_t = 0.97)]
     quantile: f64,
-    /// Left nullspace basis: smallest (singular values), threshold or random
+    /// Where adapters start: smallest (singular values of the left nullspace), threshold, random, or
+    /// data (what the next whole block reads least on these images)
     #[arg(long, value_name = "KIND", default_value = "smallest")]
     basis: String,
     /// Form of the information loss: paper or reference
@@ -197,7 +198,7 @@ fn training(args: &FitArgs) -> Result<FitSettings> {
         layers: own.layers.clone(),
         rank: own.rank,
         quantile: own.quantile,
-        basis: named("--basis", &own.basis, "smallest, threshold or random")?,
+        basis: named("--basis", &own.basis, "smallest, threshold, random or data")?,
         losses: named("--losses", &own.losses, "paper or reference")?,
         weights: LossWeights {
             outlier: own.outlier_weight,

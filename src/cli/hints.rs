@@ -124,7 +124,14 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "bins.max_depth" => "--max-depth",
         "bins.temperature" => "--temperature",
         "unit" => "--unit",
+        "basis" => "singer.basis or --basis",
         "block" => "--block",
+        "neighbours.factor" | "neighbours.deviations" => "neighbours.outliers",
+        own @ ("neighbours.temperature"
+        | "registers.neurons"
+        | "registers.factor"
+        | "averaged.views"
+        | "averaged.shift") => own,
         "strength" => "--strength",
         "share" => "--share",
         "class_share" => "--class-share",

@@ -51,12 +51,17 @@ pub(super) struct ShapeArgs {
 impl ShapeArgs {
     /// The model of a file of weights.
     pub(super) fn open(&self, weights: &Path) -> Result<ResolvedModel> {
-        let spec = ModelSpec { img_size: self.size, ..self.weights.spec(weights) };
-        let model = resolve(&spec, "model")?;
+        let model = self.open_weights(weights)?;
         if self.size.is_none() {
             hint_size(&model.config);
         }
         Ok(model)
+    }
+
+    /// The same where no image is looked at, so that its size costs nothing.
+    pub(super) fn open_weights(&self, weights: &Path) -> Result<ResolvedModel> {
+        let spec = ModelSpec { img_size: self.size, ..self.weights.spec(weights) };
+        resolve(&spec, "model")
     }
 
     /// The model of another file of weights, for images of the size of `like`.

@@ -2,14 +2,14 @@ use burn::nn::Linear;
 use burn::tensor::Device as BurnDevice;
 
 use super::batches::batches;
+use super::feature_source::FeatureSource;
 use super::inspection::Settings;
 use super::{Inspection, Picture};
 use crate::device::Device;
 use crate::distill::{Mapping, map_layers};
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::refine::Adapter;
-use crate::refine::PartsFile;
+use crate::refine::{Adapter, Adapters, PartsFile, Refiner};
 
 /// What a distillation trained for one teacher layer, besides the student.
 #[derive(Debug)]
@@ -18,26 +18,20 @@ pub struct LayerParts {
     pub layer: usize,
     /// The student's layer that learnt from it.
     pub student_layer: usize,
-    /// Refines its features.
-    pub adapter: Adapter,
+    /// Refines its features; none where the run's refinement is no adapter of this layer.
+    pub adapter: Option<Adapter>,
     /// From the student's width to the teacher's.
     pub projection: Linear,
 }
 
 impl LayerParts {
     /// All layers of a run's file, ascending.
-    fn read_all(file: &PartsFile, device: &BurnDevice) -> Result<Vec<Self>> {
-        let adapters = file.adapters(device)?;
-        let read = |(layer, adapter): (usize, &Adapter)| {
-            let student_layer = adapters.student_layer(layer).ok_or_else(|| {
-                Error::incompatible(
-                    "the run's adapters do not say which student layers learnt from them",
-                )
-            })?;
-            let projection = file.projection(layer, device)?;
-            Ok(Self { layer, student_layer, adapter: adapter.clone(), projection })
+    fn read_all(file: &PartsFile, adapters: &Adapters, device: &BurnDevice) -> Result<Vec<Self>> {
+        let read = |(layer, student_layer)| {
+            let adapter = adapters.get(layer).filter(|_| !adapters.is_closed()).cloned();
+            Ok(Self { layer, student_layer, adapter, projection: file.projection(layer, device)? })
         };
-        adapters.iter().map(read).collect()
+        file.layers()?.into_iter().zip(file.student_layers()?).map(read).collect()
     }
 }
 
@@ -51,12 +45,17 @@ pub struct Comparison {
     pub student: Option<Model>,
     /// All layers of a distillation's run, ascending; empty without one.
     pub run: Vec<LayerParts>,
+    /// What is done to the teacher's tokens, each shown beside the raw ones.
+    treatments: Vec<(FeatureSource, Refiner)>,
+    /// Trained ones that were given apart from a run.
+    adapters: Option<Adapters>,
 }
 
 impl Comparison {
     /// A teacher alone.
     pub fn of(teacher: Model) -> Self {
-        Self { teacher, student: None, run: Vec::new() }
+        let (run, treatments) = (Vec::new(), Vec::new());
+        Self { teacher, student: None, run, treatments, adapters: None }
     }
 
     /// With its student, on the same device.
@@ -70,7 +69,35 @@ impl Comparison {
     /// [`Error::Checkpoint`] where the file is damaged, [`Error::Incompatible`] where it
     /// does not say which student layers learnt.
     pub fn with_run(self, file: &PartsFile, device: &Device) -> Result<Self> {
-        Ok(Self { run: LayerParts::read_all(file, device.burn())?, ..self })
+        let adapters = file.adapters(device.burn())?;
+        let run = LayerParts::read_all(file, &adapters, device.burn())?;
+        let mut compared = Self { run, ..self };
+        if adapters.is_closed() {
+            compared.treatments.push((FeatureSource::Refined, Refiner::ClosedForm(adapters)));
+        }
+        Ok(compared)
+    }
+
+    /// With adapters from a file of their own. A closed form refines all blocks in turn, of
+    /// trained ones each refines its layer.
+    ///
+    /// # Errors
+    /// [`Error::Adapters`] where they are another teacher's.
+    pub fn with_adapters(mut self, adapters: Adapters) -> Result<Self> {
+        let vit = self.teacher.vit();
+        adapters.check(vit.depth(), vit.embed_dim())?;
+        match adapters.is_closed() {
+            true => self.treatments.push((FeatureSource::Refined, Refiner::ClosedForm(adapters))),
+            false => self.adapters = Some(adapters),
+        }
+        Ok(self)
+    }
+
+    /// With a treatment whose outcome is shown, too.
+    #[must_use]
+    pub fn with_treatment(mut self, refiner: Refiner) -> Self {
+        self.treatments.push((FeatureSource::of(&refiner), refiner));
+        self
     }
 
     /// Checks that settings, models and pictures fit each other, before any work is done.
@@ -110,6 +137,11 @@ impl Comparison {
     fn check_run(&self) -> Result<()> {
         let vit = self.teacher.vit();
         let width = vit.embed_dim();
+        for (_, refiner) in &self.treatments {
+            if let Refiner::ClosedForm(adapters) = refiner {
+                adapters.check(vit.depth(), width)?;
+            }
+        }
         for LayerParts { layer, adapter, projection, .. } in &self.run {
             if *layer >= vit.depth() {
                 return Err(Error::incompatible(format!(
@@ -117,21 +149,35 @@ impl Comparison {
                     vit.depth() - 1
                 )));
             }
-            let ([down, rank], [rank_up, up]) = (adapter.down.dims(), adapter.up.dims());
-            if down != width || up != width || rank != rank_up {
+            let [from, to] = projection.weight.dims();
+            let unfit = adapter.as_ref().is_some_and(|own| {
+                let ([down, rank], [rank_up, up]) = (own.down.dims(), own.up.dims());
+                [down, up] != [width; 2] || rank != rank_up
+            });
+            if to != width || unfit {
                 return Err(Error::incompatible(format!(
-                    "the run's adapter of layer {layer} is for tokens of width {down}, and the teacher's have {width}: give the teacher of that run"
+                    "what the run trained for layer {layer} is for tokens of width {to}, and the teacher's have {width}: give the teacher of that run"
                 )));
             }
-            let [from, to] = projection.weight.dims();
             let student = self.student.as_ref().map_or(from, |student| student.vit().embed_dim());
-            if (from, to) != (student, width) {
+            if from != student {
                 return Err(Error::incompatible(format!(
                     "the run's projection of layer {layer} leads from width {from} to {to}, and student and teacher have {student} and {width}: give the student of that run"
                 )));
             }
         }
         Ok(())
+    }
+
+    /// The trained adapter of a layer: the run's, or the one given.
+    pub(super) fn adapter(&self, layer: usize) -> Option<&Adapter> {
+        let own = self.parts(layer).and_then(|parts| parts.adapter.as_ref());
+        own.or_else(|| self.adapters.as_ref()?.get(layer))
+    }
+
+    /// What is done to the tokens on their way through the teacher.
+    pub(super) fn treatments(&self) -> &[(FeatureSource, Refiner)] {
+        &self.treatments
     }
 
     /// What the run trained for a layer.
@@ -166,8 +212,23 @@ impl Comparison {
             self.run.iter().map(|parts| parts.layer.to_string()).collect();
         let widths =
             self.student.as_ref().map(|s| [self.teacher.vit().embed_dim(), s.vit().embed_dim()]);
-        if self.run.is_empty() {
+        if self.run.is_empty() && self.treatments.is_empty() && self.adapters.is_none() {
             notes.push("There is no run, so there are no refined features of the teacher.".into());
+        }
+        for (_, refiner) in &self.treatments {
+            match refiner {
+                Refiner::ClosedForm(adapters) if adapters.is_empty() => {
+                    notes.push("The closed form found no artifacts: it changes nothing.".into());
+                }
+                Refiner::ClosedForm(adapters) => {
+                    notes.push(format!("The closed form refines blocks {:?}.", adapters.layers()));
+                }
+                Refiner::Registers(registers) if registers.neurons().is_empty() => {
+                    let note = "No patch is an outlier, so there are no register neurons.";
+                    notes.push(note.into());
+                }
+                _ => {}
+            }
         }
         for layer in settings.layers.iter().filter(|&&layer| self.parts(layer).is_none()) {
             if !self.run.is_empty() {

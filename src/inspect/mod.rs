@@ -36,10 +36,14 @@ mod pass;
 mod pictures;
 mod replacements;
 mod statistics;
+mod treated;
 
 pub use batches::MOST_PATCHES;
 pub use comparison::{Comparison, LayerParts};
-pub use feature_source::{CLIPPED, REFINED, STUDENT, TEACHER, TRAINING_FREE, ZEROED};
+pub use feature_source::{
+    AVERAGED, CLIPPED, CLOSED_FORM, NEIGHBOURS, REFINED, REGISTERS, STUDENT, TEACHER,
+    TRAINING_FREE, ZEROED,
+};
 pub use findings::{
     BlockDrift, DepthRow, DepthSeries, Findings, Histogram, ImageFindings, Injection,
     LayerFindings, LogitDrift, Map, MapKind, PositionShare, Spectrum,

@@ -2,7 +2,7 @@ use super::{Comparison, Framing, Inspection};
 use crate::device::Device;
 use crate::error::Result;
 use crate::model::{Model, ModelSpec, ResolvedModel};
-use crate::run::{DataConfig, MethodKind, RunRecord};
+use crate::run::{DataConfig, RunRecord};
 
 /// The models of a [`Comparison`] whose weights are not read yet.
 ///
@@ -85,8 +85,8 @@ impl ModelsToCompare {
                 run.as_ref().map_or(*student.preprocess(), |_| *compared.teacher.preprocess());
             compared = compared.with_student(student.with_preprocess(preprocess));
         }
-        // Other methods than SiNGER have no refined features to show.
-        let run = run.filter(|run| run.config.method == MethodKind::Singer);
+        // Of others there are no refined features to show.
+        let run = run.filter(RunRecord::has_adapters);
         match run.map(|run| run.parts()).transpose()?.flatten() {
             Some(parts) => compared.with_run(&parts, device),
             None => Ok(compared),

@@ -42,6 +42,14 @@ struct Features {
     norms: Vec<Vec<f32>>,
 }
 
+/// The teacher's tokens after an inspected layer, `[B, T, D]`, with their norms, `[B, P]` and image
+/// by image.
+struct Raw {
+    tokens: Tensor<3>,
+    norms: Tensor<2>,
+    host: Vec<Vec<f32>>,
+}
+
 /// What a batch gives at an inspected layer.
 struct Tap {
     features: Vec<Features>,
@@ -101,7 +109,13 @@ impl Pass<'_> {
     fn teacher(&mut self, batch: &Batch<'_>) -> Result<Vec<Tap>> {
         let model = &self.compared.teacher;
         let vit = model.vit().with_grid(model.config().grid(), batch.grid)?;
-        let mut tokens = vit.embed(batch.tensor(model.preprocess().normalise, self.device)?);
+        let images = batch.tensor(model.preprocess().normalise, self.device)?;
+        let layers = &self.settings.layers;
+        let treated = self.compared.treatments().iter().map(|(source, refiner)| {
+            (*source, refiner.intermediate(&vit, images.clone(), layers).into_iter())
+        });
+        let mut treated: Vec<_> = treated.collect();
+        let mut tokens = vit.embed(images);
         let mut taps = Vec::new();
         for block in 0..vit.depth() {
             tokens = vit.forward_blocks(tokens, block..block + 1);
@@ -109,7 +123,11 @@ impl Pass<'_> {
             let host = rows(norms.clone())?;
             self.norms.add(FeatureSource::Teacher, block, batch.grid, &host);
             if let Some(at) = self.settings.layers.iter().position(|&layer| layer == block) {
-                taps.push(self.tap(at, &vit, tokens.clone(), norms, host, batch.grid)?);
+                let treated = treated.iter_mut();
+                let treated =
+                    treated.filter_map(|(source, layers)| Some((*source, layers.next()?)));
+                let raw = Raw { tokens: tokens.clone(), norms, host };
+                taps.push(self.tap(at, &vit, raw, treated.collect(), batch.grid)?);
             }
         }
         Ok(taps)
@@ -121,19 +139,19 @@ impl Pass<'_> {
         &mut self,
         at: usize,
         teacher: &Vit,
-        tokens: Tensor<3>,
-        norms: Tensor<2>,
-        host: Vec<Vec<f32>>,
+        Raw { tokens, norms, host }: Raw,
+        treated: Vec<(FeatureSource, Tensor<3>)>,
         grid: [usize; 2],
     ) -> Result<Tap> {
         let layer = self.settings.layers[at];
         let prefix = teacher.prefix_tokens();
         let outliers = self.maps.outliers(norms.clone(), self.settings.quantile)?;
         let mut refined = Vec::new();
-        if let Some(parts) = self.compared.parts(layer) {
-            let tokens = self.maps.refine(tokens.clone(), &parts.adapter, prefix)?;
+        if let Some(adapter) = self.compared.adapter(layer) {
+            let tokens = self.maps.refine(tokens.clone(), adapter, prefix)?;
             refined.push((FeatureSource::Refined, tokens));
         }
+        refined.extend(treated);
         if let Some(form) = &self.closed_forms[at] {
             let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);
             refined.push((FeatureSource::TrainingFree, tokens));

@@ -7,6 +7,7 @@ use crate::device::Device;
 use crate::distill::singer::{AdapterFit, FitSettings, FitStep, LossWeights, SingerSettings};
 use crate::error::{Error, Result};
 use crate::plant::{Kind, Placement, PlantSettings, Planted, plant};
+use crate::refine::nullspace::BasisKind;
 use crate::refine::{
     Adapters, Averaged, AveragedSettings, ClosedSettings, FoundArtifacts, NeighbourSettings,
     Neighbours, Refiner, RegisterSettings, Registers, closed_form,
@@ -37,6 +38,8 @@ pub struct Experiment {
     pub treatments: Vec<Treatment>,
     /// Rank of adapters and bases; at most the teacher's width is used.
     pub rank: usize,
+    /// Kind of the bases, from which adapters start and which training-free refinement removes.
+    pub basis: BasisKind,
     /// γ: a norm above this quantile of its image's is an outlier.
     pub quantile: f64,
     /// How the closed form finds artifacts.
@@ -69,6 +72,7 @@ impl Default for Experiment {
             clean: true,
             treatments: Treatment::ALL.into(),
             rank: 64,
+            basis: BasisKind::default(),
             quantile: 0.97,
             closed: ClosedSettings::default(),
             fit_steps: 300,
@@ -259,6 +263,7 @@ impl Experiment {
             block: self.block.unwrap_or(depth * 17 / 24),
             quantile: self.quantile,
             rank: self.rank.min(clean.embed_dim()),
+            basis: self.basis,
         };
         settings.check(depth)?;
         if self.seeds == 0 {
@@ -269,6 +274,7 @@ impl Experiment {
             singer: SingerSettings {
                 layers: if last { Vec::new() } else { vec![settings.block] },
                 rank: settings.rank,
+                basis: settings.basis,
                 quantile: settings.quantile,
                 weights: LossWeights {
                     outlier: self.outlier_weight,

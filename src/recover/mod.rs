@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::readback::read;
 use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
-use crate::refine::{Adapters, Refiner, TrainingFree};
+use crate::refine::{Adapters, Refiner, Sensitivity, TrainingFree};
 use crate::statistics::upper_median;
 use crate::tokens::patch_norms;
 use crate::vit::Vit;
@@ -42,6 +42,9 @@ pub struct Settings {
     pub quantile: f64,
     /// Rank of the bases of the training-free refinement.
     pub rank: usize,
+    /// Their kind.
+    #[serde(default)]
+    pub basis: BasisKind,
 }
 
 impl Settings {
@@ -142,9 +145,14 @@ pub fn measure(
     let device = planted.device();
     let training_free = |layer: usize| -> Result<TrainingFree> {
         let reader = next_block(layer, depth);
-        let selection =
-            Selection { kind: BasisKind::Smallest, rank: settings.rank, threshold: 0.0, seed: 0 };
-        let basis = Basis::select(&Linearised::of(&planted.blocks[reader]), &selection, reader)?;
+        let Settings { rank, basis: kind, .. } = *settings;
+        let basis = match kind {
+            BasisKind::Data => Sensitivity::of(planted, layer, images, 0)?.basis(rank)?,
+            _ => {
+                let selection = Selection { kind, rank, threshold: 0.0, seed: 0 };
+                Basis::select(&Linearised::of(&planted.blocks[reader]), &selection, reader)?
+            }
+        };
         Ok(TrainingFree::new(&basis, 1.0, &device))
     };
     let training_free: Vec<TrainingFree> =

@@ -35,7 +35,7 @@ pub use closed::{ClosedForm, ClosedSettings, FoundArtifacts, ImageBatches, close
 #[cfg(not(target_family = "wasm"))]
 pub use defect::defect_directions;
 #[cfg(not(target_family = "wasm"))]
-pub use neighbours::{NeighbourSettings, Neighbours, OutlierRule};
+pub use neighbours::{Detection, NeighbourSettings, Neighbours};
 pub use parts::{Adapters, PartsFile};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use parts::{PARTS, REFINED_LAYERS};

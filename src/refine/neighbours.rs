@@ -11,7 +11,7 @@ use crate::vit::Vit;
 /// Which patches are outliers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum OutlierRule {
+pub enum Detection {
     /// Those whose norm is more than `factor` times the median of their image's.
     Norm {
         /// Above 1.
@@ -35,14 +35,14 @@ pub struct NeighbourSettings {
     /// The blocks after which outliers are replaced; empty for every block.
     pub layers: Vec<usize>,
     /// Which patches are outliers.
-    pub outliers: OutlierRule,
+    pub outliers: Detection,
     /// Of the weights `exp(−|cos(x, d)| / temperature)`.
     pub temperature: f64,
 }
 
 impl Default for NeighbourSettings {
     fn default() -> Self {
-        Self { layers: Vec::new(), outliers: OutlierRule::Norm { factor: 2.0 }, temperature: 0.1 }
+        Self { layers: Vec::new(), outliers: Detection::Norm { factor: 2.0 }, temperature: 0.1 }
     }
 }
 
@@ -61,8 +61,8 @@ impl NeighbourSettings {
         };
         above("neighbours.temperature", self.temperature, 0.0)?;
         match self.outliers {
-            OutlierRule::Norm { factor } => above("neighbours.factor", factor, 1.0),
-            OutlierRule::Angle { deviations } => above("neighbours.deviations", deviations, 0.0),
+            Detection::Norm { factor } => above("neighbours.factor", factor, 1.0),
+            Detection::Angle { deviations } => above("neighbours.deviations", deviations, 0.0),
         }
     }
 }
@@ -161,11 +161,11 @@ impl Neighbours {
     ) -> Tensor<2, Bool> {
         let shape = norms.dims();
         match self.settings.outliers {
-            OutlierRule::Norm { factor } => {
+            Detection::Norm { factor } => {
                 let limit = quantile(norms.clone(), 0.5) * factor;
                 norms.clone().greater(limit.expand(shape))
             }
-            OutlierRule::Angle { deviations } => {
+            Detection::Angle { deviations } => {
                 let mean = alignment.clone().mean_dim(1);
                 let variance = alignment.clone().var(1);
                 let limit = mean + variance.sqrt() * deviations;

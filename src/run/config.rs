@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::ops::Precision;
 use crate::probe::EvalSettings;
-use crate::refine::ClosedSettings;
+use crate::refine::{AveragedSettings, ClosedSettings, NeighbourSettings, RegisterSettings};
 use crate::train::{OptimizerSettings, Schedule, TrainSettings};
 
 /// All settings of a distillation, as a TOML file of `singer distill` holds them.
@@ -48,6 +48,12 @@ pub struct DistillConfig {
     pub adapters: Option<PathBuf>,
     /// How the closed form is estimated.
     pub closed: ClosedSettings,
+    /// Settings of [`RefineKind::Neighbours`].
+    pub neighbours: NeighbourSettings,
+    /// Settings of [`RefineKind::Registers`].
+    pub registers: RegisterSettings,
+    /// Settings of [`RefineKind::Averaged`].
+    pub averaged: AveragedSettings,
     /// SiNGER's settings; its layers and mapping hold for every feature method.
     pub singer: SingerSettings,
     /// FitNet's settings.
@@ -143,6 +149,21 @@ pub enum RefineKind {
     /// Adapters start at zero and are trained with the student by robust outliers and an
     /// identity loss ([`SingerSettings::robust`]).
     Trained,
+    /// Outliers become the mean of their neighbours, SINDER's target
+    /// ([`Neighbours`](crate::refine::Neighbours)).
+    Neighbours,
+    /// Outliers move to a test-time register ([`Registers`](crate::refine::Registers)).
+    Registers,
+    /// Features are averaged over moved views, as in PH-Reg
+    /// ([`Averaged`](crate::refine::Averaged)); takes as many times the teacher's work.
+    Averaged,
+}
+
+impl RefineKind {
+    /// Whether adapters are trained with the student.
+    pub fn is_trained(self) -> bool {
+        matches!(self, Self::Published | Self::Trained)
+    }
 }
 
 /// What a run's matrix products are computed in.

@@ -26,7 +26,8 @@ use crate::export::{Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
-use crate::refine::{Adapters, ClosedForm, Refiner};
+use crate::refine::nullspace::BasisKind;
+use crate::refine::{Adapters, ClosedForm, Refiner, RegisterNeuron};
 use crate::train::{Progress, TrainSettings};
 use crate::vit::VitConfig;
 
@@ -112,6 +113,9 @@ pub struct Start {
     /// What the closed form found; none where it was given, or found before the run was
     /// resumed.
     pub closed: Option<ClosedForm>,
+    /// The hidden units that act on a test-time register; empty for other refinements, and
+    /// where there are no outliers.
+    pub register_neurons: Vec<RegisterNeuron>,
     /// The bases from which the adapters start; empty where adapters were given and for
     /// methods other than SiNGER.
     pub bases: Vec<BasisReport>,
@@ -357,14 +361,24 @@ impl Distill {
         let adapters = self.adapters.as_ref().map(|adapters| adapters.on(plain));
         let batch = config.train.batch.min(64);
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
-        let (refiner, closed) = match &teacher {
-            Some(teacher) if refine == RefineKind::Closed => {
-                let set = images.clone().into_set(Some(config.closed.images.max(1)))?;
-                let settings = limited(Some(config.closed.images.max(1)));
-                let anew = ReadAnew { images: &set, settings, device: plain };
+        let for_basis = refine.is_trained() && config.singer.basis == BasisKind::Data;
+        let frozen = refine != RefineKind::None && !refine.is_trained();
+        let few = (frozen || for_basis).then(|| {
+            let limit = Some(config.closed.images.max(1));
+            Ok((images.clone().into_set(limit)?, limited(limit)))
+        });
+        let few = few.transpose()?;
+        let few = few.as_ref().map(|(images, settings)| ReadAnew {
+            images,
+            settings: settings.clone(),
+            device: plain,
+        });
+        let (refiner, closed) = match (&teacher, &few) {
+            (Some(teacher), Some(few)) if frozen => {
                 let resumed = config.out.as_deref().filter(|_| self.resume);
-                let given = adapters.as_ref();
-                refinement::refiner(refine, config, given, (teacher, anew), resumed, report)
+                let (given, normalise) = (adapters.as_ref(), preprocess.normalise);
+                let on = (teacher, few);
+                refinement::refiner(refine, config, given, on, normalise, resumed, report)
                     .map_err(|error| of_file(error, config))?
             }
             _ => (None, None),
@@ -385,6 +399,7 @@ impl Distill {
             precision: precision.precision,
             adapters: adapters.as_ref(),
             refiner: refiner.clone(),
+            images: few.as_ref(),
             grid: student_shape.config.grid(),
             training: &training,
             cache,
@@ -434,6 +449,10 @@ impl Distill {
             steps,
             refine,
             closed,
+            register_neurons: match &refiner {
+                Some(Refiner::Registers(registers)) => registers.neurons().to_vec(),
+                _ => Vec::new(),
+            },
             bases,
             student_layers: task.method.student_layers().to_vec(),
             untrained: task.untrained_blocks(depth),
@@ -554,8 +573,15 @@ fn description(
     match config.refine {
         Some(RefineKind::Closed) => method["refine"] = json!({ "closed": config.closed }),
         Some(RefineKind::Trained) => method["refine"] = "trained".into(),
-        // The settings of runs from before there was a choice.
-        _ => {}
+        Some(RefineKind::Neighbours) => {
+            method["refine"] = json!({ "neighbours": config.neighbours });
+        }
+        Some(RefineKind::Registers) => {
+            method["refine"] = json!({ "registers": config.registers });
+        }
+        Some(RefineKind::Averaged) => method["refine"] = json!({ "averaged": config.averaged }),
+        // As in runs from before there was a choice, which have no such key.
+        _ => method["refine"] = Value::Null,
     }
     // Checkpoints of runs from before there was a choice go on with the reference's mapping.
     if *mapping == Mapping::Reference

@@ -4,9 +4,12 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 
+use super::refinement::ReadAnew;
 use super::{DistillConfig, RefineKind};
 use crate::data::ImageSet;
-use crate::distill::singer::{BasisReport, LayerNorms, Singer, SingerSettings};
+use crate::distill::singer::{
+    BasisReport, LayerNorms, Singer, SingerSettings, adapters as start, adapters_on,
+};
 use crate::distill::{
     Distance, FeatureDistillation, Kd, LabelsOnly, Method, Teacher, TeacherCache, Vitkd,
 };
@@ -27,6 +30,8 @@ pub(super) struct Models<'a> {
     pub(super) precision: Precision,
     /// What refines a frozen teacher's features.
     pub(super) refiner: Option<Refiner>,
+    /// The images on which refinements are estimated, where one is.
+    pub(super) images: Option<&'a ReadAnew<'a>>,
     /// To start training from, instead of the nullspace.
     pub(super) adapters: Option<&'a Adapters>,
     /// Patches along height and width.
@@ -74,22 +79,24 @@ impl<M: Method> Prepared<M> {
 
 pub(super) fn singer(mut models: Models<'_>) -> Result<Prepared<Singer>> {
     let teacher = models.take_teacher()?;
-    let Models { student, config, precision, adapters, training, cache, .. } = models;
+    let Models { student, config, precision, adapters, images, training, cache, .. } = models;
     let settings = match config.refine {
         Some(RefineKind::Trained) => config.singer.clone().robust(),
         _ => config.singer.clone(),
     };
-    let (mut method, model, bases) = match adapters {
-        None => Singer::new(teacher, student, &settings, config.seed)?,
-        Some(adapters) => {
-            let layers = settings.resolve_layers(teacher.depth())?;
-            let adapters = adapters.for_training(&layers, teacher.embed_dim(), training)?;
-            let (method, model) =
-                Singer::with_adapters(teacher, student, adapters, &settings, config.seed)?;
-            (method, model, Vec::new())
+    let layers = settings.resolve_layers(teacher.depth())?;
+    let (adapters, bases) = match (adapters, images) {
+        (Some(given), _) => {
+            (given.for_training(&layers, teacher.embed_dim(), training)?, Vec::new())
         }
+        (None, Some(images)) => {
+            adapters_on(&teacher, &layers, &settings, config.seed, images, training)?
+        }
+        (None, None) => start(&teacher, &layers, &settings, config.seed, training)?,
     };
-    method = method.with_teacher_precision(precision).with_teacher_cache(cache);
+    let (method, model) =
+        Singer::with_adapters(teacher, student, adapters, &settings, config.seed)?;
+    let method = method.with_teacher_precision(precision).with_teacher_cache(cache);
     let norms: Norms<Singer> = |method, model, on| {
         let images = batches(&on.images, &on.settings, on.device)?.map(|batch| Ok(batch?.0));
         method.refinement().norms(&model.adapters, images)

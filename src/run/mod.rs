@@ -23,6 +23,7 @@ pub use fit::{batches, closed_form, fit};
 pub use places::Places;
 pub use plan::{ImageBytes, Plan};
 pub use pretrain::{Pretrain, Pretrained};
+pub use refinement::treatment;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -102,6 +103,15 @@ impl RunRecord {
         PartsFile::of_run(&self.folder)
     }
 
+    /// Whether its file holds adapters, in closed form or trained.
+    pub(crate) fn has_adapters(&self) -> bool {
+        match self.config.refine {
+            Some(kind) => kind == RefineKind::Closed || kind.is_trained(),
+            // A run from before there was a choice.
+            None => self.config.method == MethodKind::Singer,
+        }
+    }
+
     /// The student's weights.
     pub fn student_file(&self) -> PathBuf {
         self.folder.join(STUDENT)
@@ -135,12 +145,7 @@ impl Run {
         measurements: Measurements,
     ) -> Result<Self> {
         let record = RunRecord { folder, config };
-        let refined = match record.config.refine {
-            Some(kind) => kind != RefineKind::None,
-            // A run from before there was a choice.
-            None => record.config.method == MethodKind::Singer,
-        };
-        let adapters = if refined { record.parts()? } else { None };
+        let adapters = if record.has_adapters() { record.parts()? } else { None };
         let adapters = adapters.map(|parts| parts.adapters(&student.vit().device())).transpose()?;
         Ok(Self { record, student, adapters, measurements })
     }

@@ -187,6 +187,7 @@ impl Pretrain {
             steps,
             refine: RefineKind::None,
             closed: None,
+            register_neurons: Vec::new(),
             bases: Vec::new(),
             student_layers: Vec::new(),
             untrained: 0..0,

@@ -6,10 +6,13 @@ use burn::tensor::{Device, Tensor};
 
 use super::config::{MethodKind, RefineKind};
 use super::{DistillConfig, Event};
-use crate::data::ImageSet;
+use crate::data::{ImageSet, Normalise};
 use crate::error::{Error, Result};
 use crate::probe::{EvalSettings, batches};
-use crate::refine::{Adapters, ClosedForm, ImageBatches, PartsFile, Refiner, closed_form};
+use crate::refine::{
+    Adapters, Averaged, ClosedForm, ImageBatches, Neighbours, PartsFile, Refiner, Registers,
+    closed_form,
+};
 use crate::vit::Vit;
 use crate::weights::WeightsFile;
 
@@ -50,10 +53,8 @@ pub(super) fn kind(config: &DistillConfig, adapters: Option<&Adapters>) -> Resul
         (RefineKind::Published | RefineKind::Trained, _) if !singer => {
             Err(Error::Refinement("adapters are trained with the student by SiNGER alone"))
         }
-        (RefineKind::Closed | RefineKind::Published | RefineKind::Trained, None)
-        | (RefineKind::Closed, Some(true))
-        | (RefineKind::Published | RefineKind::Trained, Some(false))
-        | (RefineKind::None, None) => Ok(kind),
+        (RefineKind::Closed, Some(true))
+        | (RefineKind::Published | RefineKind::Trained, Some(false)) => Ok(kind),
         (RefineKind::Closed, Some(false)) => {
             Err(Error::Adapters("they are trained ones, and not a closed form".into()))
         }
@@ -63,6 +64,8 @@ pub(super) fn kind(config: &DistillConfig, adapters: Option<&Adapters>) -> Resul
         (RefineKind::None, Some(_)) => {
             Err(Error::Adapters("they are given, and nothing is to be refined".into()))
         }
+        (_, None) => Ok(kind),
+        (_, Some(_)) => Err(Error::Adapters("the refinement that is asked for has none".into())),
     }
 }
 
@@ -73,17 +76,18 @@ pub(super) type Refined = (Option<Refiner>, Option<ClosedForm>);
 /// with in `folder`, or from images.
 ///
 /// # Errors
-/// Those of [`closed_form`], of the images and of files.
+/// Those of [`closed_form`] and the other treatments, of the images and of files.
 pub(super) fn refiner(
     kind: RefineKind,
     config: &DistillConfig,
     given: Option<&Adapters>,
-    (teacher, images): (&Vit, ReadAnew<'_>),
+    (teacher, images): (&Vit, &ReadAnew<'_>),
+    normalise: Normalise,
     resumed: Option<&Path>,
     report: &mut dyn FnMut(Event<'_>),
 ) -> Result<Refined> {
     if kind != RefineKind::Closed {
-        return Ok((None, None));
+        return Ok((treatment(kind, config, teacher, images, normalise)?, None));
     }
     let before = resumed.map(|folder| folder.join(CLOSED_FORM)).filter(|path| path.exists());
     let adapters = match (given, before) {
@@ -97,10 +101,34 @@ pub(super) fn refiner(
         adapters.check(teacher.depth(), teacher.embed_dim())?;
         return Ok((Some(Refiner::ClosedForm(adapters)), None));
     }
-    let found = closed_form(teacher, &images, &config.closed, &mut |done, blocks| {
+    let found = closed_form(teacher, images, &config.closed, &mut |done, blocks| {
         report(Event::ClosedForm { done, blocks });
     })?;
     Ok((Some(Refiner::ClosedForm(found.adapters.clone())), Some(found)))
+}
+
+/// A treatment without adapters, with its settings in `config`, for a teacher whose images were
+/// normalised so; none for other kinds.
+///
+/// # Errors
+/// Those of [`Neighbours::new`], [`Registers::find`] and [`Averaged::new`].
+pub fn treatment<I: ImageBatches + ?Sized>(
+    kind: RefineKind,
+    config: &DistillConfig,
+    teacher: &Vit,
+    images: &I,
+    normalise: Normalise,
+) -> Result<Option<Refiner>> {
+    Ok(Some(match kind {
+        RefineKind::Neighbours => {
+            Refiner::Neighbours(Neighbours::new(teacher, &config.neighbours)?)
+        }
+        RefineKind::Registers => {
+            Refiner::Registers(Registers::find(teacher, images, &config.registers)?)
+        }
+        RefineKind::Averaged => Refiner::Averaged(Averaged::new(&config.averaged, normalise)?),
+        _ => return Ok(None),
+    }))
 }
 
 /// Keeps a closed form in the run's folder.

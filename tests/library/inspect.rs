@@ -94,8 +94,7 @@ fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 #[test]
 fn findings_equal_what_the_models_give_image_by_image() {
     let student = VitConfig { depth: 2, reg_tokens: 0, num_classes: 0, ..config() };
-    let compared =
-        Comparison { teacher: model(&config(), 3), student: Some(model(&student, 4)), run: vec![] };
+    let compared = Comparison::of(model(&config(), 3)).with_student(model(&student, 4));
     let findings = look(&compared, &inspection());
     let names: Vec<&str> = findings.images.iter().map(|image| image.name.as_str()).collect();
     assert_eq!(names, ["a", "bb", "ccc", "dddd"], "batches by grid keep the set's order");
@@ -145,7 +144,7 @@ fn findings_equal_what_the_models_give_image_by_image() {
 
 #[test]
 fn sums_over_the_set_agree_with_the_maps() {
-    let compared = Comparison { teacher: model(&config(), 3), student: None, run: vec![] };
+    let compared = Comparison::of(model(&config(), 3));
     let findings = look(&compared, &inspection());
     let subject = |name: &str| findings.depth.iter().find(|series| series.subject == name).unwrap();
     let layers = |name: &str| subject(name).rows.iter().map(|row| row.layer).collect::<Vec<_>>();
@@ -218,11 +217,7 @@ fn sums_over_the_set_agree_with_the_maps() {
 
 #[test]
 fn a_teacher_is_wholly_similar_to_itself() {
-    let compared = Comparison {
-        teacher: model(&config(), 3),
-        student: Some(model(&config(), 3)),
-        run: vec![],
-    };
+    let compared = Comparison::of(model(&config(), 3)).with_student(model(&config(), 3));
     let findings = look(&compared, &with(|one| one.layers = vec![0]));
     for image in &findings.images {
         assert_eq!(image.layers[0].student_layer, Some(0));
@@ -234,7 +229,7 @@ fn a_teacher_is_wholly_similar_to_itself() {
 #[test]
 fn what_cannot_be_looked_into_together_is_refused() {
     let (opened, _) = cpu();
-    let teacher = || Comparison { teacher: model(&config(), 3), student: None, run: vec![] };
+    let teacher = || Comparison::of(model(&config(), 3));
     let other = VitConfig { img_size: [24, 12], patch_size: 4, ..config() };
     let mut mixed = teacher();
     mixed.student = Some(model(&other, 1));

@@ -43,7 +43,7 @@ fn planted(placement: Placement) -> (Vit, usize) {
 }
 
 fn settings() -> Settings {
-    Settings { block: BLOCK, quantile: 0.9, rank: RANK }
+    Settings { block: BLOCK, quantile: 0.9, rank: RANK, basis: BasisKind::default() }
 }
 
 fn fit(teacher: &Vit, steps: usize) -> Adapters {

@@ -5,7 +5,7 @@ use singer::Error;
 use singer::data::{Normalise, Preprocess};
 use singer::plant::{PlantSettings, plant};
 use singer::refine::{
-    Averaged, AveragedSettings, NeighbourSettings, Neighbours, OutlierRule, Refiner,
+    Averaged, AveragedSettings, Detection, NeighbourSettings, Neighbours, Refiner,
     RegisterSettings, Registers, View, defect_directions,
 };
 use singer::tokens::patch_norms;
@@ -43,7 +43,7 @@ fn imagenet() -> Normalise {
 }
 
 /// Neighbours that treat layer 0 along the first axis.
-fn along_the_first_axis(dim: usize, outliers: OutlierRule) -> Neighbours {
+fn along_the_first_axis(dim: usize, outliers: Detection) -> Neighbours {
     let mut direction = vec![0.0; dim];
     direction[0] = 1.0;
     let settings = NeighbourSettings::default().with(|s| s.outliers = outliers);
@@ -67,7 +67,7 @@ fn a_patch_along_the_defect_direction_becomes_what_surrounds_it() {
         // In the middle and in a corner.
         for place in [grid[1] + 1, 0] {
             let tokens = flat_with(grid, &[place], [40.0, 1.0, 2.0]);
-            let neighbours = along_the_first_axis(3, OutlierRule::Norm { factor: 2.0 });
+            let neighbours = along_the_first_axis(3, Detection::Norm { factor: 2.0 });
             let treated = neighbours.treat(0, tokens.clone(), 1, grid);
             let clean = flat_with(grid, &[], [0.0; 3]);
             // The patch itself keeps exp(-10) of its weight.
@@ -82,7 +82,7 @@ fn a_patch_along_the_defect_direction_becomes_what_surrounds_it() {
 #[test]
 fn an_artifact_apart_from_the_defect_direction_keeps_its_own_weight() {
     let tokens = flat_with([5, 5], &[12], [0.0, 40.0, 2.0]);
-    let neighbours = along_the_first_axis(3, OutlierRule::Norm { factor: 2.0 });
+    let neighbours = along_the_first_axis(3, Detection::Norm { factor: 2.0 });
     let treated = neighbours.treat(0, tokens, 1, [5, 5]);
     // A quarter of the weight is the centre's: 1 + (40 - 1) / 4.
     assert!((values(treated)[13 * 3 + 1] - 10.75).abs() < 1e-4);
@@ -92,7 +92,7 @@ fn an_artifact_apart_from_the_defect_direction_keeps_its_own_weight() {
 fn where_artifacts_outnumber_clean_patches_the_median_hides_them_and_nothing_changes() {
     let many: Vec<usize> = (0..16).filter(|patch| patch % 3 > 0).collect();
     let tokens = flat_with([4, 4], &many, [40.0, 1.0, 2.0]);
-    for rule in [OutlierRule::Norm { factor: 2.0 }, OutlierRule::Angle { deviations: 4.0 }] {
+    for rule in [Detection::Norm { factor: 2.0 }, Detection::Angle { deviations: 4.0 }] {
         let treated = along_the_first_axis(3, rule).treat(0, tokens.clone(), 1, [4, 4]);
         assert_eq!(largest(treated - tokens.clone()), 0.0, "{rule:?}");
     }
@@ -104,7 +104,7 @@ fn without_outliers_neighbours_and_registers_leave_every_bit() {
     let vit = model(&config());
     let (image, layers) = (images(3, [32, 48]), [0, 2]);
     let raw = vit.intermediate(image.clone(), &layers);
-    let far = OutlierRule::Norm { factor: 100.0 };
+    let far = Detection::Norm { factor: 100.0 };
     let settings = NeighbourSettings::default().with(|s| s.outliers = far);
     let neighbours = Refiner::Neighbours(Neighbours::new(&vit, &settings).unwrap());
     let settings = RegisterSettings::default().with(|s| s.factor = 100.0);
@@ -141,7 +141,7 @@ fn tokens_keep_their_shape_in_every_family_and_on_any_grid() {
         let image = images(2, [32, 48]);
         let factor = 1.0001;
         let settings = NeighbourSettings::default().with(|s| {
-            s.outliers = OutlierRule::Norm { factor };
+            s.outliers = Detection::Norm { factor };
         });
         let neighbours = Neighbours::new(&vit, &settings).unwrap();
         let settings = RegisterSettings::default().with(|s| {
@@ -293,7 +293,7 @@ fn settings_that_cannot_work_and_models_without_a_linearisation_are_errors() {
         Neighbours::new(&vit, &NeighbourSettings::default().with(change)).unwrap_err()
     };
     assert_eq!(setting(neighbours(|s| s.temperature = 0.0)), "neighbours.temperature");
-    let narrow = |s: &mut NeighbourSettings| s.outliers = OutlierRule::Norm { factor: 1.0 };
+    let narrow = |s: &mut NeighbourSettings| s.outliers = Detection::Norm { factor: 1.0 };
     assert_eq!(setting(neighbours(narrow)), "neighbours.factor");
     assert!(matches!(neighbours(|s| s.layers = vec![3]), Error::Layer { layer: 3, last: 2, .. }));
     let registers = |change: fn(&mut RegisterSettings)| {

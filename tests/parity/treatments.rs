@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use singer::data::Normalise;
 use singer::refine::{
-    Averaged, AveragedSettings, NeighbourSettings, Neighbours, OutlierRule, RegisterNeuron,
+    Averaged, AveragedSettings, Detection, NeighbourSettings, Neighbours, RegisterNeuron,
     RegisterSettings, RegisterValue, Registers, View, defect_directions,
 };
 use singer::vit::Vit;
@@ -54,7 +54,7 @@ fn sinders_outliers_and_their_target_equal_its_program(device: &Device) {
         let change = (treated - raw.clone()).abs().sum_dim(2).into_data();
         change.iter::<f32>().map(|change| change > 0.0).collect()
     };
-    let found = treated(OutlierRule::Angle { deviations: 1.5 });
+    let found = treated(Detection::Angle { deviations: 1.5 });
     let mask: Vec<bool> = golden.values("mask").into_iter().map(|entry| entry == 1.0).collect();
     assert!(mask.iter().filter(|&&outlier| outlier).count() >= 3);
     assert_eq!(changed(found.clone()), mask);

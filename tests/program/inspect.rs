@@ -138,11 +138,12 @@ fn a_run_lowers_the_refined_norms_and_compares_the_student() {
         array(&found["injections"]).iter().map(|i| i["method"].as_str().unwrap()).collect();
     assert_eq!(methods, ["refined teacher", "clipped", "zeroed"].repeat(2));
 
-    // Other layers than the run's have no adapter, which is said.
+    // Other layers than the run's have no projection, which is said; the closed form shows there
+    // what its blocks below have done.
     succeed(inspect("scenes:2", &out).args(["--layers", "1,5", "--run"]).arg(&run));
     let found = findings(&out);
     assert!(found["notes"].to_string().contains("Layer 1: the run has neither adapter"));
-    assert_eq!(array(&found["images"][0]["layers"][0]["maps"]).len(), 4);
+    assert_eq!(array(&found["images"][0]["layers"][0]["maps"]).len(), 6);
     assert_eq!(array(&found["images"][0]["layers"][1]["maps"]).len(), 8);
 }
 
@@ -247,7 +248,7 @@ fn faults_are_named_with_the_fix_and_leave_nothing_behind() {
         (
             "scenes:2".into(),
             with(run_of("run"), &["--teacher", &demo]),
-            vec!["adapter of layer 1", "width 16", "128", "teacher of that run"],
+            vec!["for layer 1 is", "width 16", "128", "teacher of that run"],
         ),
         (
             "scenes:2".into(),

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use burn::tensor::TensorData;
 use singer::weights::NamedTensors;
 
-use crate::support::{distill, fail_with, metrics, singer, succeed, teacher};
+use crate::support::{die_after_a_step, distill, fail_with, metrics, singer, succeed, teacher};
 
 const METHODS: [&str; 8] =
     ["singer", "fitnet", "cosine", "normalised", "vitkd", "vitkd-reference", "kd", "none"];
@@ -60,13 +60,7 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
 
         // A process that dies after a step leaves that step's checkpoint.
         let broken = folder.path().join(format!("{method}-broken"));
-        let mut first = command(&teacher, &broken, method);
-        let mut started = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        while metrics_lines(&broken) == 0 && started.try_wait().unwrap().is_none() {
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        let _ = started.kill();
-        started.wait().unwrap();
+        die_after_a_step(&mut command(&teacher, &broken, method), &broken);
         let mut on = command(&teacher, &broken, method);
         succeed(on.args(["--val", "scenes:100-140", "--resume"]));
         assert!(trained(&whole) == trained(&broken), "{method} differs after resuming");
@@ -75,10 +69,6 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
         };
         assert_eq!(losses(&whole), losses(&broken), "{method}");
     }
-}
-
-fn metrics_lines(out: &Path) -> usize {
-    fs::read_to_string(out.join("metrics.jsonl")).map_or(0, |text| text.lines().count())
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -85,4 +85,15 @@ pub(crate) fn distill(teacher: &Path, out: &Path, steps: usize) -> Command {
 pub(crate) fn metrics(out: &Path) -> Vec<serde_json::Value> {
     let text = std::fs::read_to_string(out.join("metrics.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Starts a run and kills it once its folder `out` has the metrics of a step.
+pub(crate) fn die_after_a_step(command: &mut Command, out: &Path) {
+    let mut started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let steps = || std::fs::read_to_string(out.join("metrics.jsonl")).unwrap_or_default();
+    while steps().lines().count() == 0 && started.try_wait().unwrap().is_none() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    let _ = started.kill();
+    started.wait().unwrap();
 }

@@ -63,6 +63,13 @@ pub(in crate::cli) struct InspectArgs {
     /// component
     #[arg(long, value_name = "SHARE", num_args = 0..=1, default_missing_value = "1")]
     pub(super) training_free: Option<f64>,
+    /// Also show what treatments of artifacts make of the teacher's features, estimated on these
+    /// images: closed, neighbours (SINDER), registers (test-time), averaged (PH-Reg)
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub(super) refine: Vec<String>,
+    /// Adapters that refine the teacher: of `singer fit`, a run or the browser
+    #[arg(long, value_name = "FILE", conflicts_with = "run")]
+    pub(super) adapters: Option<PathBuf>,
     /// Rank of the nullspace basis; by default the run's, else 64
     #[arg(long, value_name = "R")]
     pub(super) rank: Option<usize>,

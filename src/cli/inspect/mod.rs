@@ -14,10 +14,13 @@ use crate::error::{Error, Result};
 use crate::inspect::{
     Findings, Framing, Inspection, ModelsToCompare, PictureSize, STUDENT, open_pictures,
 };
+use crate::refine::Adapters;
 use crate::report::{self, make_folder};
+use crate::run::RefineKind;
 pub(super) use args::InspectArgs;
 
 pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
+    let kinds = args.refine.iter().map(|name| kind(name)).collect::<Result<Vec<RefineKind>>>()?;
     let models = models::resolve(args)?;
     let (framing, scene_side) = framing(args, &models)?;
     let inspection = inspection(args, &models);
@@ -27,10 +30,21 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
 
     let opened = Device::open(&args.device)?;
     std::iter::once(&models.teacher).chain(&models.student).for_each(say_assumed);
-    let compared = models.load(&opened)?;
+    let mut compared = models.load(&opened)?;
+    if let Some(path) = &args.adapters {
+        let named = |error| match error {
+            Error::Adapters(reason) => Error::Adapters(format!("{}: {reason}", path.display())),
+            other => other,
+        };
+        let adapters = Adapters::open(path, opened.burn())?;
+        compared = compared.with_adapters(adapters).map_err(named)?;
+    }
     compared.check(&inspection, &pictures)?;
     make_folder(&args.out)?;
     say!("looking at {} images, {}", pictures.len(), opened.name());
+    for kind in kinds {
+        compared = compared.treated(kind, &pictures)?;
+    }
     let mut findings = inspection.run(&compared, &pictures, &opened)?;
     findings.notes.extend(left_out.iter().map(note));
     print_summary(&findings);
@@ -64,6 +78,15 @@ fn inspection(args: &InspectArgs, models: &ModelsToCompare) -> Inspection {
         inject: args.inject,
         batch: args.batch,
     }
+}
+
+/// A treatment by its name.
+fn kind(name: &str) -> Result<RefineKind> {
+    let kind = serde_json::from_value(name.into()).ok();
+    let shown = |kind: &RefineKind| *kind != RefineKind::None && !kind.is_trained();
+    kind.filter(shown).ok_or_else(|| {
+        Error::config(format!("--refine {name}: use closed, neighbours, registers or averaged"))
+    })
 }
 
 /// Why an image was left out, and how to have it in.

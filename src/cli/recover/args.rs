@@ -65,6 +65,10 @@ pub(in crate::cli) struct RecoverArgs {
     /// Rank of adapters and bases
     #[arg(long, default_value_t = 64)]
     pub(super) rank: usize,
+    /// Basis from which adapters start and which training-free refinement removes: smallest, random
+    /// or data
+    #[arg(long, value_name = "KIND", default_value = "smallest")]
+    pub(super) basis: String,
     /// Quantile of an image's patch norms above which a patch is an outlier
     #[arg(long, default_value_t = 0.97)]
     pub(super) quantile: f64,

@@ -18,8 +18,9 @@ use crate::error::{Error, Result};
 use crate::plant::{Kind, Placement, silence};
 use crate::recover::{Event, Experiment, GivenTeacher, Images, Subject, Treatment};
 use crate::refine::Adapters;
+use crate::refine::nullspace::BasisKind;
 use crate::report::recover::{markdown, write};
-use crate::run::{DataConfig, MethodKind, RunRecord, batches};
+use crate::run::{DataConfig, RunRecord, batches};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let shape = args.shape.open(&args.clean)?;
@@ -93,6 +94,12 @@ fn experiment(args: &RecoverArgs) -> Result<Experiment> {
         share: args.share,
         class_share: args.class_share,
         rank: args.rank,
+        basis: serde_json::from_value(args.basis.as_str().into())
+            .ok()
+            .filter(|kind| *kind != BasisKind::Threshold)
+            .ok_or_else(|| {
+                Error::config(format!("--basis {}: use smallest, random or data", args.basis))
+            })?,
         quantile: args.quantile,
         fit_steps: args.fit_steps,
         lr: args.lr,
@@ -107,7 +114,7 @@ fn experiment(args: &RecoverArgs) -> Result<Experiment> {
 /// What a run of `singer distill` trained.
 fn adapters_of(folder: &Path, device: &BurnDevice) -> Result<Adapters> {
     let run = RunRecord::open(folder)?;
-    match run.parts()?.filter(|_| run.config.method == MethodKind::Singer) {
+    match run.parts()?.filter(|_| run.has_adapters()) {
         Some(parts) => parts.adapters(device),
         None => {
             Err(Error::data(folder, "the run has no adapters; give one with method = \"singer\""))

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Adapter, Refinement, SingerSettings, TeacherFeatures, adapters_async};
 #[cfg(not(target_family = "wasm"))]
-use super::{LayerNorms, adapters};
+use super::{LayerNorms, adapters_on};
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::refine::Adapters;
@@ -151,7 +151,8 @@ impl AdapterFit {
     ) -> Result<Self> {
         let training = teacher.device().autodiff();
         let layers = settings.singer.resolve_layers(teacher.depth())?;
-        let (start, _) = adapters(teacher, &layers, &settings.singer, settings.seed, &training)?;
+        let (singer, seed) = (&settings.singer, settings.seed);
+        let (start, _) = adapters_on(teacher, &layers, singer, seed, &batches, &training)?;
         Self::start(teacher, batches, start, settings, shards, training)
     }
 

@@ -15,9 +15,9 @@ pub use fit::{AdapterFit, FitLosses, FitSettings, FitStep};
 pub use losses::{Outliers, gram, gram_mse, identity, outliers};
 pub use refinement::{LayerNorms, RefinedLayer, Refinement, TeacherFeatures};
 pub use settings::{LossForm, LossWeights, OutlierNorm, SingerSettings, Start};
-#[cfg(not(target_family = "wasm"))]
-pub use start::adapters;
 pub use start::{BasisReport, adapters_async};
+#[cfg(not(target_family = "wasm"))]
+pub use start::{adapters, adapters_on};
 
 use std::collections::HashMap;
 #[cfg(not(target_family = "wasm"))]

@@ -6,6 +6,8 @@ use super::settings::{SingerSettings, Start};
 use crate::error::Result;
 use crate::refine::Adapter;
 use crate::refine::nullspace::{Basis, BasisKind, Linearised, Selection, next_block};
+#[cfg(not(target_family = "wasm"))]
+use crate::refine::{ImageBatches, Sensitivity};
 use crate::vit::Vit;
 
 /// How an adapter's basis came out.
@@ -47,6 +49,31 @@ pub fn adapters(
     Ok(started.into_iter().unzip())
 }
 
+/// As `adapters`, also for [`BasisKind::Data`], with the teacher's images.
+///
+/// # Errors
+/// As `adapters` and [`Sensitivity::of`].
+#[cfg(not(target_family = "wasm"))]
+pub fn adapters_on<I: ImageBatches + ?Sized>(
+    teacher: &Vit,
+    layers: &[usize],
+    settings: &SingerSettings,
+    seed: u64,
+    images: &I,
+    device: &Device,
+) -> Result<(Vec<Adapter>, Vec<BasisReport>)> {
+    if settings.basis != BasisKind::Data {
+        return adapters(teacher, layers, settings, seed, device);
+    }
+    let started = layers.iter().map(|&layer| {
+        let reader = next_block(layer, teacher.depth());
+        let basis = Sensitivity::of(teacher, layer, images, seed)?.basis(settings.rank)?;
+        Ok(from_basis(layer, reader, &basis, settings, device))
+    });
+    let started: Vec<_> = started.collect::<Result<_>>()?;
+    Ok(started.into_iter().unzip())
+}
+
 /// As `adapters`, without blocking the thread, which a browser does not allow.
 ///
 /// # Errors
@@ -82,6 +109,16 @@ fn adapter(
         seed,
     };
     let basis = Basis::select(block, &selection, reader)?;
+    Ok(from_basis(layer, reader, &basis, settings, device))
+}
+
+fn from_basis(
+    layer: usize,
+    reader: usize,
+    basis: &Basis,
+    settings: &SingerSettings,
+    device: &Device,
+) -> (Adapter, BasisReport) {
     let report = BasisReport {
         layer,
         reader,
@@ -93,7 +130,7 @@ fn adapter(
             _ => basis.random_columns,
         },
     };
-    let adapter = Adapter::from_basis(&basis, device);
+    let adapter = Adapter::from_basis(basis, device);
     let adapter = match settings.start {
         Start::Nullspace => adapter,
         Start::Zero => {
@@ -101,5 +138,5 @@ fn adapter(
             Adapter { up, ..adapter }
         }
     };
-    Ok((adapter, report))
+    (adapter, report)
 }
