@@ -3,6 +3,8 @@
 
 #[path = "program/checkpoints.rs"]
 mod checkpoints;
+#[path = "program/closed.rs"]
+mod closed;
 #[path = "program/data.rs"]
 mod data;
 #[path = "program/export.rs"]

@@ -27,6 +27,13 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
 
 /// The settings of the flags and the configuration file.
 pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
+    let for_training = [
+        ("--rank", args.rank.is_some()),
+        ("--quantile", args.quantile.is_some()),
+        ("--losses", args.losses.is_some()),
+        ("--basis", args.basis.is_some()),
+    ];
+    let for_training = for_training.into_iter().find_map(|(flag, given)| given.then_some(flag));
     let mut overrides = session::overrides(&args.train, &["teacher", "student"])?;
     let mut add = |key: &str, value: Option<toml::Value>| {
         overrides.extend(value.map(|value| Override::new(key, value)));
@@ -47,7 +54,18 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
     add("singer.basis", args.basis.map(Into::into));
     let adapters = args.adapters.map(|path| path.to_string_lossy().into_owned());
     add("adapters", adapters.map(Into::into));
-    config::read(args.train.config.as_deref(), overrides)
+    let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
+    let trains = matches!(config.refine, Some(RefineKind::Published | RefineKind::Trained));
+    if let Some(flag) = for_training
+        && !trains
+        && config.adapters.is_none()
+        && config.method == MethodKind::Singer
+    {
+        note!(
+            "singer: warning: {flag} is about trained adapters (--refine published or trained) and changes nothing here"
+        );
+    }
+    Ok(config)
 }
 
 /// Runs a distillation and shows how it goes and what came out.

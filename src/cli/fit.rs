@@ -65,15 +65,15 @@ enum Kind {
 #[derive(Debug, ClapArgs)]
 #[command(next_help_heading = "Closed form")]
 struct ClosedArgs {
-    /// A patch is an outlier above this many times its image's median norm
-    #[arg(long, value_name = "X", default_value_t = ClosedSettings::default().norm_factor)]
-    norm_factor: f64,
-    /// Most artifact directions of a block
-    #[arg(long, value_name = "K", default_value_t = ClosedSettings::default().max_rank)]
-    max_rank: usize,
-    /// Deviations from the median score beyond which a token is refined
-    #[arg(long, value_name = "Z", default_value_t = ClosedSettings::default().gate)]
-    gate: f64,
+    /// A patch is an outlier above this many times its image's median norm [default: 2]
+    #[arg(long, value_name = "X")]
+    norm_factor: Option<f64>,
+    /// Most artifact directions of a block [default: 8]
+    #[arg(long, value_name = "K")]
+    max_rank: Option<usize>,
+    /// Deviations from the median score beyond which a token is refined [default: 4]
+    #[arg(long, value_name = "Z")]
+    gate: Option<f64>,
     /// Leave the class token as it is
     #[arg(long)]
     keep_class_token: bool,
@@ -84,38 +84,83 @@ struct ClosedArgs {
 struct TrainedArgs {
     /// Intermediate teacher blocks, from 0; the last one is always added
     #[arg(long, value_name = "L,L,...", value_delimiter = ',')]
-    layers: Vec<usize>,
-    /// Rank of the adapters
-    #[arg(long, default_value_t = 64)]
-    rank: usize,
-    /// Quantile of an image's patch norms above which a patch is an outlier
-    #[arg(long, default_value_t = 0.97)]
-    quantile: f64,
-    /// Where adapters start: smallest (singular values of the left nullspace), threshold, random, or
-    /// data (what the next whole block reads least on these images)
-    #[arg(long, value_name = "KIND", default_value = "smallest")]
-    basis: String,
-    /// Form of the information loss: paper or reference
-    #[arg(long, value_name = "FORM", default_value = "paper")]
-    losses: String,
-    /// Number of steps, each on 32 of the images in turn
-    #[arg(long, value_name = "N", default_value_t = 300)]
-    steps: usize,
-    /// Learning rate of AdamW at the start; it falls to zero as a half cosine
-    #[arg(long, default_value_t = 1e-2)]
-    lr: f64,
-    /// λ of the outlier loss
-    #[arg(long, value_name = "W", default_value_t = 0.01)]
-    outlier_weight: f64,
-    /// λ of the information loss
-    #[arg(long, value_name = "W", default_value_t = 1.0)]
-    info_weight: f64,
-    /// Seed of a random basis
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    layers: Option<Vec<usize>>,
+    /// Rank of the adapters [default: 64]
+    #[arg(long, value_name = "R")]
+    rank: Option<usize>,
+    /// Quantile of an image's patch norms above which a patch is an outlier [default: 0.97]
+    #[arg(long, value_name = "Q")]
+    quantile: Option<f64>,
+    /// Where adapters start: smallest (singular values of the left nullspace, the default),
+    /// threshold, random, or data (what the next whole block reads least on these images)
+    #[arg(long, value_name = "KIND")]
+    basis: Option<String>,
+    /// Form of the information loss: paper (the default) or reference
+    #[arg(long, value_name = "FORM")]
+    losses: Option<String>,
+    /// Number of steps, each on 32 of the images in turn [default: 300]
+    #[arg(long, value_name = "N")]
+    steps: Option<usize>,
+    /// Learning rate of AdamW at the start; it falls to zero as a half cosine [default: 0.01]
+    #[arg(long, value_name = "LR")]
+    lr: Option<f64>,
+    /// λ of the outlier loss [default: 0.01]
+    #[arg(long, value_name = "W")]
+    outlier_weight: Option<f64>,
+    /// λ of the information loss [default: 1]
+    #[arg(long, value_name = "W")]
+    info_weight: Option<f64>,
+    /// Seed of a random basis [default: 0]
+    #[arg(long, value_name = "SEED")]
+    seed: Option<u64>,
+}
+
+impl ClosedArgs {
+    /// A flag that is given.
+    fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--norm-factor", self.norm_factor.is_some()),
+            ("--max-rank", self.max_rank.is_some()),
+            ("--gate", self.gate.is_some()),
+            ("--keep-class-token", self.keep_class_token),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
+impl TrainedArgs {
+    /// A flag that is given.
+    fn given(&self) -> Option<&'static str> {
+        let flags = [
+            ("--layers", self.layers.is_some()),
+            ("--rank", self.rank.is_some()),
+            ("--quantile", self.quantile.is_some()),
+            ("--basis", self.basis.is_some()),
+            ("--losses", self.losses.is_some()),
+            ("--steps", self.steps.is_some()),
+            ("--lr", self.lr.is_some()),
+            ("--outlier-weight", self.outlier_weight.is_some()),
+            ("--info-weight", self.info_weight.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
+/// Refuses flags of another kind, which would be without effect.
+fn check_kind(args: &FitArgs) -> Result<()> {
+    let (flag, kinds) = match args.kind {
+        Kind::Closed => (args.trained.given(), "published or --kind trained"),
+        Kind::Published | Kind::Trained => (args.closed.given(), "closed"),
+    };
+    match flag {
+        Some(flag) => Err(Error::config(format!("{flag} goes with --kind {kinds}"))),
+        None => Ok(()),
+    }
 }
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
+    check_kind(args)?;
     let shape = args.shape.open(&args.teacher)?;
     let device = Device::open(&args.device)?;
     if args.limit == Some(0) {
@@ -181,41 +226,48 @@ pub(super) fn announce(found: &ClosedForm) {
 }
 
 fn closed(args: &FitArgs) -> ClosedSettings {
-    let ClosedArgs { norm_factor, max_rank, gate, keep_class_token } = args.closed;
+    let own = &args.closed;
     ClosedSettings::default().with(|s| {
         s.images = args.limit.unwrap_or(s.images);
-        (s.norm_factor, s.max_rank, s.gate) = (norm_factor, max_rank, gate);
-        s.class_token = !keep_class_token;
+        s.norm_factor = own.norm_factor.unwrap_or(s.norm_factor);
+        s.max_rank = own.max_rank.unwrap_or(s.max_rank);
+        s.gate = own.gate.unwrap_or(s.gate);
+        s.class_token = !own.keep_class_token;
     })
 }
 
 fn training(args: &FitArgs) -> Result<FitSettings> {
     let own = &args.trained;
-    if own.steps == 0 || !(own.lr > 0.0 && own.lr.is_finite()) {
-        return Err(Error::config("--steps must be at least 1, and --lr a number above 0"));
-    }
+    let text = |given: &Option<String>, default: &str| given.clone().unwrap_or(default.into());
+    let (basis, losses) = (text(&own.basis, "smallest"), text(&own.losses, "paper"));
+    let singer = SingerSettings::default();
+    let weights = LossWeights {
+        outlier: own.outlier_weight.unwrap_or(singer.weights.outlier),
+        info: own.info_weight.unwrap_or(singer.weights.info),
+        ..singer.weights
+    };
     let singer = SingerSettings {
-        layers: own.layers.clone(),
-        rank: own.rank,
-        quantile: own.quantile,
-        basis: named("--basis", &own.basis, "smallest, threshold, random or data")?,
-        losses: named("--losses", &own.losses, "paper or reference")?,
-        weights: LossWeights {
-            outlier: own.outlier_weight,
-            info: own.info_weight,
-            ..LossWeights::default()
-        },
-        ..SingerSettings::default()
+        layers: own.layers.clone().unwrap_or_default(),
+        rank: own.rank.unwrap_or(singer.rank),
+        quantile: own.quantile.unwrap_or(singer.quantile),
+        basis: named("--basis", &basis, "smallest, threshold, random or data")?,
+        losses: named("--losses", &losses, "paper or reference")?,
+        weights,
+        ..singer
     };
     let default = FitSettings::default();
-    Ok(FitSettings {
+    let settings = FitSettings {
         singer: if args.kind == Kind::Trained { singer.robust() } else { singer },
-        steps: own.steps,
-        lr: own.lr,
+        steps: own.steps.unwrap_or(default.steps),
+        lr: own.lr.unwrap_or(default.lr),
         images: args.limit.unwrap_or(default.images),
-        seed: own.seed,
+        seed: own.seed.unwrap_or(default.seed),
         ..default
-    })
+    };
+    if settings.steps == 0 || !(settings.lr > 0.0 && settings.lr.is_finite()) {
+        return Err(Error::config("--steps must be at least 1, and --lr a number above 0"));
+    }
+    Ok(settings)
 }
 
 /// Adapters by the losses.

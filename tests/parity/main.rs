@@ -6,6 +6,7 @@
 mod golden;
 
 mod baselines;
+mod closed;
 mod mapping;
 mod metrics;
 mod positions;

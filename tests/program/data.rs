@@ -36,7 +36,7 @@ fn student(teacher: &Path, data: &Path, out: &Path) -> Command {
 fn fit(teacher: &Path, data: &Path, out: &Path) -> Command {
     let mut command = singer();
     command.arg("fit").arg(teacher).arg("--data").arg(data).arg("--out").arg(out);
-    command.args(["--steps", "2", "--rank", "4", "--device", "cpu"]);
+    command.args(["--kind", "published", "--steps", "2", "--rank", "4", "--device", "cpu"]);
     command
 }
 

@@ -20,7 +20,8 @@ fn whole(arch: &str, extra: &[&str]) {
     succeed(
         singer()
             .args(["distill", "--student", arch, "--data", "scenes:16", "--batch", "8"])
-            .args(["--steps", "2", "--device", "cpu", "--layers", "1", "--rank", "4", "--out"])
+            .args(["--steps", "2", "--device", "cpu", "--layers", "1", "--rank", "4"])
+            .args(["--refine", "published", "--out"])
             .arg(folder.path().join("run"))
             .arg("--teacher")
             .arg(&teacher)

@@ -72,7 +72,7 @@ fn settings_that_cannot_work_are_refused_before_anything_is_written() {
         (&["--set", "sinegr.rank=3"], &["unknown key `sinegr`", "did you mean `singer`"]),
         (&["--losses", "papr"], &["did you mean `paper`"]),
         (&["--set", "train.batch=many"], &["invalid type"]),
-        (&["--rank", "17"], &["rank is 17", "width 16", "singer.rank"]),
+        (&["--refine=published", "--rank", "17"], &["rank is 17", "width 16", "singer.rank"]),
         (&["--layers", "7"], &["layer 7", "0 to 2"]),
         (&["--quantile", "1.5"], &["quantile is 1.5", "singer.quantile"]),
         (&["--set", "student.img_size=18"], &["18x18", "patch_size 4", "16x16"]),

@@ -17,7 +17,8 @@ fn fit(folder: &Path, cache: &Path, settings: &str) -> Command {
         .current_dir(folder)
         .arg("fit")
         .arg(std::path::absolute("assets/demo-teacher.safetensors").unwrap())
-        .args(["--data", "scenes:2", "--steps", "1", "--rank", "4", "--device", "software"])
+        .args(["--kind", "published", "--data", "scenes:2", "--steps", "1", "--rank", "4"])
+        .args(["--device", "software"])
         .env("XDG_CACHE_HOME", cache);
     command
 }

@@ -8,12 +8,26 @@ use singer::weights::NamedTensors;
 
 use crate::support::{die_after_a_step, distill, fail_with, metrics, singer, succeed, teacher};
 
-const METHODS: [&str; 8] =
-    ["singer", "fitnet", "cosine", "normalised", "vitkd", "vitkd-reference", "kd", "none"];
+/// Methods, some with what refines the teacher after a slash.
+const METHODS: [&str; 11] = [
+    "singer",
+    "singer/published",
+    "singer/trained",
+    "fitnet",
+    "fitnet/closed",
+    "cosine",
+    "normalised",
+    "vitkd",
+    "vitkd-reference",
+    "kd",
+    "none",
+];
 
 fn command(teacher: &Path, out: &Path, method: &str) -> Command {
     let mut command = distill(teacher, out, 3);
+    let (method, refine) = method.split_once('/').map_or((method, None), |(a, b)| (a, Some(b)));
     command.args(["--method", method, "--set", "train.log_every=1"]);
+    command.args(refine.map(|kind| format!("--refine={kind}")));
     command.args(["--set", "train.checkpoint_every=1"]);
     command
 }
@@ -36,8 +50,9 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
         let whole = folder.path().join(format!("{method}-whole"));
         succeed(command(&teacher, &whole, method).args(["--val", "scenes:100-140"]));
         let terms: &[&str] = match method {
-            "singer" => &["kd", "outlier", "info"],
-            "fitnet" | "cosine" | "normalised" => &["features"],
+            "singer/published" => &["kd", "outlier", "info"],
+            "singer/trained" => &["kd", "outlier", "info", "identity"],
+            "singer" | "fitnet" | "fitnet/closed" | "cosine" | "normalised" => &["features"],
             "kd" => &["kd"],
             "none" => &["labels"],
             _ => &["generation", "mimicry"],
@@ -50,7 +65,7 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
             assert!((sum - loss).abs() <= 1e-4 * loss.abs(), "{method}: {record}");
         }
         let run = run_file(&whole);
-        assert_eq!(run["config"]["method"], method);
+        assert_eq!(run["config"]["method"], method.split('/').next().unwrap());
         assert!(run["finished"].is_number() && run["result"]["student_norms"].is_object());
         let with_head = matches!(method, "kd" | "none");
         assert_eq!(run["result"]["val_accuracy"].is_number(), with_head, "{method}");
@@ -123,7 +138,7 @@ fn labels_alone_need_no_teacher() {
 fn a_run_starts_where_the_adapters_of_another_ended() {
     let (folder, teacher) = teacher();
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-    succeed(&mut command(&teacher, &first, "singer"));
+    succeed(&mut command(&teacher, &first, "singer/published"));
     let adapters = first.join("singer.safetensors");
     let mut onwards = command(&teacher, &second, "singer");
     // Its rank is the file's, whatever the setting says.
@@ -152,7 +167,16 @@ fn adapters_are_fitted_without_a_student_and_lower_the_outliers() {
     let fit = |out: &Path, steps: &str| {
         let mut fit = singer();
         fit.arg("fit").arg(&teacher).args(["--data", "scenes:64", "--layers", "1", "--rank", "4"]);
-        fit.args(["--quantile", "0.8", "--outlier-weight", "1", "--device", "cpu"]);
+        fit.args([
+            "--kind",
+            "published",
+            "--quantile",
+            "0.8",
+            "--outlier-weight",
+            "1",
+            "--device",
+            "cpu",
+        ]);
         fit.args(["--steps", steps, "--out"]).arg(out);
         fit
     };
@@ -167,7 +191,7 @@ fn adapters_are_fitted_without_a_student_and_lower_the_outliers() {
     let run = folder.path().join("run");
     succeed(command(&teacher, &run, "singer").arg("--adapters").arg(&file));
     let bad = folder.path().join("bad.safetensors");
-    fail_with(&mut fit(&bad, "0"), &["--steps and --limit must be at least 1"]);
+    fail_with(&mut fit(&bad, "0"), &["--steps must be at least 1"]);
     fail_with(&mut fit(&teacher.join("in-a-file"), "1"), &[&teacher.display().to_string()]);
     fail_with(fit(&bad, "1").args(["--basis", "largest"]), &["largest", "use smallest"]);
     fail_with(fit(&bad, "1").args(["--layers", "9"]), &["layer 9", "0 to 2"]);

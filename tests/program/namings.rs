@@ -124,7 +124,7 @@ fn what_was_taken_of_a_training_checkpoint_is_said_and_weights_key_takes_another
             [images.map(str::to_owned).to_vec(), vec!["--block".into(), "0".into()]].concat(),
         ),
         ("export", vec!["--to".into(), "hf".into()]),
-        ("fit", ["--data", "scenes:8", "--steps", "1", "--rank", "4"].map(str::to_owned).into()),
+        ("fit", ["--data", "scenes:8", "--limit", "8"].map(str::to_owned).into()),
     ];
     for (command, more) in commands {
         for (key, said) in [

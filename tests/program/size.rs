@@ -65,7 +65,7 @@ fn every_command_that_looks_at_images_takes_a_size() {
     let path = |name: &str| folder.path().join(name);
     let data = ["--data", "scenes:8"];
     let adapters = path("adapters.safetensors");
-    let fit = ["--limit", "8", "--steps", "1", "--rank", "4", "--device", "cpu", "--out"];
+    let fit = ["--limit", "8", "--device", "cpu", "--out"];
     succeed(command("fit", &teacher, "24").args(data).args(fit).arg(&adapters));
     assert!(adapters.is_file());
 
@@ -112,7 +112,7 @@ fn a_model_far_above_224_pixels_says_what_that_costs() {
     spec.patch_size = Some(56);
     (spec.embed_dim, spec.depth, spec.num_heads) = (Some(16), Some(2), Some(2));
     Model::new(spec, 0, &Device::cpu()).unwrap().save(&file).unwrap();
-    let settings = ["--data", "scenes:2", "--limit", "2", "--steps", "1", "--rank", "4", "--out"];
+    let settings = ["--data", "scenes:2", "--limit", "2", "--out"];
     let mut native = singer();
     native.arg("fit").arg(&file).args(settings).arg(folder.path().join("a.safetensors"));
     let said = succeed(&mut native).stderr;

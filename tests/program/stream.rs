@@ -147,7 +147,8 @@ fn commands_that_read_in_any_order_take_shards() {
     let (url, _asked) = serve(folder.path());
     let fit = |data: &str, out: &str| {
         let mut command = singer();
-        command.args(["fit", "--layers", "1", "--rank", "4", "--steps", "2", "--limit", "8"]);
+        command.args(["fit", "--kind", "published", "--layers", "1", "--rank", "4"]);
+        command.args(["--steps", "2", "--limit", "8"]);
         command.args(["--device", "cpu", "--data", data, "--out"]).arg(folder.path().join(out));
         command.arg(&teacher);
         command

@@ -10,7 +10,7 @@ use crate::support::{distill, fail_with, metrics, singer, succeed, teacher, tiny
 fn distill_writes_student_adapters_metrics_and_run() {
     let (folder, teacher) = teacher();
     let out = folder.path().join("run");
-    let outcome = succeed(&mut distill(&teacher, &out, 12));
+    let outcome = succeed(distill(&teacher, &out, 12).args(["--refine", "published"]));
     assert!(outcome.stdout.contains("largest over median patch norm"), "{}", outcome.stdout);
 
     let records = metrics(&out);
@@ -84,7 +84,8 @@ fn a_plain_folder_of_images_is_enough_where_no_labels_are_used() {
     let mut fit = singer();
     let fitted = folder.path().join("fitted.safetensors");
     fit.arg("fit").arg(&teacher).arg("--data").arg(&photos).arg("--out").arg(&fitted);
-    succeed(fit.args(["--layers", "1", "--rank", "4", "--steps", "2", "--device", "cpu"]));
+    fit.args(["--kind", "trained", "--layers", "1", "--rank", "4", "--steps", "2"]);
+    succeed(fit.args(["--device", "cpu"]));
     let out = folder.path().join("run");
     let run = |out: &Path| {
         let mut run = singer();
@@ -105,7 +106,16 @@ fn the_reference_form_and_sgd_train_too() {
     let out = folder.path().join("run");
     succeed(
         distill(&teacher, &out, 4)
-            .args(["--losses", "reference", "--basis", "threshold", "--clip", "1"])
+            .args([
+                "--refine",
+                "published",
+                "--losses",
+                "reference",
+                "--basis",
+                "threshold",
+                "--clip",
+                "1",
+            ])
             .args([
                 "--set",
                 "optimizer.name=sgd",
