@@ -76,7 +76,7 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {
-    let run = distill(Distill::from_config(config), &Stop::watch(session::SAVING)?)?;
+    let run = distill(Distill::from_config(config), None, &Stop::watch(session::SAVING)?)?;
     let figure = run.folder().join("norms.png");
     draw(&figure, teacher, &run)?;
     say!(

@@ -18,15 +18,16 @@ pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
     let resume = args.train.resume;
     let limit = parse_bytes("--teacher-cache-limit", &args.teacher_cache_limit)?;
     let cache = args.teacher_cache.clone();
-    let mut run = Distill::from_config(settings(args)?).resume(resume);
+    let (config, idle) = settings(args)?;
+    let mut run = Distill::from_config(config).resume(resume);
     if let Some(folder) = cache {
         run = run.teacher_cache(folder, limit);
     }
-    session::exit_code(distill(run, &Stop::watch(session::SAVING)?), session::RESUME)
+    session::exit_code(distill(run, idle, &Stop::watch(session::SAVING)?), session::RESUME)
 }
 
-/// The settings of the flags and the configuration file.
-pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
+/// The settings of the flags and the configuration file, and a flag that changes nothing.
+pub(super) fn settings(args: DistillArgs) -> Result<(DistillConfig, Option<&'static str>)> {
     let for_training = [
         ("--rank", args.rank.is_some()),
         ("--quantile", args.quantile.is_some()),
@@ -56,25 +57,26 @@ pub(super) fn settings(args: DistillArgs) -> Result<DistillConfig> {
     add("adapters", adapters.map(Into::into));
     let config: DistillConfig = config::read(args.train.config.as_deref(), overrides)?;
     let trains = matches!(config.refine, Some(RefineKind::Published | RefineKind::Trained));
-    if let Some(flag) = for_training
-        && !trains
-        && config.adapters.is_none()
-        && config.method == MethodKind::Singer
-    {
-        note!(
-            "singer: warning: {flag} is about trained adapters (--refine published or trained) and changes nothing here"
-        );
-    }
-    Ok(config)
+    let frozen = !trains && config.adapters.is_none() && config.method == MethodKind::Singer;
+    Ok((config, for_training.filter(|_| frozen)))
 }
 
 /// Runs a distillation and shows how it goes and what came out.
-pub(super) fn distill(run: Distill, stop: &Stop) -> Result<Run> {
+/// `idle` is a flag that changes nothing.
+pub(super) fn distill(run: Distill, idle: Option<&str>, stop: &Stop) -> Result<Run> {
     let config = run.config();
     models::fetch(&config.teacher)?;
     models::fetch(&config.student)?;
     let sized = config.teacher.img_size.is_some() || config.student.img_size.is_some();
-    let run = run.stop(stop.flag()).run(session::watch(stop, |start| announce(start, sized)))?;
+    let begun = |start: &Start| {
+        announce(start, sized);
+        if let Some(flag) = idle {
+            note!(
+                "singer: warning: {flag} is about trained adapters (--refine published or trained) and changes nothing here"
+            );
+        }
+    };
+    let run = run.stop(stop.flag()).run(session::watch(stop, begun))?;
     print_measurements(run.measurements());
     say!("wrote {}", run.folder().join("student.safetensors").display());
     Ok(run)

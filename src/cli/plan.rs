@@ -15,7 +15,7 @@ use crate::vit::preset;
 
 pub(super) fn run(args: PlanArgs) -> Result<ExitCode> {
     let stated = args.memory.as_deref().map(|text| parse_bytes("--memory", text)).transpose()?;
-    let mut config = distill::settings(args.distill)?;
+    let (mut config, _) = distill::settings(args.distill)?;
     plan_by_name(&mut config.teacher);
     let (memory, precision, shards) = match stated {
         // Another device than this machine's, so nothing is known of its matrix units.

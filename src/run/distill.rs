@@ -318,7 +318,9 @@ impl Distill {
     ) -> Result<Run> {
         let since = Instant::now();
         let config = &self.config;
-        RunFolder::check_free(config.out.as_deref(), self.resume)?;
+        if let Some(out) = &config.out {
+            RunFolder::check_free(out, self.resume)?;
+        }
         let teacher_shape = self.teacher()?;
         // The number of classes decides on the student's head, and nothing else.
         let shape = shapes::student(config, teacher_shape.as_ref(), None)?;
@@ -363,16 +365,10 @@ impl Distill {
         let limited = |limit| config.data.eval_settings(size, &preprocess, batch, limit);
         let for_basis = refine.is_trained() && config.singer.basis == BasisKind::Data;
         let frozen = refine != RefineKind::None && !refine.is_trained();
-        let few = (frozen || for_basis).then(|| {
-            let limit = Some(config.closed.images.max(1));
-            Ok((images.clone().into_set(limit)?, limited(limit)))
-        });
-        let few = few.transpose()?;
-        let few = few.as_ref().map(|(images, settings)| ReadAnew {
-            images,
-            settings: settings.clone(),
-            device: plain,
-        });
+        let few = config.closed.images.max(1);
+        let set = (frozen || for_basis).then(|| images.clone().into_set(Some(few)));
+        let set = set.transpose()?;
+        let few = set.as_ref().map(|set| ReadAnew::new(set, &limited(None), few, plain));
         let (refiner, closed) = match (&teacher, &few) {
             (Some(teacher), Some(few)) if frozen => {
                 let resumed = config.out.as_deref().filter(|_| self.resume);

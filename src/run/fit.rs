@@ -70,10 +70,8 @@ pub fn closed_form(
     report: &mut dyn FnMut(usize, usize),
 ) -> Result<ClosedForm> {
     let images = images.clone().with_scene_side(side(teacher));
-    let eval =
-        EvalSettings { batch: BATCH, limit: Some(settings.images), ..EvalSettings::of(teacher) };
     let device = teacher.vit().device();
-    let images = ReadAnew { images: &images, settings: eval, device: &device };
+    let images = ReadAnew::new(&images, &EvalSettings::of(teacher), settings.images, &device);
     crate::refine::closed_form(teacher.vit(), &images, settings, report)
 }
 

@@ -22,15 +22,14 @@ pub(crate) struct RunFolder {
 const HOW: [&str; 3] = ["/precision", "/config/train/accumulate", "/config/train/recompute"];
 
 impl RunFolder {
-    /// Checks that there is a folder, and no other run in it but for one to `resume`.
+    /// Checks that there is no other run in a folder but for one to `resume`.
     ///
     /// # Errors
-    /// [`Error::Missing`] and [`Error::RunExists`].
-    pub(crate) fn check_free(out: Option<&Path>, resume: bool) -> Result<&Path> {
-        let path = out.ok_or(Error::Missing("output folder"))?;
+    /// [`Error::RunExists`].
+    pub(crate) fn check_free(path: &Path, resume: bool) -> Result<()> {
         match path.join(RUN_FILE).exists() && !resume {
             true => Err(Error::RunExists { path: path.to_owned() }),
-            false => Ok(path),
+            false => Ok(()),
         }
     }
 
@@ -45,7 +44,8 @@ impl RunFolder {
         config: &impl Serialize,
         since: Instant,
     ) -> Result<Self> {
-        let path = Self::check_free(out, resume)?.to_owned();
+        let path = out.ok_or(Error::Missing("output folder"))?.to_owned();
+        Self::check_free(&path, resume)?;
         let file = path.join(RUN_FILE);
         let before = std::fs::read(&file).ok();
         let before = before.and_then(|text| serde_json::from_slice(&text).ok());

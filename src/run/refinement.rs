@@ -21,9 +21,23 @@ const CLOSED_FORM: &str = "closed-form.safetensors";
 
 /// Images that are read anew for each pass.
 pub(super) struct ReadAnew<'a> {
-    pub(super) images: &'a ImageSet,
-    pub(super) settings: EvalSettings,
-    pub(super) device: &'a Device,
+    images: &'a ImageSet,
+    settings: EvalSettings,
+    device: &'a Device,
+}
+
+impl<'a> ReadAnew<'a> {
+    /// At most `limit` images. Batches are of one size wherever a closed form is estimated, as
+    /// its last bits depend on it.
+    pub(super) fn new(
+        images: &'a ImageSet,
+        settings: &EvalSettings,
+        limit: usize,
+        device: &'a Device,
+    ) -> Self {
+        let settings = EvalSettings { batch: 32, limit: Some(limit.max(1)), ..*settings };
+        Self { images, settings, device }
+    }
 }
 
 impl ImageBatches for ReadAnew<'_> {

@@ -43,7 +43,7 @@ fn the_artifacts_of_the_demo_teacher_are_found_where_they_were_planted_and_remov
     for layer in record["result"]["norms"].as_array().unwrap() {
         let [raw, refined] =
             ["raw", "refined"].map(|of| layer[of]["max_over_median"].as_f64().unwrap());
-        assert!(raw > 2.5 && refined < 1.6, "{layer}");
+        assert!(raw > 2.2 && refined < 1.6, "{layer}");
     }
     let parts = NamedTensors::read(&run.join("singer.safetensors")).unwrap();
     let shape = |name: &str| parts.tensors[name].shape().to_vec();

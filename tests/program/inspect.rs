@@ -92,8 +92,7 @@ fn a_run_lowers_the_refined_norms_and_compares_the_student() {
     succeed(
         singer()
             .args(["distill", "--student", "vit_tiny_patch16_224", "--data", "scenes:400"])
-            .args(["--refine", "published", "--layers", "3", "--rank", "16"])
-            .args(["--batch", "16", "--steps", "60"])
+            .args(["--layers", "3", "--rank", "16", "--batch", "16", "--steps", "60"])
             .args(["--lr", "5e-3", "--device", "cpu", "--set", "student.embed_dim=16"])
             .args(["--set", "student.depth=3", "--set", "student.num_heads=2"])
             .args(["--set", "train.measure=16", "--set", "schedule.warmup_epochs=0"])
