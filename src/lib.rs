@@ -2,10 +2,12 @@
 //!
 //! Large ViTs grow high-norm artifact tokens, and feature distillation copies them into the
 //! student. SiNGER (Yu, Jeong et al., ICLR 2026) refines the teacher's features by low-rank
-//! adapters first; the student learns from the refined features.
+//! adapters first; the student learns from the refined features. Here the adapters are found in
+//! closed form by default, or trained as in the paper.
 //!
 //! ```
-//! use singer::{Device, Distill, FitSettings, Format, ImageSet, Model};
+//! use singer::refine::ClosedSettings;
+//! use singer::{Device, Distill, Format, ImageSet, Model};
 //!
 //! # let folder = tempfile::tempdir().unwrap();
 //! # let out = |name: &str| folder.path().join(name);
@@ -13,12 +15,11 @@
 //! let teacher = Model::open("assets/demo-teacher.safetensors", &device)?; // or "hf-hub:facebook/dinov2-large"
 //! let images = ImageSet::open("scenes:32")?; // or "photos/": no labels needed
 //!
-//! let settings = FitSettings::default().with(|s| s.singer.layers = vec![3]);
-//! # let settings = settings.with(|s| { s.steps = 2; s.singer.rank = 8; });
-//! let adapters = singer::fit(&teacher, &images, &settings)?;
+//! // The teacher's artifacts, found without training; a run does so itself where it is given none.
+//! let found = singer::closed_form(&teacher, &images, &ClosedSettings::default(), &mut |_, _| {})?;
 //!
 //! let run = Distill::singer(&teacher, "vit_tiny_patch16_224")
-//!     .adapters(adapters)
+//!     .adapters(found.adapters)
 //!     .layers([3])
 //!     .images(images)
 //!     .batch(16)
