@@ -178,7 +178,7 @@ mod tests {
     fn moments_equal_the_closed_form_for_gelu() {
         // E[gelu'(z)] = Φ(m) + b φ(m) / (1 + s²)^{3/2}, m = b / √(1 + s²).
         for (bias, spread) in [(0.0, 1.0), (-1.3, 0.4), (2.0, 5.0), (0.7, 1e-9)] {
-            let scale = (1.0 + spread * spread).sqrt();
+            let scale = f64::sqrt(1.0 + spread * spread);
             let at: f64 = bias / scale;
             let density = (-at * at / 2.0).exp() / (2.0 * PI).sqrt();
             let expected = 0.5 * erfc(-at / SQRT_2) + bias * density / scale.powi(3);
