@@ -29,9 +29,9 @@ pub(crate) fn on_patches(
     Tensor::cat(vec![fixed, change(tokens.narrow(1, prefix, count))], 1)
 }
 
-/// Every token over its L2 norm: `[B, T, D] -> [B, T, D]`. A zero token stays zero.
-pub(crate) fn unit_length(tokens: Tensor<3>) -> Tensor<3> {
-    let norms = tokens.clone().square().sum_dim(2).clamp_min(1e-24).sqrt();
+/// Every token over its L2 norm: `[.., D] -> [.., D]`. A zero token stays zero.
+pub(crate) fn unit_length<const N: usize>(tokens: Tensor<N>) -> Tensor<N> {
+    let norms = tokens.clone().square().sum_dim(N - 1).clamp_min(1e-24).sqrt();
     tokens / norms
 }
 

@@ -87,8 +87,8 @@ pub(super) struct DistillArgs {
     /// The student's timm name
     #[arg(long, value_name = "NAME")]
     pub(super) student: Option<String>,
-    /// singer, or a baseline: fitnet, cosine, normalised, vitkd, vitkd-reference, kd or none
-    /// (labels alone)
+    /// singer, or a baseline: fitnet, cosine, normalised, relational, proteus, vitkd,
+    /// vitkd-reference, kd or none (labels alone)
     #[arg(long, value_name = "NAME")]
     pub(super) method: Option<String>,
     /// What is done to the teacher's features first: closed (artifacts are removed without

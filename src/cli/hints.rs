@@ -156,6 +156,7 @@ fn key(setting: &'static str) -> Option<&'static str> {
         "ratio" => "data.ratio",
         "flip" => "data.flip",
         method if method.ends_with(".weight") => method,
+        part if part.starts_with("relational.") || part.starts_with("proteus.") => part,
         _ => return None,
     })
 }

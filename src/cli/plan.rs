@@ -81,6 +81,7 @@ fn table(plan: &Plan) -> Table {
         ("trained weights".to_owned(), plan.trained_weights),
         ("gradients".to_owned(), plan.gradients),
         ("optimiser".to_owned(), plan.optimizer),
+        ("kept from batch to batch".to_owned(), plan.method_state),
         (
             format!("images and features of a batch of {}", plan.batch),
             plan.whole_batch * plan.batch as u64,

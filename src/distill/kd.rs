@@ -109,9 +109,13 @@ impl Method for Kd {
 /// (Hinton et al. 2015): logits `[B, C]` twice to `[1]`. T² keeps the size of
 /// gradients when the temperature changes.
 pub fn soft_target_kl(student: Tensor<2>, teacher: Tensor<2>, temperature: f64) -> Tensor<1> {
+    kl_of_rows(student / temperature, teacher / temperature) * (temperature * temperature)
+}
+
+/// `KL(softmax(teacher) ‖ softmax(student))`, mean over rows: `[N, C]` twice to `[1]`.
+pub(super) fn kl_of_rows(student: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let count = student.dims()[0] as f64;
-    let student = log_softmax(student / temperature, 1);
-    let teacher = log_softmax(teacher / temperature, 1);
+    let (student, teacher) = (log_softmax(student, 1), log_softmax(teacher, 1));
     let divergence = teacher.clone().exp() * (teacher - student);
-    divergence.sum() * (temperature * temperature / count)
+    divergence.sum() / count
 }

@@ -3,7 +3,7 @@
 //!
 //! A method is one file that implements [`Method`]: what it trains besides the student, and
 //! its loss. [`singer`] is the paper's; [`FeatureDistillation`] (FitNet, cosine, normalised
-//! features), [`Kd`], [`Vitkd`] and [`LabelsOnly`] are the baselines. [`Distillation`] makes a [`Task`] of any of them for
+//! features), [`Kd`], [`Relational`], [`Proteus`], [`Vitkd`] and [`LabelsOnly`] are the baselines. [`Distillation`] makes a [`Task`] of any of them for
 //! [`train`](crate::train::train), and can add labels. `examples/own_method.rs` shows one
 //! from outside this library.
 
@@ -14,6 +14,8 @@ mod kd;
 mod labels;
 mod mapping;
 mod projection;
+mod proteus;
+mod relational;
 #[cfg(not(target_family = "wasm"))]
 mod save;
 pub mod singer;
@@ -29,6 +31,8 @@ pub use kd::{Kd, KdSettings, soft_target_kl};
 pub use labels::LabelsOnly;
 pub use mapping::{Mapping, map_layers, with_last_layer};
 pub use projection::new_projections;
+pub use proteus::{Head, Proteus, ProteusModel, ProteusSettings};
+pub use relational::{Relational, RelationalModel, RelationalSettings, queue_size};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use save::save_parts;
 pub use teacher::{Teacher, as_constant};
@@ -38,6 +42,8 @@ use std::ops::Range;
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
 
 #[cfg(not(target_family = "wasm"))]
 use crate::error::NotFiniteIn;
@@ -76,6 +82,11 @@ pub trait Method: Sync {
     /// ([`Task::counts`]).
     fn counts(&self, _model: &Self::Model, _shard: &Shard<'_>) -> Option<Vec<Tensor<1>>> {
         None
+    }
+
+    /// The model after a batch whose losses had remembered rows: [`Task::remember`].
+    fn remember(&self, model: Self::Model, _rows: Tensor<2>) -> Self::Model {
+        model
     }
 
     /// What was trained besides the student, by the names in a run's file.
@@ -172,6 +183,10 @@ impl<M: Method> Task for Distillation<M> {
         known.unwrap_or_else(|| self.loss(model, shard).counts())
     }
 
+    fn remember(&self, model: M::Model, rows: Tensor<2>) -> M::Model {
+        self.method.remember(model, rows)
+    }
+
     #[cfg(not(target_family = "wasm"))]
     fn not_finite_in(&self, images: &Tensor<4>) -> Result<NotFiniteIn> {
         match self.method.teacher() {
@@ -179,6 +194,16 @@ impl<M: Method> Task for Distillation<M> {
             None => Ok(NotFiniteIn::Beyond { largest: 0.0 }),
         }
     }
+}
+
+/// Random numbers that follow from `words` alone, as a rule the seed, the step, an image's
+/// place in its batch and a layer.
+fn image_rng(words: [u64; 4]) -> ChaCha8Rng {
+    let mut seed = [0; 32];
+    for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
+        bytes.copy_from_slice(&word.to_le_bytes());
+    }
+    ChaCha8Rng::from_seed(seed)
 }
 
 /// Mean squared difference over all elements: `[B, T, D]` twice to `[1]`.

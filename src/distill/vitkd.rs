@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::projection::{new_projections, projection_parts};
 use super::{
-    LossInputs, Mapping, Method, Teacher, as_constant, check_weight, map_layers, mse,
+    LossInputs, Mapping, Method, Teacher, as_constant, check_weight, image_rng, map_layers, mse,
     with_last_layer,
 };
 use crate::error::{Error, Result};
@@ -156,12 +156,7 @@ impl Vitkd {
         let of_layer = |&layer: &usize| {
             let mut mask = Vec::with_capacity(images * tokens);
             for place in first..first + images {
-                let words = [self.seed, step as u64, place as u64, layer as u64];
-                let mut seed = [0; 32];
-                for (bytes, word) in seed.chunks_exact_mut(8).zip(words) {
-                    bytes.copy_from_slice(&word.to_le_bytes());
-                }
-                let mut rng = ChaCha8Rng::from_seed(seed);
+                let mut rng = image_rng([self.seed, step as u64, place as u64, layer as u64]);
                 let draw = |_| f32::from(u8::from(rng.random_bool(self.settings.mask_ratio)));
                 mask.extend((0..tokens).map(draw));
             }

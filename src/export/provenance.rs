@@ -98,7 +98,7 @@ struct Method {
     layers: bool,
 }
 
-const METHODS: [Method; 8] = [
+const METHODS: [Method; 10] = [
     Method {
         name: "singer",
         origin: "Distilled from the refined features of TEACHER by [SiNGER](https://arxiv.org/abs/2509.20986).",
@@ -122,6 +122,18 @@ const METHODS: [Method; 8] = [
         origin: "Distilled from the features of TEACHER after a LayerNorm of each token.",
         section: "normalised",
         layers: true,
+    },
+    Method {
+        name: "relational",
+        origin: "Distilled from the similarities of images and of patches in the features of TEACHER, as [LightlyTrain](https://github.com/lightly-ai/lightly-train) does it.",
+        section: "relational",
+        layers: false,
+    },
+    Method {
+        name: "proteus",
+        origin: "Distilled from the features of TEACHER by [Proteus](https://arxiv.org/abs/2407.10366).",
+        section: "proteus",
+        layers: false,
     },
     Method {
         name: "vitkd",
@@ -283,6 +295,8 @@ mod tests {
                 "singer": { "layers": [3], "rank": 8, "quantile": 0.97 },
                 "fitnet": { "weight": 10.0 },
                 "cosine": { "weight": 1.0 },
+                "relational": { "temperature": 0.07 },
+                "proteus": { "mask_ratio": 0.5 },
                 "normalised": { "weight": 1.0 },
                 "vitkd": { "mimic_layers": [0, 2], "mask_ratio": 0.5 },
                 "kd": { "temperature": 4.0 },
@@ -335,6 +349,13 @@ mod tests {
         let absent = ["SiNGER", "refined", "fitnet.weight"];
         check("cosine", &["their cosines"], &["layers", "cosine.weight"], &absent);
         check("normalised", &["a LayerNorm"], &["layers", "normalised.weight"], &absent);
+    }
+
+    #[test]
+    fn the_cards_of_relations_and_of_proteus_say_what_was_learnt() {
+        let absent = ["SiNGER", "refined", "layers"];
+        check("relational", &["the similarities"], &["relational.temperature"], &absent);
+        check("proteus", &["[Proteus]"], &["proteus.mask_ratio"], &absent);
     }
 
     #[test]

@@ -9,7 +9,10 @@ use crate::data::{
 };
 use crate::device::{Device, TestedPrecision};
 use crate::distill::singer::SingerSettings;
-use crate::distill::{FitnetSettings, KdSettings, NormalisedSettings, VitkdSettings};
+use crate::distill::{
+    FitnetSettings, KdSettings, NormalisedSettings, ProteusSettings, RelationalSettings,
+    VitkdSettings,
+};
 use crate::error::{Error, Result};
 use crate::model::{ModelSpec, PreprocessOptions};
 use crate::ops::Precision;
@@ -62,6 +65,10 @@ pub struct DistillConfig {
     pub cosine: NormalisedSettings,
     /// Settings of the distillation of normalised features.
     pub normalised: NormalisedSettings,
+    /// Settings of the distillation of relations.
+    pub relational: RelationalSettings,
+    /// Proteus's settings.
+    pub proteus: ProteusSettings,
     /// ViTKD's settings.
     pub vitkd: VitkdSettings,
     /// Logit distillation's settings.
@@ -125,6 +132,10 @@ pub enum MethodKind {
     Cosine,
     /// From the teacher's features after a LayerNorm without scale and shift.
     Normalised,
+    /// From the similarities of images and of patches.
+    Relational,
+    /// From class token, patches and masked patches after the teacher's final norm.
+    Proteus,
     /// Projections, generators and mask token trained with the student.
     Vitkd,
     /// As published: generators and mask token stay at their random start.

@@ -283,6 +283,8 @@ impl Distill {
             MethodKind::Fitnet => self.train_by_features(Distance::Mse, report),
             MethodKind::Cosine => self.train_by_features(Distance::Cosine, report),
             MethodKind::Normalised => self.train_by_features(Distance::Normalised, report),
+            MethodKind::Relational => self.train(methods::relational, report),
+            MethodKind::Proteus => self.train(methods::proteus, report),
             MethodKind::Vitkd => self.train(methods::vitkd::<true>, report),
             MethodKind::VitkdReference => self.train(methods::vitkd::<false>, report),
             MethodKind::Kd => self.train(methods::kd, report),
@@ -397,6 +399,7 @@ impl Distill {
             refiner: refiner.clone(),
             images: few.as_ref(),
             grid: student_shape.config.grid(),
+            images: images.len(),
             training: &training,
             cache,
         };
@@ -490,9 +493,12 @@ impl Distill {
         folder.write()?;
         let (trained, ends) = outcome?;
         let trained = trained.valid();
-        let layers = match &teacher_shape {
-            Some(teacher) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
-            None => Vec::new(),
+        let layers = match (&teacher_shape, config.method) {
+            (None, _) => Vec::new(),
+            (Some(teacher), MethodKind::Relational | MethodKind::Proteus) => {
+                vec![teacher.config.depth - 1]
+            }
+            (Some(teacher), _) => with_last_layer(&config.singer.layers, teacher.config.depth)?,
         };
         let closed = match &refiner {
             Some(Refiner::ClosedForm(adapters)) => Some(adapters),
@@ -560,6 +566,8 @@ fn description(
         MethodKind::Normalised => {
             json!({ "layers": layers, "mapping": mapping, "normalised": config.normalised })
         }
+        MethodKind::Relational => json!({ "relational": config.relational }),
+        MethodKind::Proteus => json!({ "proteus": config.proteus }),
         MethodKind::Vitkd | MethodKind::VitkdReference => {
             json!({ "layers": layers, "mapping": mapping, "vitkd": config.vitkd })
         }

@@ -11,7 +11,8 @@ use crate::distill::singer::{
     BasisReport, LayerNorms, Singer, SingerSettings, adapters as start, adapters_on,
 };
 use crate::distill::{
-    Distance, FeatureDistillation, Kd, LabelsOnly, Method, Teacher, TeacherCache, Vitkd,
+    Distance, FeatureDistillation, Kd, LabelsOnly, Method, Proteus, Relational, Teacher,
+    TeacherCache, Vitkd,
 };
 use crate::error::{Error, Result};
 use crate::ops::Precision;
@@ -36,6 +37,8 @@ pub(super) struct Models<'a> {
     pub(super) adapters: Option<&'a Adapters>,
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
+    /// The number of training images, where it is known.
+    pub(super) images: Option<usize>,
     pub(super) training: &'a Device,
     /// Where what the teacher computes is kept.
     pub(super) cache: Option<Arc<dyn TeacherCache>>,
@@ -158,6 +161,21 @@ pub(super) fn vitkd<const TRAINED: bool>(mut models: Models<'_>) -> Result<Prepa
     let (settings, seed) = (config.vitkd.clone(), config.seed);
     let (method, model) =
         Vitkd::new(teacher, student, layers, *mapping, grid, settings, TRAINED, seed)?;
+    Ok(Prepared::plain(method, model))
+}
+
+pub(super) fn relational(mut models: Models<'_>) -> Result<Prepared<Relational>> {
+    let teacher = models.frozen_teacher()?;
+    let Models { student, config, images, .. } = models;
+    let (method, model) =
+        Relational::new(teacher, student, images, config.relational, config.seed)?;
+    Ok(Prepared::plain(method, model))
+}
+
+pub(super) fn proteus(mut models: Models<'_>) -> Result<Prepared<Proteus>> {
+    let teacher = models.frozen_teacher()?;
+    let Models { student, config, grid, .. } = models;
+    let (method, model) = Proteus::new(teacher, student, grid, config.proteus, config.seed)?;
     Ok(Prepared::plain(method, model))
 }
 

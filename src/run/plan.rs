@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::{DistillConfig, MethodKind, RefineKind, shapes};
-use crate::distill::with_last_layer;
+use crate::distill::{queue_size, with_last_layer};
 use crate::error::{Error, Result};
 use crate::ops::Precision;
 use crate::train::OptimizerSettings;
@@ -43,6 +43,8 @@ pub struct Plan {
     pub gradients: u64,
     /// The optimiser's state.
     pub optimizer: u64,
+    /// What the method keeps from batch to batch.
+    pub method_state: u64,
     /// What each image of a micro-batch takes.
     pub image: ImageBytes,
     /// What each image of a batch takes however it is split: its pixels, and the teacher's
@@ -119,6 +121,7 @@ impl Plan {
             trained_weights: F32 * trained,
             gradients: F32 * trained * shards.max(1) as u64 * if accumulate > 1 { 2 } else { 1 },
             optimizer: F32 * trained * states,
+            method_state: method.state,
             image: ImageBytes {
                 student: student_memory(shape, half, config.train.recompute),
                 method: method.kept,
@@ -128,9 +131,11 @@ impl Plan {
         })
     }
 
-    /// What does not depend on the batch: weights, gradients, the optimiser's state.
+    /// What does not depend on the batch: weights, gradients, the optimiser's state and the
+    /// method's.
     pub fn fixed(&self) -> u64 {
-        self.teacher_weights + self.trained_weights + self.gradients + self.optimizer
+        let weights = self.teacher_weights + self.trained_weights + self.gradients;
+        weights + self.optimizer + self.method_state
     }
 
     /// All of it, for the batch of the settings.
@@ -212,6 +217,8 @@ struct MethodMemory {
     features: u64,
     /// Bytes of the largest intermediate results.
     workspace: u64,
+    /// Bytes that are kept from batch to batch, whatever their size.
+    state: u64,
 }
 
 /// Of a method that learns `layers` frozen features of `width` bytes, of which it keeps each
@@ -228,6 +235,7 @@ fn frozen_features(
         kept: copies * layers * width,
         features: layers * width,
         workspace,
+        state: 0,
     }
 }
 
@@ -257,6 +265,33 @@ fn method_memory(
         MethodKind::Fitnet | MethodKind::Normalised => {
             frozen_features(layers, projection, width, 2, forward)
         }
+        MethodKind::Relational => {
+            let queue = config.relational.queue.unwrap_or(queue_size(None)) as u64;
+            let gram = patches * patches * F32;
+            MethodMemory {
+                parameters: 2 * projection,
+                // The feature, both sides' unit tokens and the projection; of both sides the
+                // similarities, as they are and as probabilities.
+                kept: 4 * width + 4 * gram + 4 * queue * F32,
+                features: width,
+                workspace: forward.max(2 * gram),
+                state: queue * wide * F32,
+            }
+        }
+        MethodKind::Proteus => {
+            let norm = 2 * narrow;
+            // The student's second pass, over a share of the images.
+            let again = config.proteus.masked_images * student_memory(student, half, false) as f64;
+            MethodMemory {
+                parameters: 3 * (projection + norm) + narrow,
+                // The feature, the student's normed tokens and the difference, once for all
+                // images and once for the masked ones.
+                kept: 6 * width + again as u64,
+                features: width,
+                workspace: forward,
+                state: 0,
+            }
+        }
         MethodKind::Vitkd | MethodKind::VitkdReference => {
             let mimics = config.vitkd.mimic_layers.len() as u64;
             let generators = 2 * (9 * wide * wide + wide);
@@ -268,6 +303,7 @@ fn method_memory(
                 features: (layers + mimics) * width,
                 // Nine taps and their gradient.
                 workspace: forward.max(18 * width),
+                state: 0,
             }
         }
         MethodKind::Singer => {
@@ -284,6 +320,7 @@ fn method_memory(
                 kept: layers * each + between * (width + block_memory(teacher, half)),
                 features: (layers + between) * width,
                 workspace: forward.max(2 * gram + 3 * width),
+                state: 0,
             }
         }
     })

@@ -10,6 +10,9 @@ pub struct Loss {
     pub terms: Vec<Term>,
     /// What is only recorded.
     pub observations: Vec<Observation>,
+    /// A row for each image, `[B, D]` outside the graph, that the task keeps for the batches to
+    /// come ([`Task::remember`](super::Task::remember)).
+    pub remembered: Option<Tensor<2>>,
     /// Where the student's tokens came from without a graph ([`Shard::recompute`]): what the
     /// trainer goes backward through after the terms.
     ///

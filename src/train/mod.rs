@@ -67,6 +67,14 @@ pub trait Task: Sync {
         self.loss(model, shard).counts()
     }
 
+    /// The model after a batch whose losses had [`remembered`](Loss::remembered) rows: those of
+    /// all its images, in their order in the batch, `[B, D]` on the plain device. What is kept
+    /// must be in the model, as a parameter without a gradient, so that checkpoints hold it. By
+    /// default nothing is.
+    fn remember(&self, model: Self::Model, _rows: Tensor<2>) -> Self::Model {
+        model
+    }
+
     /// Where the values of a batch whose loss is not finite first cease to be finite: `images`
     /// is `[B, 3, H, W]` on the plain device. A task with a frozen teacher looks there.
     ///

@@ -23,6 +23,8 @@ pub struct BatchLoss {
     pub terms: Vec<(&'static str, Tensor<1>)>,
     /// What else is recorded, `[N]` each; see [`Observation`].
     pub(super) means: Vec<(&'static str, Tensor<1>)>,
+    /// What the task keeps of each image, in their order; see [`Loss::remembered`](super::Loss).
+    pub remembered: Option<Tensor<2>>,
 }
 
 impl BatchLoss {
@@ -78,7 +80,7 @@ pub(super) fn contribution(loss: Loss, share: f64, counts: &[Tensor<1>]) -> (Ten
     let means = loss.observations.into_iter();
     let means = means.map(|Observation { name, means }| (name, inner(means) * share)).collect();
     let terms = terms.into_iter().map(|(name, value)| (name, inner(value))).collect();
-    (total, BatchLoss { terms, means })
+    (total, BatchLoss { terms, means, remembered: loss.remembered })
 }
 
 /// Adds the terms and gradients of a later shard to those of the earlier ones.
@@ -93,6 +95,10 @@ pub(super) fn add<M: Module>(
     let sum = BatchLoss {
         terms: pairwise(ours.terms, theirs.terms),
         means: pairwise(ours.means, theirs.means),
+        remembered: match (ours.remembered, theirs.remembered) {
+            (Some(earlier), Some(later)) => Some(Tensor::cat(vec![earlier, later], 0)),
+            (one, other) => one.or(other),
+        },
     };
     (sum, add_gradients(model, grads, more))
 }

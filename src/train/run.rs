@@ -217,7 +217,7 @@ pub fn train<T: Task>(
 
         let pixels = batch.pixels.to_device(size, &plain);
         let by = scale.map_or(1.0, |scale| scale.scale);
-        let (loss, grads) =
+        let (mut loss, grads) =
             shards.backward_scaled(task, &model, device, &pixels, &batch.labels, step, by);
         step += 1;
         let mut scale_can_help = true;
@@ -228,6 +228,9 @@ pub fn train<T: Task>(
                 scale_can_help = scale.update(finite, rule);
             }
             _ => model = optimizer.step(lr, model, grads, settings.clip),
+        }
+        if let Some(rows) = loss.remembered.take() {
+            model = task.remember(model, rows);
         }
         let scaled = scale.map(|LossScale { skipped, .. }| (by, skipped));
         pending.push(step, step as f64 / per_epoch as f64, lr, count, loss, scaled);

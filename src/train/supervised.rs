@@ -38,6 +38,7 @@ pub(crate) fn label_loss(
     Loss {
         terms: vec![Term::mean(name, weight, cross_entropy(logits, labels, smoothing))],
         observations: vec![Observation { name: "accuracy", means }],
+        remembered: None,
         recompute: None,
     }
 }

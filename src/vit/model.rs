@@ -121,7 +121,17 @@ impl Vit {
 
     /// The tokens entering block 0: `[B, 3, H, W] -> [B, T, D]`.
     pub fn embed(&self, image: Tensor<4>) -> Tensor<3> {
-        let tokens = self.place(self.patch_embed.forward(image));
+        self.embed_changed(image, |patches| patches)
+    }
+
+    /// As [`embed`](Self::embed) with the embedded patches `[B, P, D]` changed before their
+    /// positions are added.
+    pub fn embed_changed(
+        &self,
+        image: Tensor<4>,
+        change: impl FnOnce(Tensor<3>) -> Tensor<3>,
+    ) -> Tensor<3> {
+        let tokens = self.place(change(self.patch_embed.forward(image)));
         match &self.norm_pre {
             Some(norm) => norm.forward(tokens),
             None => tokens,

@@ -8,7 +8,8 @@ use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, 
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{
     Distance, Distillation, FeatureDistillation, FeatureModel, Kd, KdSettings, LabelsOnly, Mapping,
-    Method, Teacher, Vitkd, VitkdModel, VitkdSettings, soft_target_kl,
+    Method, Proteus, ProteusModel, ProteusSettings, Relational, RelationalModel,
+    RelationalSettings, Teacher, Vitkd, VitkdModel, VitkdSettings, queue_size, soft_target_kl,
 };
 use singer::train::{
     Feed, Loss, OptimizerSettings, Pretraining, Schedule, Shard, Shards, Task, TrainSettings,
@@ -60,6 +61,15 @@ fn features(distance: Distance) -> (FeatureDistillation, FeatureModel) {
 fn vitkd(trained: bool) -> (Vitkd, VitkdModel) {
     let settings = VitkdSettings::default().with(|s| s.mimic_layers = vec![0]);
     Vitkd::new(frozen(), student(), &[1], Mapping::Last, [4, 4], settings, trained, 5).unwrap()
+}
+
+fn relational() -> (Relational, RelationalModel) {
+    let settings = RelationalSettings::default().with(|s| s.queue = Some(12));
+    Relational::new(frozen(), student(), None, settings, 5).unwrap()
+}
+
+fn proteus() -> (Proteus, ProteusModel) {
+    Proteus::new(frozen(), student(), [4, 4], ProteusSettings::default(), 5).unwrap()
 }
 
 fn kd() -> Kd {
@@ -156,6 +166,10 @@ fn all_methods_see_the_same_batches_and_start_from_the_same_student() {
         let (method, model) = features(distance);
         assert!(three_steps(method, model) == wanted, "{distance:?}");
     }
+    let (method, model) = relational();
+    assert!(three_steps(method, model) == wanted, "relational");
+    let (method, model) = proteus();
+    assert!(three_steps(method, model) == wanted, "proteus");
     for trained in [true, false] {
         let (method, model) = vitkd(trained);
         assert!(three_steps(method, model) == wanted, "vitkd");
@@ -205,6 +219,10 @@ fn shards_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_label
             check_shards(method, &model, label_weight);
         }
         let (method, model) = vitkd(true);
+        check_shards(method, &model, label_weight);
+        let (method, model) = relational();
+        check_shards(method, &model, label_weight);
+        let (method, model) = proteus();
         check_shards(method, &model, label_weight);
         check_shards(kd(), &student(), label_weight);
     }
@@ -270,6 +288,10 @@ fn micro_batches_and_recomputation_give_the_gradients_of_the_whole_batch_for_eve
         }
         let (method, model) = vitkd(true);
         check_accumulation("vitkd", &Distillation { method, label_weight }, &model);
+        let (method, model) = relational();
+        check_accumulation("relational", &Distillation { method, label_weight }, &model);
+        let (method, model) = proteus();
+        check_accumulation("proteus", &Distillation { method, label_weight }, &model);
         check_accumulation("kd", &Distillation { method: kd(), label_weight }, &student());
     }
     check_accumulation("labels", &Distillation::new(LabelsOnly), &student());
@@ -301,6 +323,10 @@ fn the_counts_that_a_method_announces_are_those_of_its_loss() {
     }
     let (method, model) = vitkd(true);
     check_counts("vitkd", method, &model, 2);
+    let (method, model) = relational();
+    check_counts("relational", method, &model, 0);
+    let (method, model) = proteus();
+    check_counts("proteus", method, &model, 1);
     check_counts("kd", kd(), &student(), 0);
     check_counts("labels", LabelsOnly, &student(), 0);
 }
@@ -372,6 +398,77 @@ fn a_mask_follows_from_seed_step_place_and_layer_alone() {
     assert_ne!(whole, mask(4, 0, 40), "steps differ");
     let share = whole[0].iter().sum::<f32>() / whole[0].len() as f32;
     assert!((share - 0.5).abs() < 0.08, "{share} of the tokens are masked");
+}
+
+#[test]
+fn every_second_image_is_seen_masked_in_half_its_patches_wherever_a_batch_is_split() {
+    let (method, _) = proteus();
+    let (masked, mask) = method.masks(7, 3, 0);
+    assert_eq!(masked, [1, 3, 5]);
+    let mask: Vec<f32> = mask.iter().collect();
+    assert!(mask.chunks(16).all(|patches| patches.iter().sum::<f32>() == 8.0));
+    let (later, of_later) = method.masks(4, 3, 3);
+    assert_eq!(later, [0, 2], "counted from the shard's first image");
+    assert_eq!(of_later.iter::<f32>().collect::<Vec<_>>(), mask[16..]);
+    let (_, next) = method.masks(7, 4, 0);
+    assert_ne!(next.iter::<f32>().collect::<Vec<_>>(), mask, "steps differ");
+    let settings = ProteusSettings::default().with(|s| s.masked_images = 0.3);
+    let (some, _) = Proteus::new(frozen(), student(), [4, 4], settings, 5).unwrap();
+    assert_eq!(some.masks(20, 0, 0).0.len(), 6, "the share of the settings");
+}
+
+/// The queue of the model after three steps, and the gradients of the fourth.
+fn queue_after_three_steps(shards: usize, micro_batches: usize) -> (Vec<f32>, Vec<f32>) {
+    let (method, mut model) = relational();
+    let task = Distillation::new(method);
+    let device = Device::flex().autodiff();
+    let shards = Shards::new(shards).unwrap().accumulate(micro_batches);
+    for step in 0..3 {
+        // Other images in each step.
+        let images = images(5) * (step as f32 - 1.5);
+        let (mut loss, _) = shards.backward(&task, &model, &device, &images, &[0; 5], step);
+        model = task.remember(model, loss.remembered.take().unwrap());
+    }
+    let queue = model.queue.val().inner().into_data().iter().collect();
+    let (_, grads) = shards.backward(&task, &model, &device, &images(5), &[0; 5], 3);
+    let mut all = Gradients(&grads, Vec::new());
+    model.visit(&mut all);
+    (queue, all.1)
+}
+
+#[test]
+fn the_queue_holds_the_newest_images_first_whatever_the_shards_and_micro_batches() {
+    let (queue, grads) = queue_after_three_steps(1, 1);
+    let rows: Vec<&[f32]> = queue.chunks(16).collect();
+    assert_eq!(rows.len(), 12);
+    for row in &rows {
+        let norm = row.iter().map(|value| value * value).sum::<f32>().sqrt();
+        assert!((norm - 1.0).abs() < 1e-5, "three batches of five fill it: {norm}");
+    }
+    let teacher = teacher();
+    let newest = teacher.forward_features(images(5) * 0.5).narrow(1, 0, 1);
+    let newest: Vec<f32> = newest.into_data().iter().collect();
+    for (row, class) in rows.iter().zip(newest.chunks(16)) {
+        let norm = class.iter().map(|value| value * value).sum::<f32>().sqrt();
+        let apart = row.iter().zip(class).map(|(a, b)| (a - b / norm).abs()).fold(0.0, f32::max);
+        assert!(apart < 1e-5, "the last batch in its order");
+    }
+    for (shards, micro_batches) in [(2, 1), (3, 2), (1, 4)] {
+        let (other, their_grads) = queue_after_three_steps(shards, micro_batches);
+        let apart = |a: &[f32], b: &[f32]| {
+            a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max)
+        };
+        assert!(apart(&queue, &other) < 1e-6, "{shards} shards of {micro_batches}");
+        assert_eq!(grads.len(), their_grads.len());
+        assert!(apart(&grads, &their_grads) < 1e-5, "{shards} shards of {micro_batches}");
+    }
+}
+
+#[test]
+fn the_queues_length_follows_from_the_data_set_as_published() {
+    let sizes = [10, 50, 999, 4_000, 19_999, 20_000].map(|images| queue_size(Some(images)));
+    assert_eq!(sizes, [16, 32, 256, 2_048, 4_096, 8_192]);
+    assert_eq!(queue_size(None), 8_192);
 }
 
 #[test]

@@ -82,8 +82,11 @@ fn a_large_teacher_fits_a_small_card_and_a_giant_one_a_large_card() {
 
 #[test]
 fn every_method_has_a_plan() {
-    use MethodKind::{Cosine, Fitnet, Kd, None, Normalised, Singer, Vitkd, VitkdReference};
-    for method in [Singer, Fitnet, Cosine, Normalised, Vitkd, VitkdReference, Kd, None] {
+    use MethodKind::{
+        Cosine, Fitnet, Kd, None, Normalised, Proteus, Relational, Singer, Vitkd, VitkdReference,
+    };
+    let features = [Singer, Fitnet, Cosine, Normalised, Relational, Proteus, Vitkd, VitkdReference];
+    for method in features.into_iter().chain([Kd, None]) {
         let mut config = large_to_small();
         config.method = method;
         config.teacher.num_classes = Some(1000);

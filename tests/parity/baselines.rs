@@ -1,19 +1,26 @@
-use burn::module::Param;
+use burn::module::{Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 use singer::distill::{
-    Distance, Distillation, FeatureDistillation, LossInputs, Mapping, Method, Teacher, Vitkd,
-    VitkdModel, VitkdSettings,
+    Distance, Distillation, FeatureDistillation, LossInputs, Mapping, Method, Proteus,
+    ProteusModel, ProteusSettings, Relational, RelationalSettings, Teacher, Vitkd, VitkdModel,
+    VitkdSettings,
 };
 use singer::train::{Loss, Shard, Shards, Task};
 
-use crate::golden::{Golden, by_timm_name, cases, folder, json};
+use crate::golden::{Golden, by_timm_name, cases, folder, json, own_folder};
 use crate::singer::models;
 
 fn case(name: &str) -> (Golden, Value) {
     let file = folder().join(format!("baselines/{name}.json"));
     (Golden::open(&format!("baselines/{name}")), json(&file))
+}
+
+/// A case that `tests/golden/baselines/make.py` makes.
+fn own_case(name: &str) -> (Golden, Value) {
+    let part = format!("baselines/{name}");
+    (Golden::own(&part), json(&own_folder().join(format!("{part}.json"))))
 }
 
 fn layers(json: &Value) -> Vec<usize> {
@@ -26,11 +33,15 @@ fn mapped(json: &Value) -> Vec<usize> {
 }
 
 fn projection(golden: &Golden, layer: usize, device: &Device) -> Linear {
-    let weight = golden.tensor::<2>(&format!("proj.{layer}.weight"), device).transpose();
+    linear(golden, &format!("proj.{layer}"), device)
+}
+
+fn linear(golden: &Golden, name: &str, device: &Device) -> Linear {
+    let weight = golden.tensor::<2>(&format!("{name}.weight"), device).transpose();
     let [from, to] = weight.dims();
     let mut linear = LinearConfig::new(from, to).init(device);
     linear.weight = Param::from_tensor(weight);
-    let bias = golden.tensor::<1>(&format!("proj.{layer}.bias"), device);
+    let bias = golden.tensor::<1>(&format!("{name}.bias"), device);
     linear.bias = Some(Param::from_tensor(bias));
     linear
 }
@@ -56,13 +67,28 @@ fn check<T: Task>(golden: &Golden, layers: &[usize], task: &T, model: &T::Model,
 }
 
 fn fitnets_loss_and_gradients_equal_the_reference(device: &Device) {
+    check_features(case("fitnet"), Mapping::Reference, Distance::Mse, device);
+}
+
+fn the_loss_and_gradients_of_cosines_equal_pytorch(device: &Device) {
+    check_features(own_case("cosine"), Mapping::Last, Distance::Cosine, device);
+}
+
+fn the_loss_and_gradients_of_normalised_features_equal_pytorch(device: &Device) {
+    check_features(own_case("normalised"), Mapping::Last, Distance::Normalised, device);
+}
+
+fn check_features(
+    (golden, json): (Golden, Value),
+    mapping: Mapping,
+    distance: Distance,
+    device: &Device,
+) {
     let device = &device.clone().autodiff();
-    let (golden, json) = case("fitnet");
     let (_, shapes) = cases("singer").swap_remove(0);
     let (teacher, student, image) = models(&shapes, device);
     let layers = layers(&json);
     let teacher = Teacher::new(teacher);
-    let (mapping, distance) = (Mapping::Reference, Distance::Mse);
     let made = FeatureDistillation::new(teacher, student, &layers, mapping, distance, 1.0, 0);
     let (method, mut model) = made.unwrap();
     assert_eq!(method.student_layers(), mapped(&json));
@@ -104,6 +130,81 @@ fn vitkds_loss_and_gradients_equal_the_reference(device: &Device) {
     check(&golden, &layers, &task, &model, image);
 }
 
+fn relations_between_images_and_patches_equal_the_published_loss(device: &Device) {
+    let device = &device.clone().autodiff();
+    let (golden, json) = own_case("relational");
+    let (_, shapes) = cases("singer").swap_remove(0);
+    let (teacher, student, image) = models(&shapes, device);
+    let settings = RelationalSettings::default().with(|s| s.queue = Some(10));
+    let made = Relational::new(Teacher::new(teacher), student, None, settings, 0);
+    let (method, mut model) = made.unwrap();
+    assert_eq!(method.student_layers(), mapped(&json));
+    model.global = linear(&golden, "global", device);
+    model.local = linear(&golden, "local", device);
+    model.queue = Param::from_tensor(golden.tensor::<2>("queue", device)).no_grad();
+    let task = Distillation::new(method);
+    check(&golden, &[], &task, &model, image.clone());
+
+    let (mut loss, grads) = Shards::one().backward(&task, &model, device, &image, &[0; 4], 0);
+    for (name, value) in loss.terms.iter().cloned() {
+        golden.assert_relative(name, &[value.into_scalar::<f32>().into()], 1e-4);
+    }
+    assert!(grads.get::<2>(model.queue.id).is_none(), "the queue is not trained");
+    let rows = loss.remembered.take().unwrap();
+    golden.assert_close("remembered", rows.clone(), 1e-5);
+    let next = task.remember(model, rows.clone()).queue;
+    assert!(!next.val().is_require_grad());
+    let newest = next.val().inner().narrow(0, 0, 4) - rows;
+    assert_eq!(newest.abs().max().into_scalar::<f32>(), 0.0);
+    let older = next.val().inner().narrow(0, 4, 6)
+        - golden.tensor::<2>("queue", &image.device()).narrow(0, 0, 6);
+    assert_eq!(older.abs().max().into_scalar::<f32>(), 0.0);
+}
+
+fn proteuss_loss_and_gradients_equal_pytorch(device: &Device) {
+    let device = &device.clone().autodiff();
+    let (golden, json) = own_case("proteus");
+    let (_, shapes) = cases("singer").swap_remove(0);
+    let (teacher, student, image) = models(&shapes, device);
+    let settings = ProteusSettings::default();
+    let made = Proteus::new(Teacher::new(teacher), student, [4, 4], settings, 0);
+    let (method, mut model) = made.unwrap();
+    assert_eq!(method.student_layers(), mapped(&json));
+    let heads =
+        [("token", &mut model.token), ("feature", &mut model.feature), ("patch", &mut model.patch)];
+    for (name, head) in heads {
+        head.linear = linear(&golden, &format!("{name}.linear"), device);
+        let values = |part: &str| golden.tensor::<1>(&format!("{name}.norm.{part}"), device);
+        head.norm.gamma = Param::from_tensor(values("weight"));
+        head.norm.beta = Some(Param::from_tensor(values("bias")));
+    }
+    model.mask_token = Param::from_tensor(golden.tensor("mask_token", device));
+    let masked = json["masked"].as_array().unwrap();
+    let masked: Vec<usize> = masked.iter().map(|i| i.as_u64().unwrap() as usize).collect();
+    // The published script masks the first half of a batch, ours every second image.
+    assert_eq!(method.masks(4, 7, 0).0, masked);
+    let masks = (masked, golden.data("mask").clone());
+    check(&golden, &[], &Masked { method, masks }, &model, image);
+}
+
+/// Proteus with given masks instead of its own.
+struct Masked {
+    method: Proteus,
+    masks: (Vec<usize>, TensorData),
+}
+
+impl Task for Masked {
+    type Model = ProteusModel;
+
+    fn loss(&self, model: &ProteusModel, shard: Shard<'_>) -> Loss {
+        let Shard { images, labels, step, first, .. } = shard;
+        let pixels = Tensor::from_inner(images.clone());
+        let tokens = model.student.intermediate(pixels, self.method.student_layers());
+        let inputs = LossInputs { images, tokens, logits: None, labels, step, first };
+        self.method.loss_with_masks(model, inputs, self.masks.clone())
+    }
+}
+
 /// ViTKD with the reference's masks instead of its own.
 struct WithMasks {
     method: Vitkd,
@@ -124,5 +225,9 @@ impl Task for WithMasks {
 
 on_both_devices!(
     fitnets_loss_and_gradients_equal_the_reference,
+    the_loss_and_gradients_of_cosines_equal_pytorch,
+    the_loss_and_gradients_of_normalised_features_equal_pytorch,
+    relations_between_images_and_patches_equal_the_published_loss,
+    proteuss_loss_and_gradients_equal_pytorch,
     vitkds_loss_and_gradients_equal_the_reference,
 );

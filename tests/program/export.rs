@@ -398,6 +398,8 @@ fn the_card_of_a_run_by_another_method_does_not_say_singer() {
         ("fitnet", "[FitNets]"),
         ("cosine", "cosines"),
         ("normalised", "LayerNorm"),
+        ("relational", "similarities"),
+        ("proteus", "[Proteus]"),
         ("vitkd", "[ViTKD]"),
         ("vitkd-reference", "[ViTKD]"),
         ("kd", "[knowledge distillation]"),

@@ -9,7 +9,7 @@ use singer::weights::NamedTensors;
 use crate::support::{die_after_a_step, distill, fail_with, metrics, singer, succeed, teacher};
 
 /// Methods, some with what refines the teacher after a slash.
-const METHODS: [&str; 11] = [
+const METHODS: [&str; 13] = [
     "singer",
     "singer/published",
     "singer/trained",
@@ -17,6 +17,8 @@ const METHODS: [&str; 11] = [
     "fitnet/closed",
     "cosine",
     "normalised",
+    "relational",
+    "proteus",
     "vitkd",
     "vitkd-reference",
     "kd",
@@ -58,6 +60,8 @@ fn every_method_trains_writes_its_files_and_resumes_to_the_same_bits() {
             "singer/published" => &["kd", "outlier", "info"],
             "singer/trained" => &["kd", "outlier", "info", "identity"],
             "singer" | "fitnet" | "fitnet/closed" | "cosine" | "normalised" => &["features"],
+            "relational" => &["images", "patches"],
+            "proteus" => &["token", "feature", "patch"],
             "kd" => &["kd"],
             "none" => &["labels"],
             _ => &["generation", "mimicry"],
@@ -116,7 +120,7 @@ fn every_method_starts_from_the_same_student_and_stops_at_a_loss_that_is_not_fin
 #[test]
 fn labels_can_be_added_to_any_method_and_give_the_student_a_head() {
     let (folder, teacher) = teacher();
-    for method in ["singer", "fitnet", "cosine", "normalised", "vitkd", "kd"] {
+    for method in METHODS.into_iter().filter(|&method| method != "none") {
         let out = folder.path().join(method);
         let mut with_labels = command(&teacher, &out, method);
         succeed(with_labels.args(["--label-weight", "0.5", "--val", "scenes:100-140"]));
@@ -210,7 +214,7 @@ fn methods_and_settings_that_cannot_work_are_refused_with_the_fix() {
     succeed(&mut distill(&teacher, &headless, 2));
     let headless = headless.join("student.safetensors");
     let out = folder.path().join("run");
-    let cases: [(&Path, &str, &[&str], &[&str]); 13] = [
+    let cases: [(&Path, &str, &[&str], &[&str]); 16] = [
         (&teacher, "fitnets", &[], &["did you mean `fitnet`"]),
         (&headless, "kd", &[], &["the teacher has no head", "lost", "singer, fitnet, cosine"]),
         (
@@ -223,6 +227,24 @@ fn methods_and_settings_that_cannot_work_are_refused_with_the_fix() {
         (&teacher, "fitnet", &["--set", "fitnet.weight=-1"], &["fitnet.weight is -1"]),
         (&teacher, "cosine", &["--set", "cosine.weight=-1"], &["cosine.weight is -1"]),
         (&teacher, "normalised", &["--layers", "7"], &["layer 7", "0 to 2"]),
+        (
+            &teacher,
+            "relational",
+            &["--set", "relational.queue=0"],
+            &["relational.queue is 0", "1 or more"],
+        ),
+        (
+            &teacher,
+            "relational",
+            &["--set", "relational.temperature=0"],
+            &["relational.temperature is 0", "above 0"],
+        ),
+        (
+            &teacher,
+            "proteus",
+            &["--set", "proteus.mask_ratio=2"],
+            &["proteus.mask_ratio is 2", "0 to 1"],
+        ),
         (&teacher, "fitnet", &["--layers", "7"], &["layer 7", "0 to 2"]),
         (
             &teacher,

@@ -177,6 +177,7 @@ impl Method for Singer {
         Loss {
             terms,
             observations: vec![Observation { name: "refined_norm_max", means }],
+            remembered: None,
             recompute: None,
         }
     }
