@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::features::{
     FeaturePrecision, FeatureProgress, FeatureSettings, ModelKey, View, features,
 };
-use super::{FeatureStore, HeadFitProgress};
+use super::{FeatureStore, HeadFitProgress, Lift};
 use crate::data::ImageSet;
 use crate::error::Result;
 use crate::model::Model;
@@ -20,6 +20,8 @@ use crate::model::Model;
 pub struct ExtractionSettings {
     /// Whether the model's final norm is applied to the last block's tokens.
     pub final_norm: bool,
+    /// Projects the tokens to the width of the teacher that a student learnt from.
+    pub lift: Option<Lift>,
     /// The type in which features are kept.
     pub precision: FeaturePrecision,
     /// Images in a batch.
@@ -34,10 +36,11 @@ pub struct ExtractionSettings {
 }
 
 impl Default for ExtractionSettings {
-    /// No final norm, single precision, batches of 32, at most 8 threads, no cache.
+    /// No final norm, no lift, single precision, batches of 32, at most 8 threads, no cache.
     fn default() -> Self {
         Self {
             final_norm: false,
+            lift: None,
             precision: FeaturePrecision::default(),
             batch: 32,
             workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
@@ -133,14 +136,22 @@ impl<'a> Extractor<'a> {
         patches: bool,
         report: &mut dyn FnMut(ProbeEvent),
     ) -> Result<FeatureStore> {
-        let ExtractionSettings { final_norm, precision, batch, workers, max_unreadable, ref cache } =
-            *self.settings;
+        let ExtractionSettings {
+            final_norm,
+            ref lift,
+            precision,
+            batch,
+            workers,
+            max_unreadable,
+            ref cache,
+        } = *self.settings;
         let preprocess = *self.model.preprocess();
         let settings = FeatureSettings {
             size,
             view,
             preprocess,
             final_norm,
+            lift: lift.clone(),
             patches,
             precision,
             batch,

@@ -5,6 +5,7 @@
 //! and by nearest neighbours ([`knn_accuracy`]).
 //!
 //! Probes see the tokens leaving the last block, without the final norm unless asked for.
+//! A [`Lift`] brings a student's tokens to the width of its teacher's first.
 //! These [`features`] are computed once and kept in a [`FeatureStore`]; linear heads
 //! ([`LinearHead`]) are then fitted to them by [`fit_head`] with gradients in closed form.
 //! Every head is one linear map of a class token or mean patch, or of each patch; a
@@ -20,6 +21,7 @@ pub mod features;
 mod fit;
 mod head;
 mod knn;
+mod lift;
 mod measure;
 pub mod metrics;
 mod pixels;
@@ -44,6 +46,7 @@ pub(crate) use features::ModelKey;
 pub use fit::{Gradients, HeadFitProgress, HeadFitSettings, HeadTask, fit_head};
 pub use head::{HeadTrainer, LinearHead};
 pub use knn::{LabelledFeatures, knn_accuracy};
+pub use lift::Lift;
 pub use measure::{
     EvalSettings, Evaluation, accuracy, batches, class_features, evaluate, last_block_norms,
 };

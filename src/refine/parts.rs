@@ -318,18 +318,36 @@ impl PartsFile {
         Ok(Adapters { adapters, student_layers, closed: self.is_closed() })
     }
 
+    /// Whether it has a projection of a layer.
+    pub fn has_projection(&self, layer: usize) -> bool {
+        self.file.shape(&format!("proj.{layer}.weight")).is_some()
+    }
+
     /// The projection of a layer.
     ///
     /// # Errors
     /// [`Error::Checkpoint`] where it is not there or damaged.
     pub fn projection(&self, layer: usize, device: &Device) -> Result<Linear> {
-        let weight = self.take(&format!("proj.{layer}.weight"), 2)?;
-        let bias = self.take(&format!("proj.{layer}.bias"), 1)?;
+        self.linear(&format!("proj.{layer}"), device)
+    }
+
+    /// The projection of a layer's class token, `global.L.weight` and `global.L.bias`, where
+    /// the method has one apart.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where it is damaged.
+    pub fn class_projection(&self, layer: usize, device: &Device) -> Result<Option<Linear>> {
+        let name = format!("global.{layer}");
+        let there = self.file.shape(&format!("{name}.weight")).is_some();
+        there.then(|| self.linear(&name, device)).transpose()
+    }
+
+    fn linear(&self, name: &str, device: &Device) -> Result<Linear> {
+        let weight = self.take(&format!("{name}.weight"), 2)?;
+        let bias = self.take(&format!("{name}.bias"), 1)?;
         let [to, from] = [weight.shape()[0], weight.shape()[1]];
         if bias.shape()[0] != to {
-            return Err(
-                self.damaged(&format!("proj.{layer}.bias does not fit proj.{layer}.weight"))
-            );
+            return Err(self.damaged(&format!("{name}.bias does not fit {name}.weight")));
         }
         let mut linear = LinearConfig::new(from, to).init(device);
         let weight = Tensor::<2>::from_data(weight, device).transpose();

@@ -14,12 +14,13 @@ use singer::probe::features::{FeaturePrecision, FeatureSettings, ModelKey, View,
 use singer::probe::metrics::{Confusion, DepthErrors, TopK};
 use singer::probe::{
     ClassTask, DepthBins, EvalSettings, FeatureRows, FeatureStore, HeadFitSettings,
-    LabelledFeatures, LinearHead, LossAt, MemoryRows, Resample, SegmentTask, Token, TokenRows,
-    class_map, cross_entropy, evaluate, fit_head, knn_accuracy, score_classes, score_segments,
-    sweep,
+    LabelledFeatures, Lift, LinearHead, LossAt, MemoryRows, Resample, SegmentTask, Token,
+    TokenRows, class_map, cross_entropy, evaluate, fit_head, knn_accuracy, score_classes,
+    score_segments, sweep,
 };
 use singer::train::OptimizerSettings;
 use singer::vit::{Pooling, Vit, VitConfig, init_weights};
+use singer::weights::NamedTensors;
 
 fn random(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
@@ -372,6 +373,7 @@ fn settings() -> FeatureSettings {
             framing: Framing::Timm { crop_mode: CropMode::Center, crop_pct: 1.0 },
         },
         final_norm: false,
+        lift: None,
         patches: true,
         precision: FeaturePrecision::F32,
         batch: 4,
@@ -492,7 +494,7 @@ fn features_of_readable_images_keep_their_places_where_others_are_passed_over() 
     let (kept, computed) = compute(ImageSet::new(Gappy(scenes())), &settings).unwrap();
     assert!(!computed);
     assert_eq!(kept.passed_over(), store.passed_over());
-    let strict = FeatureSettings { max_unreadable: 0.0, ..settings };
+    let strict = FeatureSettings { max_unreadable: 0.0, ..settings.clone() };
     let error = compute(ImageSet::new(Gappy(scenes())), &strict).unwrap_err().to_string();
     assert!(error.contains(".jpg"), "{error}");
 }
@@ -526,6 +528,69 @@ fn features_are_computed_anew_for_another_model_setting_or_file() {
     assert!(!compute(&model, &counted(1), &settings(), cache).1, "the first are still there");
     let batch = FeatureSettings { batch: 3, workers: 1, ..settings() };
     assert!(!compute(&model, &counted(1), &batch, cache).1, "the batch changes nothing");
+}
+
+/// A run's folder with what it trained besides the student of `tiny`, whose blocks 0 and 1
+/// learnt from a teacher's 3 and 7: 8 wide to 3. With `class`, class tokens have one apart.
+fn run_with_projections(class: bool) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut file = NamedTensors::default();
+    let names = ["proj.3", "proj.7", "global.7"];
+    for (seed, name) in names.iter().enumerate().take(if class { 3 } else { 2 }) {
+        let values = random(27, seed as u64);
+        let weight = TensorData::new(values[..24].to_vec(), [3, 8]);
+        file.tensors.insert(format!("{name}.weight"), weight);
+        file.tensors.insert(format!("{name}.bias"), TensorData::new(values[24..].to_vec(), [3]));
+    }
+    file.metadata.insert("layers".into(), "[3,7]".into());
+    file.metadata.insert("student_layers".into(), "[0,1]".into());
+    file.write(&folder.path().join("singer.safetensors")).unwrap();
+    folder
+}
+
+#[test]
+fn lifted_features_are_the_last_blocks_by_the_runs_projection_and_are_kept_apart() {
+    let (cache, model) = (tempfile::tempdir().unwrap(), tiny());
+    let plain = compute(&model, &counted(1), &settings(), Some(cache.path())).0;
+    // Of one projection of its rows, by hand.
+    let lifted = |name: &str, seed: u64| -> Vec<f32> {
+        let values = random(27, seed);
+        let rows = all(&plain, name);
+        let of_row = |row: &[f32]| -> Vec<f32> {
+            let dot = |w: &[f32]| w.iter().zip(row).map(|(a, b)| a * b).sum::<f32>();
+            values[..24].chunks(8).zip(&values[24..]).map(|(w, bias)| dot(w) + bias).collect()
+        };
+        rows.chunks(8).flat_map(of_row).collect()
+    };
+    for (class, seed) in [(false, 1), (true, 2)] {
+        let run = run_with_projections(class);
+        let lift = Lift::of_run(run.path(), &model.0).unwrap().expect("a projection");
+        assert_eq!(lift.dim(), 3);
+        let settings = FeatureSettings { lift: Some(lift), ..settings() };
+        let (store, computed) = compute(&model, &counted(1), &settings, Some(cache.path()));
+        assert!(computed && store.dim() == 3, "not those of another projection");
+        for (name, seed) in [("class", seed), ("mean", 1), ("patches", 1)] {
+            let (found, wanted) = (all(&store, name), lifted(name, seed));
+            assert_eq!(found.len(), wanted.len());
+            let apart = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(apart < 1e-5, "{name} differs by {apart}");
+        }
+        assert!(!compute(&model, &counted(1), &settings, Some(cache.path())).1, "kept");
+    }
+    assert!(!compute(&model, &counted(1), &settings(), Some(cache.path())).1, "as before");
+}
+
+#[test]
+fn a_run_lifts_the_students_last_block_alone_and_a_student_of_its_width() {
+    let (vit, config) = tiny();
+    let empty = tempfile::tempdir().unwrap();
+    assert!(Lift::of_run(empty.path(), &vit).unwrap().is_none());
+    let run = run_with_projections(false);
+    let deeper = VitConfig { depth: 3, ..config.clone() }.build(&Device::flex()).unwrap();
+    assert!(Lift::of_run(run.path(), &deeper).unwrap().is_none(), "none for block 2");
+    let wider = VitConfig { embed_dim: 16, ..config }.build(&Device::flex()).unwrap();
+    let error = Lift::of_run(run.path(), &wider).unwrap_err().to_string();
+    assert!(error.contains("width 8; this model's is 16"), "{error}");
 }
 
 #[test]

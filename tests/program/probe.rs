@@ -7,7 +7,7 @@ use serde_json::Value;
 use singer::data::{Scene, render};
 use singer::weights::NamedTensors;
 
-use crate::support::{fail_with, singer, succeed, teacher};
+use crate::support::{distill, fail_with, singer, succeed, teacher};
 
 /// `singer probe TASK` of a model on the CPU, its features kept beside it.
 fn probe(task: &str, model: &Path) -> Command {
@@ -215,6 +215,58 @@ fn depth_scores_metres_and_draws_a_sheet() {
     assert!(!folder.path().join("b/sheet.png").exists());
     fail_with(&mut depth("c", &["--unit", "1"]), &["nothing in the training images counts"]);
     fail_with(&mut depth("d", &["--bins", "1"]), &["bins.count is 1", "--bins"]);
+}
+
+#[test]
+fn a_students_features_are_lifted_to_its_teachers_width_for_every_task() {
+    let (folder, teacher) = teacher();
+    let student = |method: &str| {
+        let run = folder.path().join(method);
+        succeed(distill(&teacher, &run, 2).args(["--method", method]));
+        run.join("student.safetensors")
+    };
+    let [cosine, relational, logits] = ["cosine", "relational", "kd"].map(student);
+    let out = |name: &str| folder.path().join("out").join(name);
+    // As a study has it: the model after the flags.
+    let classify = |name: &str, lift: &[&str], model: &Path| {
+        let mut command = singer();
+        command.args(["probe", "classify", "--train", "scenes:24", "--test", "scenes:24-32"]);
+        command.args(["--epochs", "2", "--json"]).args(lift).arg(model);
+        command.args(["--device", "cpu", "--cache"]).arg(folder.path().join("features"));
+        command.arg("--out").arg(out(name));
+        command
+    };
+    let width = |name: &str| {
+        let head = NamedTensors::read(&out(name).join("head.safetensors")).unwrap();
+        head.tensors["weight"].shape()[1]
+    };
+    let plain = json(&mut classify("plain", &[], &cosine));
+    assert_eq!((width("plain"), &plain["config"]["lift"]), (8, &Value::Null));
+    let lifted = json(&mut classify("lifted", &["--lift"], &cosine));
+    assert_eq!(width("lifted"), 16, "the teacher's");
+    assert_eq!(lifted["config"]["lift"], cosine.parent().unwrap().to_str().unwrap());
+    assert!(lifted["result"]["test"]["knn_top1"].is_number());
+    let folder_of = |file: &Path| format!("--lift={}", file.parent().unwrap().display());
+    let named = json(&mut classify("named", &[&folder_of(&cosine)], &cosine));
+    assert_eq!(named["result"], lifted["result"]);
+    succeed(&mut classify("relational", &["--lift"], &relational));
+    assert_eq!(width("relational"), 16);
+
+    // A model without a projection stands in the same table of a study as it is.
+    let said = succeed(&mut classify("logits", &["--lift"], &logits));
+    assert!(said.stderr.contains("is probed as it is"), "{}", said.stderr);
+    assert_eq!(width("logits"), 8);
+    let mut none = classify("none", &[&folder_of(&logits)], &logits);
+    fail_with(&mut none, &["no projection of a student's last block", "distillation of features"]);
+
+    let scenes = dense(folder.path(), "train", 0, 6);
+    for (task, parts) in [("segment", 1), ("depth", 2)] {
+        let mut command = probe(task, &cosine);
+        command.arg("--train").arg(&scenes).arg("--test").arg(&scenes);
+        command.args(["--epochs", "1", "--lift", "--json", "--out"]).arg(out(task));
+        succeed(&mut command);
+        assert_eq!(width(task), 16 * parts, "{task}: patches, and for depth class tokens");
+    }
 }
 
 #[test]

@@ -41,6 +41,11 @@ pub(super) struct ModelArgs {
     /// Apply the model's final norm to the last block's tokens
     #[arg(long)]
     pub(super) final_norm: bool,
+    /// Probe a student's tokens in the width of its teacher, by the projection that its
+    /// distillation trained: that of the run whose student it is, or of another run's folder. A
+    /// model beside which there is none is probed as it is
+    #[arg(long, value_name = "RUN", num_args = 0..=1, require_equals = true, conflicts_with = "final_norm")]
+    pub(super) lift: Option<Option<PathBuf>>,
     /// Images in a batch of the model
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub(super) feature_batch: usize,

@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::probe::features::default_cache;
-use crate::probe::{DenseSettings, ExtractionSettings, HeadFitSettings, LossAt, ProbedSet};
+use crate::probe::{DenseSettings, ExtractionSettings, HeadFitSettings, Lift, LossAt, ProbedSet};
 use crate::run::DataConfig;
 use crate::train::OptimizerSettings;
 
@@ -19,6 +19,8 @@ pub(super) struct Subject {
     device: Device,
     /// None for new ones.
     weights: Option<PathBuf>,
+    /// The run whose projection lifts the features.
+    lifted_by: Option<PathBuf>,
 }
 
 impl Subject {
@@ -38,15 +40,17 @@ impl Subject {
                 Error::config("the system has no folder for caches; use --cache DIR or --no-cache")
             })?),
         };
+        let (lift, lifted_by) = lift(args, &model)?.unzip();
         let extraction = ExtractionSettings {
             final_norm: args.final_norm,
+            lift,
             precision: args.cache_precision,
             batch: args.feature_batch,
             workers: args.workers.unwrap_or(data.workers).max(1),
             max_unreadable: data.max_unreadable,
             cache,
         };
-        Ok(Self { model, extraction, device, weights })
+        Ok(Self { model, extraction, device, weights, lifted_by })
     }
 
     /// Says that another token stands for the class token, where there is none.
@@ -62,6 +66,7 @@ impl Subject {
             "arch": self.model.arch(),
             "weights": self.weights,
             "final_norm": self.extraction.final_norm,
+            "lift": self.lifted_by,
             "precision": self.extraction.precision,
             "preprocess": self.model.preprocess(),
             "device": self.device.name(),
@@ -95,6 +100,31 @@ impl Subject {
         };
         settings.check(&self.model)?;
         Ok(settings)
+    }
+}
+
+/// The projection that `--lift` asks for, with its run's folder; none where it does not, or where
+/// the model's own run has none, which is said.
+fn lift(args: &ModelArgs, model: &Model) -> Result<Option<(Lift, PathBuf)>> {
+    let Some(given) = &args.lift else { return Ok(None) };
+    let folder = match given {
+        Some(run) => run.as_path(),
+        None if args.weights.is_dir() => args.weights.as_path(),
+        None => args.weights.parent().unwrap_or(Path::new("")),
+    };
+    match (Lift::of_run(folder, model.vit())?, given) {
+        (Some(lift), _) => Ok(Some((lift, folder.to_owned()))),
+        (None, Some(run)) => Err(Error::data(
+            run,
+            "holds no projection of a student's last block; give the folder of a distillation of features",
+        )),
+        (None, None) => {
+            note!(
+                "singer: {} has no projection of its last block beside it, and is probed as it is",
+                args.weights.display()
+            );
+            Ok(None)
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::key::{Key, ModelKey};
 use super::store::{FeatureStore, Gaps};
 use crate::data::{ImageSet, Loader, LoaderSettings, Order, Preprocess, Transform, Unreadable};
 use crate::error::{Error, Result};
+use crate::probe::Lift;
 use crate::readback::read;
 use crate::vit::{Vit, VitConfig};
 use crate::weights::NamedTensors;
@@ -38,7 +39,7 @@ pub enum FeaturePrecision {
 }
 
 /// Which features are computed, and how they are kept.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct FeatureSettings {
     /// Height and width of the images, in whole patches.
     pub size: [usize; 2],
@@ -48,6 +49,9 @@ pub struct FeatureSettings {
     pub preprocess: Preprocess,
     /// Whether the model's final norm is applied to the last block's tokens.
     pub final_norm: bool,
+    /// What brings the tokens to the width of the teacher's, after the final norm where that is
+    /// applied.
+    pub lift: Option<Lift>,
     /// Whether the tokens of all patches are kept, not only their mean.
     pub patches: bool,
     /// The type in which features are kept.
@@ -58,6 +62,13 @@ pub struct FeatureSettings {
     pub workers: usize,
     /// Largest share of unreadable images that is passed over, 0 to 1.
     pub max_unreadable: f64,
+}
+
+impl FeatureSettings {
+    /// Width of the features.
+    fn dim(&self, model: &Vit) -> usize {
+        self.lift.as_ref().map_or(model.embed_dim(), Lift::dim)
+    }
 }
 
 /// Progress of computing features.
@@ -105,7 +116,7 @@ pub fn features(
     let model = model.with_grid(config.grid(), grid)?;
     let tokens = if settings.patches { 2 + grid[0] * grid[1] } else { 2 };
     let element = if settings.precision == FeaturePrecision::F16 { 2 } else { 4 };
-    let bytes = tokens * model.embed_dim() * element;
+    let bytes = tokens * settings.dim(&model) * element;
     let per_chunk = (CHUNK_BYTES / bytes.max(1)).clamp(1, images.len().max(1));
     let mut writer = Writer::begin(&folder, &key, per_chunk)?;
     let mut chunk = Chunk::new(&model, settings);
@@ -183,11 +194,14 @@ impl Found {
         if settings.final_norm {
             tokens = model.final_norm(tokens);
         }
+        if let Some(lift) = &settings.lift {
+            tokens = lift.forward(tokens, model.cls_token.is_some());
+        }
         let (prefix, all) = (model.prefix_tokens(), tokens.dims()[1]);
         let patches = tokens.clone().narrow(1, prefix, all - prefix);
         let mean: Tensor<2> = patches.clone().mean_dim(1).squeeze_dim(1);
         Ok(Self {
-            dim: model.embed_dim(),
+            dim: settings.dim(model),
             class: model.class_token(&tokens).map(read).transpose()?,
             mean: read(mean)?,
             patches: settings.patches.then(|| read(patches)).transpose()?,
@@ -229,7 +243,7 @@ struct Chunk {
 
 impl Chunk {
     fn new(model: &Vit, settings: &FeatureSettings) -> Self {
-        let (dim, precision) = (model.embed_dim(), settings.precision);
+        let (dim, precision) = (settings.dim(model), settings.precision);
         Self { dim, precision, images: 0, class: Vec::new(), mean: Vec::new(), patches: Vec::new() }
     }
 

@@ -68,7 +68,7 @@ impl Key {
             let size = images.file_size(index)?.map_or(String::new(), |size| size.to_string());
             files.update(format!("{}\0{size}\n", images.name(index)));
         }
-        let description = json!({
+        let mut description = json!({
             "version": VERSION,
             "model": model.0,
             "size": settings.size,
@@ -80,6 +80,10 @@ impl Key {
             "images": images.len(),
             "files": hex(files),
         });
+        // Without one the key is what it was before there were any.
+        if let Some(lift) = &settings.lift {
+            description["lift"] = lift.key().into();
+        }
         let mut name = hex(Sha256::new_with_prefix(description.to_string()));
         name.truncate(32);
         Ok(Self { description, name })
@@ -87,6 +91,6 @@ impl Key {
 }
 
 /// A hash as text.
-pub(super) fn hex(hash: Sha256) -> String {
+pub(in crate::probe) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

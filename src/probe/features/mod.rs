@@ -7,6 +7,7 @@ mod store;
 
 pub use compute::{FeaturePrecision, FeatureProgress, FeatureSettings, View, features, patch_grid};
 pub use key::ModelKey;
+pub(super) use key::hex;
 pub use store::FeatureStore;
 
 use std::path::PathBuf;
