@@ -182,6 +182,11 @@ impl Facts {
         }
         self.file("weights at the start", &config["student"]["weights"]);
         self.file("adapters at the start", &config["adapters"]);
+        // Runs from before there was a choice do not say it.
+        let refine = config["refine"].as_str().filter(|_| name != "none");
+        if let Some(kind) = refine {
+            self.text("refinement of the teacher", kind);
+        }
         let section = method.map_or(name, |method| method.section);
         if method.is_some_and(|method| method.layers) {
             for key in ["layers", "mapping"] {
@@ -199,9 +204,14 @@ impl Facts {
             Some(arch) => format!("a `{arch}`"),
             None => "a teacher".into(),
         };
-        match method {
-            Some(method) => method.origin.replace("TEACHER", &teacher),
-            None => format!("Trained by `singer distill` with the method `{name}`."),
+        let origin = method.map(|method| method.origin.replace("TEACHER", &teacher));
+        match (origin, name, refine) {
+            (Some(origin), "singer", Some("none")) => origin.replace("refined", "unrefined"),
+            (Some(origin), "singer", _) | (Some(origin), _, None | Some("none")) => origin,
+            (Some(origin), _, Some(kind)) => {
+                format!("{origin} What the teacher gave was refined first ({kind}).")
+            }
+            (None, ..) => format!("Trained by `singer distill` with the method `{name}`."),
         }
     }
 
@@ -356,6 +366,19 @@ mod tests {
         let absent = ["SiNGER", "refined", "layers"];
         check("relational", &["the similarities"], &["relational.temperature"], &absent);
         check("proteus", &["[Proteus]"], &["proteus.mask_ratio"], &absent);
+    }
+
+    #[test]
+    fn a_card_says_whether_the_teacher_was_refined_whatever_the_method() {
+        let origin = |method: &str, refine: &str| {
+            let config = json!({ "method": method, "refine": refine });
+            Facts::default().distillation(&config, Some("vit_small_patch14_dinov2"))
+        };
+        assert!(origin("kd", "closed").ends_with("refined first (closed)."));
+        assert!(!origin("kd", "none").contains("refined"));
+        assert!(origin("singer", "none").contains("the unrefined features"));
+        assert!(origin("singer", "closed").contains("the refined features"));
+        assert!(!origin("none", "closed").contains("refined"));
     }
 
     #[test]

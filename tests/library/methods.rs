@@ -11,9 +11,10 @@ use singer::distill::{
     Method, Proteus, ProteusModel, ProteusSettings, Relational, RelationalModel,
     RelationalSettings, Teacher, Vitkd, VitkdModel, VitkdSettings, queue_size, soft_target_kl,
 };
+use singer::refine::{Adapter, Adapters, Gate, Refiner};
 use singer::train::{
-    Feed, Loss, OptimizerSettings, Pretraining, Schedule, Shard, Shards, Task, TrainSettings,
-    cross_entropy, top1_accuracy, train,
+    Feed, Loss, OptimizerSettings, Pretraining, Schedule, Shard, Shards, Task, Term, TrainSettings,
+    Value, cross_entropy, top1_accuracy, train,
 };
 use singer::vit::{Vit, VitConfig, init_weights};
 
@@ -227,6 +228,71 @@ fn shards_of_a_batch_add_up_to_the_whole_for_every_method_with_and_without_label
         check_shards(kd(), &student(), label_weight);
     }
     check_shards(LabelsOnly, &student(), 0.0);
+}
+
+/// The teacher with one direction taken out of the tokens that leave block 1 where their score
+/// along it is above `limit`.
+fn refined(limit: f32) -> Teacher {
+    let device = Device::flex();
+    let signs: Vec<f32> = (0..16).map(|index| if index % 2 == 0 { 0.25 } else { -0.25 }).collect();
+    let up = Tensor::<1>::from_floats(signs.as_slice(), &device).reshape([1, 16]);
+    let centre = Tensor::zeros([16], &device);
+    let gate = Gate::new(centre, Tensor::from_floats([limit], &device), true);
+    let adapter = Adapter {
+        down: Param::from_tensor(up.clone().transpose().neg()),
+        up: Param::from_tensor(up),
+        gate: Some(gate),
+    };
+    let adapters = Adapters::from_iter([(1, adapter)]);
+    frozen().refined(Some(Refiner::ClosedForm(adapters)))
+}
+
+/// The loss of each method that learns from this teacher.
+fn losses(teacher: impl Fn() -> Teacher) -> Vec<(String, f32)> {
+    fn of<M: Method>(name: &str, (method, model): (M, M::Model)) -> (String, f32) {
+        let labels = &[0, 1, 2, 3, 7];
+        let shard = Shard { images: images(5), labels, step: 0, first: 0, recompute: false };
+        let terms = Distillation::new(method).loss(&model, shard).terms;
+        let value = |term: Term| match term.value {
+            Value::Mean(mean) => mean.into_scalar::<f32>(),
+            Value::Ratios(ratios) => ratios
+                .into_iter()
+                .map(|r| (r.sum.inner() / r.count.inner()).into_scalar::<f32>())
+                .sum(),
+        };
+        (name.to_owned(), terms.into_iter().map(value).sum())
+    }
+    let mut found: Vec<_> = DISTANCES
+        .iter()
+        .map(|&distance| {
+            let mapping = Mapping::Last;
+            let made =
+                FeatureDistillation::new(teacher(), student(), &[1], mapping, distance, 1.0, 5);
+            of(&format!("{distance:?}"), made.unwrap())
+        })
+        .collect();
+    let relational = RelationalSettings::default().with(|s| s.queue = Some(12));
+    let made = Relational::new(teacher(), student(), None, relational, 5);
+    found.push(of("relational", made.unwrap()));
+    let made = Proteus::new(teacher(), student(), [4, 4], ProteusSettings::default(), 5);
+    found.push(of("proteus", made.unwrap()));
+    let vitkd = VitkdSettings::default().with(|s| s.mimic_layers = vec![0]);
+    let made = Vitkd::new(teacher(), student(), &[1], Mapping::Last, [4, 4], vitkd, true, 5);
+    found.push(of("vitkd", made.unwrap()));
+    let kd = Kd::new(teacher(), &student(), KdSettings::default()).unwrap();
+    found.push(of("kd", (kd, student())));
+    found
+}
+
+#[test]
+fn every_method_learns_from_refined_features_and_logits_where_the_teacher_has_them() {
+    let raw = losses(frozen);
+    let idle = losses(|| refined(1e9));
+    let active = losses(|| refined(1e-3));
+    assert_eq!(raw, idle, "a gate that nothing passes changes nothing");
+    for ((name, raw), (_, active)) in raw.iter().zip(&active) {
+        assert!((raw - active).abs() > 1e-4 * raw.abs(), "{name}: {raw} and {active}");
+    }
 }
 
 struct Gradients<'a>(&'a GradientsParams, Vec<f32>);

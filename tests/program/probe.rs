@@ -225,7 +225,8 @@ fn a_students_features_are_lifted_to_its_teachers_width_for_every_task() {
         succeed(distill(&teacher, &run, 2).args(["--method", method]));
         run.join("student.safetensors")
     };
-    let [cosine, relational, logits] = ["cosine", "relational", "kd"].map(student);
+    let [cosine, relational, refined, logits] =
+        ["cosine", "relational", "singer", "kd"].map(student);
     let out = |name: &str| folder.path().join("out").join(name);
     // As a study has it: the model after the flags.
     let classify = |name: &str, lift: &[&str], model: &Path| {
@@ -241,16 +242,18 @@ fn a_students_features_are_lifted_to_its_teachers_width_for_every_task() {
         head.tensors["weight"].shape()[1]
     };
     let plain = json(&mut classify("plain", &[], &cosine));
-    assert_eq!((width("plain"), &plain["config"]["lift"]), (8, &Value::Null));
+    assert_eq!((width("plain"), &plain["config"]["model"]["lift"]), (8, &Value::Null));
     let lifted = json(&mut classify("lifted", &["--lift"], &cosine));
     assert_eq!(width("lifted"), 16, "the teacher's");
-    assert_eq!(lifted["config"]["lift"], cosine.parent().unwrap().to_str().unwrap());
+    assert_eq!(lifted["config"]["model"]["lift"], cosine.parent().unwrap().to_str().unwrap());
     assert!(lifted["result"]["test"]["knn_top1"].is_number());
     let folder_of = |file: &Path| format!("--lift={}", file.parent().unwrap().display());
     let named = json(&mut classify("named", &[&folder_of(&cosine)], &cosine));
     assert_eq!(named["result"], lifted["result"]);
-    succeed(&mut classify("relational", &["--lift"], &relational));
-    assert_eq!(width("relational"), 16);
+    for (name, model) in [("relational", &relational), ("refined", &refined)] {
+        succeed(&mut classify(name, &["--lift"], model));
+        assert_eq!(width(name), 16, "{name}");
+    }
 
     // A model without a projection stands in the same table of a study as it is.
     let said = succeed(&mut classify("logits", &["--lift"], &logits));
