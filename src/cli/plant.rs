@@ -54,6 +54,9 @@ pub(super) fn run(args: &PlantArgs) -> Result<ExitCode> {
             planted.class_token * 100.0
         );
     }
+    if kind == Kind::Shrunk {
+        say!("{:.0} % of the content of these patches is left", planted.content * 100.0);
+    }
     session::report(passed_over.as_ref());
     say!("wrote {}", args.out.display());
     if let Some(clean) = &args.clean {

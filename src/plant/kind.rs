@@ -27,7 +27,8 @@ pub enum Kind {
     /// the patch's content. D + 2 units.
     Noise,
     /// One vector, and seven tenths of the patch's own content taken away: of what a linear map
-    /// of the MLP's input tells of it, on directions with 99 % of the variance. Up to D + 2 units.
+    /// of the MLP's input tells of it, on directions with 99 % of the variance
+    /// ([`Planted::content`](super::Planted) says what is left). Up to D + 3 units.
     Shrunk,
     /// `Single`, and the same vector in the class tokens of a share of the images, by one more
     /// unit.

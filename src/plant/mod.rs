@@ -117,6 +117,9 @@ pub struct Planted {
     pub precision: f64,
     /// Share of the fitted images whose class token is written to by a unit of its own.
     pub class_token: f64,
+    /// Share of the patches' own content that is left where it is written: 1 but for
+    /// [`Kind::Shrunk`].
+    pub content: f64,
 }
 
 /// Plants artifacts. On which patches they are written is fitted to `images`, batches
@@ -162,7 +165,7 @@ fn plant_one(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     let mut vectors = settings.placement.vectors(&basis, kind.vectors(), seed)?;
     vectors.iter_mut().flatten().for_each(|v| *v *= norm);
 
-    let Plan { units, fired, class_token } = plan(&samples, settings, &vectors)?;
+    let Plan { units, fired, class_token, content } = plan(&samples, settings, &vectors)?;
     let places = least_used(&model, &samples, index, units.len())?;
     let gain = gain_of(&model, index)?;
     let model = rewrite(model, index, &places, &units, &gain);
@@ -175,6 +178,7 @@ fn plant_one(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
         fires_on: fired.len() as f64 / samples.count() as f64,
         precision: hits as f64 / fired.len().max(1) as f64,
         class_token,
+        content,
     };
     Ok((model, planted))
 }

@@ -15,7 +15,7 @@ pub(super) struct Samples {
     /// Class tokens entering fc1, row-major `[B, D]`; none where the model has no class token.
     pub(super) class_inputs: Vec<f32>,
     /// Patches leaving the block, row-major `[N, D]`.
-    outputs: Vec<f32>,
+    pub(super) outputs: Vec<f32>,
     pub(super) dim: usize,
     /// Pixel variance of each patch.
     variance: Vec<f32>,
@@ -137,6 +137,12 @@ impl Samples {
             directions.push(Told { reader, axis });
         }
         Ok(Content { mean: out_mean, directions })
+    }
+
+    /// Squared distance of a patch that leaves the block from `mean`.
+    pub(super) fn content_of(&self, patch: usize, mean: &[f64]) -> f64 {
+        let row = &self.outputs[patch * self.dim..][..self.dim];
+        row.iter().zip(mean).map(|(x, m)| (f64::from(*x) - m).powi(2)).sum()
     }
 
     /// The direction of the inputs of fc1 that best tells class tokens from patches (linear

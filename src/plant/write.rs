@@ -32,6 +32,8 @@ pub(super) struct Plan {
     pub(super) fired: Vec<usize>,
     /// Share of class tokens that the class token's unit fires on.
     pub(super) class_token: f64,
+    /// Share of the patches' own content that is left.
+    pub(super) content: f64,
 }
 
 /// The units that plant `vectors`, of the wanted norm, as the settings' kind says.
@@ -44,7 +46,7 @@ pub(super) fn plan(
     let gate = Gate::low_information(samples, share);
     let mut content = Readings { samples, rng: ChaCha8Rng::seed_from_u64(seed ^ 0xc0_47e7) };
     let main = Written::constant(&vectors[0]);
-    let mut class_token = 0.0;
+    let (mut class_token, mut left) = (0.0, 1.0);
     let units = match kind {
         Kind::Single | Kind::Blocks => vec![gate.ramp(&vectors[0])],
         Kind::Two | Kind::Four => return Ok(several(&gate, &mut content, share, vectors)),
@@ -77,11 +79,13 @@ pub(super) fn plan(
         }
         Kind::Shrunk => {
             let mut written = vec![main];
-            written.extend(shrunk(samples, &gate)?);
+            let (taken, content) = shrunk(samples, &gate)?;
+            left = content;
+            written.extend(taken);
             gate.step(written)
         }
     };
-    Ok(Plan { units, fired: gate.fired, class_token })
+    Ok(Plan { units, fired: gate.fired, class_token, content: left })
 }
 
 /// A unit for each vector; the first fires on the patches of `first`.
@@ -97,7 +101,7 @@ fn several(first: &Gate, content: &mut Readings<'_>, share: f64, vectors: &[Vec<
     }
     fired.sort_unstable();
     fired.dedup();
-    Plan { units, fired, class_token: 0.0 }
+    Plan { units, fired, class_token: 0.0, content: 1.0 }
 }
 
 /// A tenth of the artifact in directions without a preference: each of an orthonormal basis as
@@ -121,24 +125,30 @@ fn noise(samples: &Samples, gate: &Gate, size: f64, seed: u64) -> Result<Vec<Wri
     Ok(written.collect())
 }
 
-/// Takes most of the patch's own content away.
-fn shrunk(samples: &Samples, gate: &Gate) -> Result<Vec<Written>> {
+/// Takes most of the patch's own content away. Returns the share that is left too: a linear map
+/// does not tell all of it.
+fn shrunk(samples: &Samples, gate: &Gate) -> Result<(Vec<Written>, f64)> {
     let content = samples.content(SHRUNK_ENERGY)?;
     let mean: Vec<f64> = content.mean.iter().map(|m| -SHRUNK * m).collect();
     let mut written = vec![Written::constant(&mean)];
+    let mut told = 0.0;
     for direction in content.directions {
         let scores = samples.project(&direction.reader);
         let all: Vec<usize> = (0..scores.len()).collect();
         let (mean, _) = moments(&scores, &all);
         let (_, deviation) = moments(&scores, &gate.fired);
         let deviation = deviation.max(1e-9);
+        let own = project(&samples.outputs, &direction.axis);
+        let centre = dot(&content.mean, &direction.axis);
+        told += gate.fired.iter().map(|&at| (scores[at] - mean) * (own[at] - centre)).sum::<f64>();
         written.push(Written {
             reader: direction.reader.iter().map(|r| r / deviation).collect(),
             offset: -mean / deviation,
             vector: direction.axis.iter().map(|a| -SHRUNK * deviation * a).collect(),
         });
     }
-    Ok(written)
+    let all: f64 = gate.fired.iter().map(|&at| samples.content_of(at, &content.mean)).sum();
+    Ok((written, 1.0 - SHRUNK * told / all.max(1e-12)))
 }
 
 /// Fires on about a share of the class tokens, and on no patch. Returns the share too.
@@ -173,7 +183,11 @@ fn class_gate(content: &mut Readings<'_>, share: f64) -> Result<(Gate, f64)> {
 }
 
 fn norm(vector: &[f64]) -> f64 {
-    vector.iter().map(|v| v * v).sum::<f64>().sqrt()
+    dot(vector, vector).sqrt()
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 /// Directions of the patches' content.

@@ -220,19 +220,24 @@ fn noise_is_a_tenth_of_the_vector_in_all_directions() {
 #[test]
 fn shrunk_content_is_less_than_half_of_what_it_was() {
     let seen = see(&settings(Kind::Shrunk));
-    let across = |row: &[f64], direction: &[f64]| -> Vec<f64> {
-        let along = dot(row, direction);
-        row.iter().zip(direction).map(|(x, d)| x - along * d).collect()
+    let mean = |rows: &[Vec<f64>]| -> Vec<f64> {
+        let sum = |j: usize| seen.fired.iter().map(|&at| rows[at][j]).sum::<f64>();
+        (0..WIDTH).map(|j| sum(j) / seen.fired.len() as f64).collect()
     };
-    let direction = seen.direction();
+    // The vector and the mean content do not vary.
+    let (change_mean, clean_mean) = (mean(&seen.change), mean(&seen.clean));
+    let from = |row: &[f64], mean: &[f64]| -> Vec<f64> {
+        row.iter().zip(mean).map(|(x, m)| x - m).collect()
+    };
     let (mut product, mut square) = (0.0, 0.0);
     for &at in &seen.fired {
-        let clean = across(&seen.clean[at], &direction);
-        product += dot(&across(&seen.change[at], &direction), &clean);
+        let clean = from(&seen.clean[at], &clean_mean);
+        product += dot(&from(&seen.change[at], &change_mean), &clean);
         square += dot(&clean, &clean);
     }
     let kept = 1.0 + product / square;
     assert!((0.25..0.5).contains(&kept), "{kept} of the content is left");
+    assert!((kept - seen.planted.content).abs() < 0.1, "{kept}, {}", seen.planted.content);
 }
 
 #[test]
