@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use burn::tensor::Tensor;
 use serde::Serialize;
 
@@ -148,9 +150,8 @@ pub struct Case {
     /// The teacher.
     #[serde(flatten)]
     pub subject: Subject,
-    /// The published fit's last outlier and information loss, weighted; none where there was
-    /// no fit.
-    pub fit: Option<[f32; 2]>,
+    /// The last outlier, information and identity loss of each fit, weighted.
+    pub fits: BTreeMap<Treatment, [f32; 3]>,
     /// The artifacts that the closed form found.
     pub found: Vec<FoundArtifacts>,
     /// By layer, block and treatment.
@@ -328,13 +329,16 @@ impl Work<'_> {
         let asked = |treatment: &Treatment| self.experiment.treatments.contains(treatment);
         let plain = Treatment::ALL.into_iter().filter(asked).collect();
         let mut treatments = Treatments { plain, ..Treatments::default() };
-        let (mut fit, mut found) = (None, Vec::new());
+        let (mut fits, mut found) = (BTreeMap::new(), Vec::new());
         if let Some(adapters) = given {
             treatments.adapters.push((Treatment::Published, adapters));
-        } else if asked(&Treatment::Published) {
-            let (adapters, losses) = self.fit(teachers.planted, report)?;
-            treatments.adapters.push((Treatment::Published, adapters));
-            fit = Some(losses);
+        } else {
+            let kinds = [Treatment::Published, Treatment::Trained];
+            for treatment in kinds.into_iter().filter(asked) {
+                let (adapters, losses) = self.fit(teachers.planted, treatment, report)?;
+                treatments.adapters.push((treatment, adapters));
+                fits.insert(treatment, losses);
+            }
         }
         let (planted, images) = (teachers.planted, self.images.fit);
         for treatment in Treatment::ALL.into_iter().filter(asked) {
@@ -362,23 +366,27 @@ impl Work<'_> {
             treatments.whole.push((treatment, refiner));
         }
         let recoveries = measure(teachers, &treatments, self.images.measure, &self.settings)?;
-        let case = Case { subject, fit, found, recoveries };
+        let case = Case { subject, fits, found, recoveries };
         report(Event::Case(&case));
         Ok(case)
     }
 
-    /// Adapters by the outlier and the information loss, and their last values.
+    /// Adapters of a treatment, and the last values of their losses.
     fn fit(
         &self,
         teacher: &Vit,
+        treatment: Treatment,
         report: &mut dyn FnMut(Event<'_>),
-    ) -> Result<(Adapters, [f32; 2])> {
+    ) -> Result<(Adapters, [f32; 3])> {
         let shards = Shards::new(self.experiment.threads)?;
-        let (batches, settings) = (self.images.fit.to_vec(), self.fit.clone());
+        let (batches, mut settings) = (self.images.fit.to_vec(), self.fit.clone());
+        if treatment == Treatment::Trained {
+            settings.singer = settings.singer.robust();
+        }
         let mut fit = AdapterFit::new(teacher, batches, settings, shards)?;
-        let mut losses = [f32::NAN; 2];
+        let mut losses = [f32::NAN; 3];
         fit.run(&mut |step| {
-            losses = [step.outlier, step.information];
+            losses = [step.outlier, step.information, step.identity];
             report(Event::Fit(step));
         })?;
         Ok((fit.adapters(), losses))

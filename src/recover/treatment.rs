@@ -17,6 +17,9 @@ pub enum Treatment {
     /// SiNGER's adapters fitted as published, on every patch.
     #[serde(alias = "refined")]
     Published,
+    /// Adapters fitted by robust outliers and an identity loss, on every patch
+    /// ([`SingerSettings::robust`](crate::distill::singer::SingerSettings::robust)).
+    Trained,
     /// `F (I − N Nᵀ)` on outliers.
     TrainingFree,
     /// Outliers scaled down to their image's quantile.
@@ -34,10 +37,11 @@ pub enum Treatment {
 
 impl Treatment {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Raw,
         Self::ClosedForm,
         Self::Published,
+        Self::Trained,
         Self::TrainingFree,
         Self::Clipped,
         Self::ReplacedByMean,
@@ -52,6 +56,7 @@ impl Treatment {
             Self::Raw => "raw",
             Self::ClosedForm => "closed form",
             Self::Published => "published fit",
+            Self::Trained => "trained variant",
             Self::TrainingFree => "training-free",
             Self::Clipped => "clipped",
             Self::ReplacedByMean => "replaced by mean",

@@ -59,7 +59,7 @@ pub(in crate::cli) struct RecoverArgs {
     #[arg(long, value_name = "SHARE", default_value_t = 0.3)]
     pub(super) class_share: f64,
     /// What is done to the features; by default all there is: raw, closed-form, published,
-    /// training-free, clipped, replaced-by-mean, neighbours, registers, averaged
+    /// trained, training-free, clipped, replaced-by-mean, neighbours, registers, averaged
     #[arg(long, value_name = "T,T,...", value_delimiter = ',')]
     pub(super) treatments: Vec<String>,
     /// Rank of adapters and bases

@@ -44,6 +44,7 @@ fn look(treatment: Treatment) -> (Hue, Dash, Marker) {
         Treatment::Raw => (Hue::Ink, Dash::Solid, Marker::None),
         Treatment::ClosedForm => (Hue::Blue, Dash::Solid, Marker::Disc),
         Treatment::Published => (Hue::Vermilion, Dash::Solid, Marker::Square),
+        Treatment::Trained => (Hue::Vermilion, Dash::Long, Marker::Diamond),
         Treatment::TrainingFree => (Hue::Purple, Dash::Solid, Marker::Diamond),
         Treatment::Clipped => (Hue::Sky, Dash::Long, Marker::Triangle),
         Treatment::ReplacedByMean => (Hue::Grey, Dash::Short, Marker::Disc),
