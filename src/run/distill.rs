@@ -399,7 +399,7 @@ impl Distill {
             refiner: refiner.clone(),
             images: few.as_ref(),
             grid: student_shape.config.grid(),
-            images: images.len(),
+            count: images.len(),
             training: &training,
             cache,
         };

@@ -38,7 +38,7 @@ pub(super) struct Models<'a> {
     /// Patches along height and width.
     pub(super) grid: [usize; 2],
     /// The number of training images, where it is known.
-    pub(super) images: Option<usize>,
+    pub(super) count: Option<usize>,
     pub(super) training: &'a Device,
     /// Where what the teacher computes is kept.
     pub(super) cache: Option<Arc<dyn TeacherCache>>,
@@ -166,9 +166,8 @@ pub(super) fn vitkd<const TRAINED: bool>(mut models: Models<'_>) -> Result<Prepa
 
 pub(super) fn relational(mut models: Models<'_>) -> Result<Prepared<Relational>> {
     let teacher = models.frozen_teacher()?;
-    let Models { student, config, images, .. } = models;
-    let (method, model) =
-        Relational::new(teacher, student, images, config.relational, config.seed)?;
+    let Models { student, config, count, .. } = models;
+    let (method, model) = Relational::new(teacher, student, count, config.relational, config.seed)?;
     Ok(Prepared::plain(method, model))
 }
 
