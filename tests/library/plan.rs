@@ -2,7 +2,7 @@ use burn::module::Module;
 use burn::tensor::Device;
 use singer::distill::singer::{Singer, SingerSettings};
 use singer::model::ImageSize;
-use singer::run::{DistillConfig, MethodKind, Plan};
+use singer::run::{DistillConfig, MethodKind, Plan, RefineKind};
 use singer::vit::{Precision, VitConfig, init_weights, preset};
 
 fn large_to_small() -> DistillConfig {
@@ -21,6 +21,7 @@ fn the_plan_counts_the_parameters_that_are_trained() {
     config.student.arch = Some("vit_tiny_patch16_224".into());
     config.singer.layers = vec![6];
     config.singer.rank = 16;
+    config.refine = Some(RefineKind::Published);
     let vit = |name, device: &Device| init_weights(shape(name).build(device).unwrap(), 0);
     let teacher = vit("vit_small_patch16_224", &Device::flex());
     let student = vit("vit_tiny_patch16_224", &Device::flex().autodiff());
