@@ -420,9 +420,12 @@ impl Distill {
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
-        if let Some(found) = &closed {
-            folder.record("closed_form", &found.blocks)?;
-            refinement::keep(found, &folder.path)?;
+        match &closed {
+            Some(found) => {
+                folder.record("closed_form", &found.blocks)?;
+                refinement::keep(found, &folder.path)?;
+            }
+            None => folder.keep("closed_form")?,
         }
         folder.record("teacher", teacher_shape.as_ref().map(|teacher| &teacher.arch))?;
         let assumed = teacher_shape.iter().chain([&student_shape]).flat_map(|shape| {

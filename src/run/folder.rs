@@ -72,6 +72,14 @@ impl RunFolder {
         self.write()
     }
 
+    /// Keeps a result that the run had before it was resumed.
+    pub(crate) fn keep(&mut self, key: &str) -> Result<()> {
+        match self.before.get(key).cloned() {
+            Some(value) => self.record(key, value),
+            None => Ok(()),
+        }
+    }
+
     /// How the run is computed in another way than before it was resumed, a line each.
     pub(crate) fn changed(&self) -> Vec<String> {
         let change = |key: &str| {

@@ -63,6 +63,9 @@ pub(super) fn kind(config: &DistillConfig, adapters: Option<&Adapters>) -> Resul
         }
         (None, false) => RefineKind::None,
     });
+    if config.method == MethodKind::None && kind != RefineKind::None {
+        return Err(Error::Refinement("labels alone have no teacher"));
+    }
     match (kind, closed) {
         (RefineKind::Published | RefineKind::Trained, _) if !singer => {
             Err(Error::Refinement("adapters are trained with the student by SiNGER alone"))

@@ -45,6 +45,8 @@ fn the_artifacts_of_the_demo_teacher_are_found_where_they_were_planted_and_remov
             ["raw", "refined"].map(|of| layer[of]["max_over_median"].as_f64().unwrap());
         assert!(raw > 2.2 && refined < 1.6, "{layer}");
     }
+    succeed(distill(&run).arg("--resume"));
+    assert_eq!(run_file(&run)["closed_form"], record["closed_form"], "it outlives a resumption");
     let parts = NamedTensors::read(&run.join("singer.safetensors")).unwrap();
     let shape = |name: &str| parts.tensors[name].shape().to_vec();
     assert_eq!((shape("adapter.3.down")[1], shape("adapter.3.limit")), (1, vec![1]));
@@ -81,6 +83,9 @@ fn refinements_that_do_not_go_together_are_refused_with_the_fix() {
     let mut baseline = distill(&out);
     baseline.args(["--method", "kd", "--refine", "trained"]);
     fail_with(&mut baseline, &["SiNGER alone", "--refine"]);
+    let mut labels = distill(&out);
+    labels.args(["--method", "none", "--refine", "closed"]);
+    fail_with(&mut labels, &["labels alone have no teacher", "--refine"]);
     fail_with(fit(&out).args(["--steps", "9"]), &["--steps goes with --kind published"]);
     let mut gate = fit(&out);
     fail_with(gate.args(["--kind", "trained", "--gate", "3"]), &["--gate goes with --kind closed"]);

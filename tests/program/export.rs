@@ -375,7 +375,7 @@ fn a_runs_folder_is_exported_with_its_statistics_and_its_numbers() {
         for part in [
             "---\nlibrary_name: transformers",
             "singer distill",
-            "kd, first and last step",
+            "features, first and last step",
             "| seed | 0 |",
             "| teacher | vit_tiny_patch16_224 |",
         ] {
