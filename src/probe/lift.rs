@@ -53,7 +53,7 @@ impl Lift {
                     "its projection is of a student of width {from}; this model's is {}",
                     student.embed_dim()
                 );
-                return Err(Error::checkpoint(&folder.join(PARTS), &reason));
+                return Err(Error::checkpoint(folder.join(PARTS), &reason));
             }
             hash.update(format!("{from} {to}"));
             let weight: Vec<f32> = read(linear.weight.val())?;

@@ -177,7 +177,7 @@ fn a_planted_unit_is_the_first_register_neuron_and_its_artifacts_go_to_the_regis
     let image = images(16, [64, 64]);
     let settings = PlantSettings::default()
         .with(|s| (s.block, s.strength, s.share, s.rank) = (1, 8.0, 0.05, 4));
-    let (vit, planted) = plant(clean.clone(), &[image.clone()], &settings).unwrap();
+    let (vit, planted) = plant(clean.clone(), std::slice::from_ref(&image), &settings).unwrap();
     let settings = RegisterSettings::default().with(|s| s.neurons = 1);
     let registers = Registers::find(&vit, &vec![image.clone()], &settings).unwrap();
     let found = registers.neurons()[0];
@@ -203,9 +203,8 @@ fn pixelwise() -> Vit {
     let zeros = positions.val().zeros_like();
     vit.pos_embed = Some(burn::module::Param::from_tensor(zeros));
     for block in &mut vit.blocks {
-        for parameter in [&mut block.attn.proj.weight] {
-            *parameter = burn::module::Param::from_tensor(parameter.val().zeros_like());
-        }
+        let parameter = &mut block.attn.proj.weight;
+        *parameter = burn::module::Param::from_tensor(parameter.val().zeros_like());
     }
     vit
 }

@@ -247,7 +247,7 @@ fn a_direction_that_the_adapter_takes_out_is_left_as_long_as_at_the_centre() {
     up.iter_mut().for_each(|value| *value /= norm);
     let centre = normal(dim, 10);
     // An artifact of eight times the typical norm on the class token and every ninth patch.
-    let is_artifact = |index: usize| index % 50 == 0 || index % 9 == 4;
+    let is_artifact = |index: usize| index.is_multiple_of(50) || index % 9 == 4;
     for (index, token) in batch.values.chunks_mut(dim).enumerate().filter(|(i, _)| is_artifact(*i))
     {
         let sign = if index % 2 == 0 { 1.0 } else { -1.0 };
