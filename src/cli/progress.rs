@@ -46,11 +46,7 @@ impl Shown {
 
     /// The closed form is being estimated.
     pub(super) fn looking(&self, done: usize, blocks: usize) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(blocks as u64);
-            bar.set_position(done as u64);
-            bar.set_message("looking for artifacts, block by block");
-        }
+        self.show(done, blocks, || "looking for artifacts, block by block".into());
     }
 
     fn show(&self, done: usize, total: usize, message: impl FnOnce() -> String) {

@@ -1,6 +1,7 @@
 use serde::Serialize;
 
 use super::{Case, Errors, Findings, Recovery, Treatment};
+use crate::study;
 
 /// Mean and standard deviation over planting seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -13,13 +14,8 @@ pub struct Spread {
 
 impl Spread {
     fn of(values: &[f64]) -> Option<Self> {
-        if values.is_empty() {
-            return None;
-        }
-        let count = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / count;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        Some(Self { mean, deviation: (squares / (count - 1.0).max(1.0)).sqrt() })
+        let study::Summary { mean, deviation } = study::Summary::of(values)?;
+        Some(Self { mean, deviation: deviation.unwrap_or_default() })
     }
 }
 

@@ -41,7 +41,11 @@ impl Gate {
     /// furthest, as a multiple of that direction's limit: `[B, T, D] -> [B, T]`; the gate is
     /// open above 1. `up` is Φ_up, `[r, D]`.
     pub fn scores(&self, up: Tensor<2>, tokens: Tensor<3>) -> Tensor<2> {
-        let centred = tokens - self.centre.val().unsqueeze();
+        self.scores_of(up, tokens - self.centre.val().unsqueeze())
+    }
+
+    /// As `scores`, of tokens from which the centre is taken away.
+    fn scores_of(&self, up: Tensor<2>, centred: Tensor<3>) -> Tensor<2> {
         let along = centred.matmul(up.transpose().unsqueeze());
         (along.abs() / self.limit.val().unsqueeze()).max_dim(2).squeeze_dim(2)
     }
@@ -87,8 +91,8 @@ impl Adapter {
     }
 
     fn through(&self, gate: &Gate, tokens: Tensor<3>) -> Tensor<3> {
-        let open = gate.scores(self.up.val(), tokens.clone()).greater_elem(1.0).float();
         let centred = tokens.clone() - gate.centre.val().unsqueeze();
+        let open = gate.scores_of(self.up.val(), centred.clone()).greater_elem(1.0).float();
         let shift = centred.matmul(self.down.val().unsqueeze()).matmul(self.up.val().unsqueeze());
         tokens + shift * open.unsqueeze_dim::<3>(2)
     }

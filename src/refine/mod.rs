@@ -44,3 +44,13 @@ pub use refiner::Refiner;
 pub use registers::{RegisterNeuron, RegisterSettings, RegisterValue, Registers};
 #[cfg(not(target_family = "wasm"))]
 pub use sensitivity::{Drift, Sensitivity, drift};
+
+use crate::error::{Error, Result};
+
+/// Rejects a setting that is not a number above `least`.
+fn above(name: &'static str, value: f64, least: f64) -> Result<()> {
+    match value.is_finite() && value > least {
+        true => Ok(()),
+        false => Err(Error::setting(name, value, format!("it must be above {least}"))),
+    }
+}

@@ -3,8 +3,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
+use super::above;
 use super::defect::defect_directions;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::tokens::{on_patches, patch_norms, quantile};
 use crate::vit::Vit;
 
@@ -55,10 +56,6 @@ impl NeighbourSettings {
     }
 
     fn check(&self) -> Result<()> {
-        let above = |name, value: f64, least: f64| match value > least && value.is_finite() {
-            true => Ok(()),
-            false => Err(Error::setting(name, value, format!("it must be above {least}"))),
-        };
         above("neighbours.temperature", self.temperature, 0.0)?;
         match self.outliers {
             Detection::Norm { factor } => above("neighbours.factor", factor, 1.0),

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use burn::tensor::{Bool, Tensor, TensorData};
 use serde::{Deserialize, Serialize};
 
-use super::ImageBatches;
+use super::{ImageBatches, above};
 use crate::error::{Error, Result};
 use crate::readback::read;
 use crate::statistics::median;
-use crate::tokens::patch_norms;
+use crate::tokens::{on_patches, patch_norms};
 use crate::vit::Vit;
 
 /// What the added token's register neurons are set to.
@@ -75,9 +75,7 @@ impl RegisterSettings {
             let expected = format!("it must lie between 1 and the teacher's {most} hidden units");
             return Err(Error::setting("registers.neurons", self.neurons, expected));
         }
-        if !(self.factor > 1.0 && self.factor.is_finite()) {
-            return Err(Error::setting("registers.factor", self.factor, "it must be above 1"));
-        }
+        above("registers.factor", self.factor, 1.0)?;
         for block in self.detect.iter().chain(&self.last) {
             if *block >= vit.depth() {
                 let expected = format!("the teacher's blocks are 0 to {}", vit.depth() - 1);
@@ -221,12 +219,10 @@ impl Registers {
             }
         };
         let nothing = Tensor::zeros([batch, patches, width], &hidden.device());
-        let mut moved = vec![strongest, nothing];
-        if register > 0 {
-            moved.insert(0, hidden.clone().narrow(1, 0, register));
-        }
+        let moved =
+            on_patches(hidden.clone(), register, |_| Tensor::cat(vec![strongest, nothing], 1));
         let mask = mask.clone().expand(hidden.dims());
-        hidden.mask_where(mask, Tensor::cat(moved, 1))
+        hidden.mask_where(mask, moved)
     }
 }
 
@@ -244,27 +240,18 @@ fn hidden_width(vit: &Vit) -> usize {
 /// With a token that starts at zero before the patches, `[B, T, D] -> [B, T + 1, D]`. As in
 /// the authors' program it passes the LayerNorm before block 0, where there is one.
 fn with_register(vit: &Vit, tokens: Tensor<3>, prefix: usize) -> Tensor<3> {
-    let [batch, count, dim] = tokens.dims();
+    let [batch, _, dim] = tokens.dims();
     let register = Tensor::zeros([batch, 1, dim], &tokens.device());
     let register = match &vit.norm_pre {
         Some(norm) => norm.forward(register),
         None => register,
     };
-    let patches = tokens.clone().narrow(1, prefix, count - prefix);
-    let mut parts = vec![register, patches];
-    if prefix > 0 {
-        parts.insert(0, tokens.narrow(1, 0, prefix));
-    }
-    Tensor::cat(parts, 1)
+    on_patches(tokens, prefix, |patches| Tensor::cat(vec![register, patches], 1))
 }
 
 fn without_register(tokens: Tensor<3>, prefix: usize) -> Tensor<3> {
     let patches = tokens.dims()[1] - prefix - 1;
-    let rest = tokens.clone().narrow(1, prefix + 1, patches);
-    if prefix == 0 {
-        return rest;
-    }
-    Tensor::cat(vec![tokens.narrow(1, 0, prefix), rest], 1)
+    on_patches(tokens, prefix, |rest| rest.narrow(1, 1, patches))
 }
 
 /// How many patches are outliers after each block.

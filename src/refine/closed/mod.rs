@@ -23,7 +23,7 @@ pub use estimate::{ImageBatches, closed_form_async};
 
 use serde::{Deserialize, Serialize};
 
-use super::Adapters;
+use super::{Adapters, above};
 use crate::error::{Error, Result};
 
 /// How artifacts are told from clean tokens. The defaults are measured (`docs/recovery.md`).
@@ -94,11 +94,6 @@ impl ClosedSettings {
     /// # Errors
     /// [`Error::Setting`].
     pub fn check(&self) -> Result<()> {
-        let above =
-            |name: &'static str, value: f64, least: f64| match value.is_finite() && value > least {
-                true => Ok(()),
-                false => Err(Error::setting(name, value, format!("it must be above {least}"))),
-            };
         above("norm_factor", self.norm_factor, 1.0)?;
         above("ridge", self.ridge, 0.0)?;
         above("gate", self.gate, 0.0)?;
