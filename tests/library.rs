@@ -1,5 +1,10 @@
 //! Claims about the library's parts that hold for any weights and shapes.
 
+use burn::tensor::{Device, Tensor, TensorData};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+use rand_distr::{Distribution, Normal};
+
 #[path = "library/checkpoints.rs"]
 mod checkpoints;
 #[path = "library/data.rs"]
@@ -66,3 +71,12 @@ mod shards;
 mod stream;
 #[path = "library/treatments.rs"]
 mod treatments;
+
+/// Normal numbers of a seed. Burn's generator is one for the whole process, so a test that seeds
+/// it gets other numbers whenever the tests beside it draw too.
+fn normal<const D: usize>(shape: [usize; D], deviation: f32, seed: u64) -> Tensor<D> {
+    let normal = Normal::new(0.0, deviation).unwrap();
+    let values = normal.sample_iter(ChaCha8Rng::seed_from_u64(seed));
+    let values: Vec<f32> = values.take(shape.iter().product()).collect();
+    Tensor::from_data(TensorData::new(values, shape), &Device::flex())
+}

@@ -1,5 +1,6 @@
 use std::path::Path;
 
+use crate::normal;
 use burn::tensor::{Device, Distribution, Tensor};
 use serde_json::Value;
 use singer::plant::{PlantSettings, plant};
@@ -174,8 +175,7 @@ fn layer_scale_does_not_weaken_what_is_planted() {
     let device = Device::flex();
     let config = VitConfig { init_values: Some(1e-2), ..tiny() };
     let model = init_weights(config.build(&device).unwrap(), 2);
-    device.seed(8);
-    let image = Tensor::<4>::random([16, 3, 16, 24], Distribution::Normal(0.0, 1.0), &device);
+    let image = normal([16, 3, 16, 24], 1.0, 8);
     let settings =
         PlantSettings::default().with(|s| (s.strength, s.share, s.rank) = (20.0, 0.1, 4));
     let (model, planted) = plant(model, std::slice::from_ref(&image), &settings).unwrap();

@@ -1,6 +1,7 @@
+use crate::normal;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{Distillation, Mapping, Method};
 use singer::train::{Pretraining, Shards};
@@ -81,9 +82,7 @@ fn model(config: &VitConfig, seed: u64, device: &Device) -> Vit {
 }
 
 fn images(count: usize) -> Tensor<4> {
-    let device = Device::flex();
-    device.seed(5);
-    Tensor::random([count, 3, 16, 24], Distribution::Normal(0.0, 1.0), &device)
+    normal([count, 3, 16, 24], 1.0, 5)
 }
 
 struct Without<'a> {
@@ -187,9 +186,7 @@ fn the_gradient_equals_finite_differences() {
         let grad = grads.get::<2>(matrix(&mut start).id).unwrap();
         for seed in 0..3 {
             // Along the gradient itself, mixed with a random direction.
-            device.seed(seed);
-            let noise =
-                Tensor::<2>::random(grad.dims(), Distribution::Normal(0.0, 1.0), &Device::flex());
+            let noise = normal(grad.dims(), 1.0, seed);
             let direction = grad.clone() * (0.01 / grad.clone().abs().max().into_scalar::<f32>())
                 + noise * 0.0004;
             let moved = |sign: f64| {

@@ -1,5 +1,6 @@
+use crate::normal;
 use burn::module::Module;
-use burn::tensor::{Device as BurnDevice, Distribution, Tensor};
+use burn::tensor::{Device as BurnDevice, Tensor};
 use image::{Rgb, RgbImage};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -260,10 +261,8 @@ fn injected(vit: &Vit, layer: usize, before: &Tensor<3>, after: Tensor<3>) -> In
 
 #[test]
 fn unchanged_features_do_not_drift() {
-    let device = BurnDevice::flex();
-    device.seed(2);
     let vit = model(&config(), 6).into_vit();
-    let tokens = Tensor::<3>::random([3, 9, 8], Distribution::Normal(0.0, 2.0), &device);
+    let tokens = normal([3, 9, 8], 2.0, 2);
     for layer in 0..3 {
         let injection = injected(&vit, layer, &tokens, tokens.clone());
         let one = |value: f32| (value - 1.0).abs() < 1e-6;
@@ -290,10 +289,8 @@ fn idle_teacher() -> Vit {
 
 #[test]
 fn the_residual_stream_carries_a_known_change_to_the_head() {
-    let device = BurnDevice::flex();
-    device.seed(3);
     let vit = idle_teacher();
-    let tokens = Tensor::<3>::random([2, 9, 8], Distribution::Normal(0.0, 1.0), &device);
+    let tokens = normal([2, 9, 8], 1.0, 3);
     let prefix = tokens.clone().narrow(1, 0, 2);
     let patches = tokens.clone().narrow(1, 2, 7);
     // What is done to the patches, the cosine and the change it makes.
@@ -346,10 +343,8 @@ fn the_residual_stream_carries_a_known_change_to_the_head() {
 
 #[test]
 fn controls_touch_outliers_only() {
-    let device = BurnDevice::flex();
-    device.seed(4);
     let (_, maps) = cpu();
-    let tokens = Tensor::<3>::random([2, 11, 6], Distribution::Normal(0.0, 2.0), &device);
+    let tokens = normal([2, 11, 6], 2.0, 4);
     let norms = maps.norms(tokens.clone(), 1).unwrap();
     let outliers = maps.outliers(norms.clone(), 0.75).unwrap();
     let (mask, threshold) = (values(outliers.mask.clone()), values(outliers.threshold.clone()));

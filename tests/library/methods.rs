@@ -1,9 +1,10 @@
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
+use crate::normal;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, Tensor};
 use singer::data::{ImageSet, LoaderSettings, Normalise, Scenes, TrainTransform, Transform};
 use singer::distill::singer::{Singer, SingerModel, SingerSettings};
 use singer::distill::{
@@ -180,9 +181,7 @@ fn all_methods_see_the_same_batches_and_start_from_the_same_student() {
 }
 
 fn images(count: usize) -> Tensor<4> {
-    let device = Device::flex();
-    device.seed(5);
-    Tensor::random([count, 3, 16, 16], Distribution::Normal(0.0, 1.0), &device)
+    normal([count, 3, 16, 16], 1.0, 5)
 }
 
 /// Loss, and gradient of one of the student's weights, in one shard and in several.

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
-use burn::tensor::{Device, Distribution, Tensor};
+use crate::normal;
+use burn::tensor::{Device, Tensor};
 use faer::Mat;
 use singer::Error;
 use singer::plant::{Kind, Placement, PlantSettings, Planted, plant};
@@ -27,9 +28,7 @@ fn clean() -> Vit {
 }
 
 fn images() -> Vec<Tensor<4>> {
-    let device = Device::flex();
-    device.seed(8);
-    vec![Tensor::random([48, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device)]
+    vec![normal([48, 3, 32, 32], 1.0, 8)]
 }
 
 fn settings(kind: Kind) -> PlantSettings {

@@ -1,13 +1,11 @@
+use crate::normal;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::model::{ImageSize, Model, ModelSpec};
 use singer::vit::{VitConfig, init_weights, resample_positions};
 
 #[test]
 fn the_same_grid_gives_the_same_bits_and_a_constant_stays_one() {
-    let device = Device::flex();
-    device.seed(5);
-    let values = Tensor::<2>::random([1 + 12, 5], Distribution::Normal(0.0, 3.0), &device);
-    let values: Vec<f32> = values.into_data().iter::<f32>().collect();
+    let values: Vec<f32> = normal([1 + 12, 5], 3.0, 5).into_data().iter::<f32>().collect();
     assert_eq!(resample_positions(&values, 1, [3, 4], [3, 4]), values);
     for (prefix, to) in [(0, [1, 1]), (1, [7, 2]), (3, [20, 31]), (5, [3, 5])] {
         let constant = vec![0.7_f32; (prefix + 12) * 4];

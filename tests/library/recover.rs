@@ -1,4 +1,5 @@
-use burn::tensor::{Device, Distribution, Tensor};
+use crate::normal;
+use burn::tensor::{Device, Tensor};
 use singer::Error;
 use singer::distill::singer::{AdapterFit, FitSettings, SingerSettings};
 use singer::plant::{Kind, Placement, PlantSettings, plant, silence};
@@ -28,9 +29,7 @@ fn clean() -> Vit {
 }
 
 fn images() -> Vec<Tensor<4>> {
-    let device = Device::flex();
-    device.seed(8);
-    vec![Tensor::random([8, 3, 32, 32], Distribution::Normal(0.0, 1.0), &device)]
+    vec![normal([8, 3, 32, 32], 1.0, 8)]
 }
 
 fn planted(placement: Placement) -> (Vit, usize) {

@@ -1,4 +1,5 @@
-use burn::tensor::{Device, Distribution, Tensor};
+use crate::normal;
+use burn::tensor::{Device, Tensor};
 use singer::refine::nullspace::{Basis, BasisKind, Linearised, Selection};
 use singer::refine::{Adapter, TrainingFree};
 use singer::tokens::{NormStats, patch_norms};
@@ -18,10 +19,8 @@ fn largest(tensor: Tensor<3>) -> f32 {
 #[test]
 fn a_new_adapter_doubles_the_nullspace_component_of_patches_and_leaves_the_prefix_alone() {
     let device = Device::flex();
-    device.seed(1);
     for (tokens, prefix, dim, rank) in [(2, 1, 3, 1), (6, 5, 9, 9), (50, 1, 16, 4)] {
-        let features =
-            Tensor::<3>::random([2, tokens, dim], Distribution::Normal(0.0, 3.0), &device);
+        let features = normal([2, tokens, dim], 3.0, 1);
         let adapter = adapter(dim, rank, &device);
         let refined = adapter.forward(features.clone(), prefix);
         let fixed = |t: &Tensor<3>| t.clone().narrow(1, 0, prefix);
@@ -53,14 +52,13 @@ fn norms_skip_the_prefix_and_their_summary_counts_outliers() {
 #[test]
 fn the_closed_form_takes_a_share_of_the_nullspace_component_from_outliers_alone() {
     let device = Device::flex();
-    device.seed(6);
     let entry = |i: usize, j: usize| ((i * 5 + j * 3) % 7) as f64 + f64::from(i == j);
     let entries: Vec<f64> = (0..49).map(|at| entry(at / 7, at % 7)).collect();
     let matrix = Linearised::from_rows(&entries, 7);
     let selection = Selection { kind: BasisKind::Smallest, rank: 3, threshold: 0.0, seed: 0 };
     let basis = Basis::select(&matrix, &selection, 0).unwrap();
     let vectors = Adapter::from_basis(&basis, &device).down.val().unsqueeze::<3>();
-    let tokens = Tensor::<3>::random([2, 6, 7], Distribution::Normal(0.0, 3.0), &device);
+    let tokens = normal([2, 6, 7], 3.0, 6);
     let outliers = [[1.0, 0.0, 0.0, 1.0], [0.0, 0.0, 1.0, 0.0]];
     let mask = Tensor::<2>::from_data(outliers, &device);
     for share in [0.0, 0.5, 1.0] {

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use crate::normal;
 use burn::tensor::{Device, Distribution, Tensor};
 use singer::Error;
 use singer::data::{Normalise, Preprocess};
@@ -27,7 +28,7 @@ fn model(config: &VitConfig) -> Vit {
 }
 
 fn images(count: usize, [height, width]: [usize; 2]) -> Tensor<4> {
-    Tensor::random([count, 3, height, width], Distribution::Normal(0.0, 1.0), &Device::flex())
+    normal([count, 3, height, width], 1.0, 4)
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -100,7 +101,6 @@ fn where_artifacts_outnumber_clean_patches_the_median_hides_them_and_nothing_cha
 
 #[test]
 fn without_outliers_neighbours_and_registers_leave_every_bit() {
-    Device::flex().seed(4);
     let vit = model(&config());
     let (image, layers) = (images(3, [32, 48]), [0, 2]);
     let raw = vit.intermediate(image.clone(), &layers);
@@ -120,7 +120,6 @@ fn without_outliers_neighbours_and_registers_leave_every_bit() {
 
 #[test]
 fn tokens_keep_their_shape_in_every_family_and_on_any_grid() {
-    Device::flex().seed(5);
     let plain = config();
     let rotary = VitConfig {
         reg_tokens: 2,
@@ -170,8 +169,6 @@ fn tokens_keep_their_shape_in_every_family_and_on_any_grid() {
 
 #[test]
 fn a_planted_unit_is_the_first_register_neuron_and_its_artifacts_go_to_the_register() {
-    let device = Device::flex();
-    device.seed(6);
     let config = VitConfig { img_size: [64, 64], ..config() };
     let clean = model(&config);
     let image = images(16, [64, 64]);
@@ -211,7 +208,6 @@ fn pixelwise() -> Vit {
 
 #[test]
 fn averages_of_a_model_that_moves_with_its_image_are_its_own_features() {
-    Device::flex().seed(7);
     let vit = pixelwise();
     let image = images(2, [32, 48]);
     let shifts: Vec<View> = [[0, 0], [1, -2], [-3, 4], [2, 5], [-9, 0]]
@@ -253,7 +249,6 @@ fn views_start_with_the_image_stay_within_the_shift_and_follow_from_the_seed() {
 
 #[test]
 fn one_view_is_the_raw_teacher() {
-    Device::flex().seed(8);
     let (vit, image) = (model(&config()), images(2, [32, 48]));
     let averaged = Averaged::new(&AveragedSettings::default().with(|s| s.views = 1), imagenet());
     let ours = averaged.unwrap().intermediate(&vit, image.clone(), &[1]).remove(0);
