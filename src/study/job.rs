@@ -184,14 +184,14 @@ impl Job {
         (measured.run == probe.run).then_some(measured.result)
     }
 
-    /// The seconds that a finished run took.
-    pub(super) fn seconds(&self) -> Option<f64> {
+    /// A number of a finished run's own record.
+    pub(super) fn of_run(&self, at: &str) -> Option<f64> {
         if !self.folder.join(TRAINED).is_file() {
             return None;
         }
         let run: Value =
             serde_json::from_slice(&fs::read(self.folder.join(RUN_FILE)).ok()?).ok()?;
-        run["seconds"].as_f64()
+        run.pointer(at)?.as_f64()
     }
 
     /// A metric's number, once measured.

@@ -129,8 +129,8 @@ impl Study {
             let of_name = || self.jobs.iter().filter(|job| job.name() == name);
             metrics().map(|(probe, m)| of_name().map(|job| job.value(probe, m)).collect()).collect()
         };
-        let seconds = |name: &str| -> Vec<Option<f64>> {
-            self.jobs.iter().filter(|job| job.name() == name).map(Job::seconds).collect()
+        let of_runs = |name: &str, at: &str| -> Vec<Option<f64>> {
+            self.jobs.iter().filter(|job| job.name() == name).map(|job| job.of_run(at)).collect()
         };
         let models = models.iter().map(|model| {
             let values =
@@ -139,7 +139,8 @@ impl Study {
         });
         let variants = variants.iter().map(|variant| {
             Row::variant(&variant.name, values(&variant.name))
-                .with_seconds(seconds(&variant.name))
+                .with_norms(of_runs(&variant.name, "/result/student_norms/max_over_median"))
+                .with_seconds(of_runs(&variant.name, "/seconds"))
                 .with_chart(variant.chart)
                 .with_baseline(variant.baseline)
         });

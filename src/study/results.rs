@@ -51,7 +51,9 @@ pub struct Row {
     pub baseline: bool,
     /// Whether it has a line in the radar chart.
     pub chart: bool,
-    /// Seconds of each seed's run, see [`seconds`](Self::with_seconds).
+    /// Largest over median patch norm of each seed's student, see [`with_norms`](Self::with_norms).
+    pub norms: Vec<Option<f64>>,
+    /// Seconds of each seed's run, see [`with_seconds`](Self::with_seconds).
     pub seconds: Vec<Option<f64>>,
     /// One per column.
     pub cells: Vec<Cell>,
@@ -77,8 +79,9 @@ impl Row {
             Cell { values, summary: Summary::of(&known), test: None }
         });
         let cells = cells.collect();
-        let seconds = Vec::new();
-        Self { name: name.into(), trained: true, baseline: false, chart: true, seconds, cells }
+        let (norms, seconds) = (Vec::new(), Vec::new());
+        let (trained, baseline, chart) = (true, false, true);
+        Self { name: name.into(), trained, baseline, chart, norms, seconds, cells }
     }
 
     /// A model that was measured as it is, with the value of each metric.
@@ -92,15 +95,16 @@ impl Row {
         Self { chart, ..self }
     }
 
+    /// With the largest over the median patch norm of each seed's student, after its last block:
+    /// how strong the artifacts are that it has.
+    pub fn with_norms(self, norms: Vec<Option<f64>>) -> Self {
+        Self { norms, ..self }
+    }
+
     /// With the seconds that each seed's run took: opening models and images, estimating a
     /// refinement, training, and the run's own measurements.
     pub fn with_seconds(self, seconds: Vec<Option<f64>>) -> Self {
         Self { seconds, ..self }
-    }
-
-    /// Of the seconds known so far.
-    pub fn time(&self) -> Option<Summary> {
-        Summary::of(&self.seconds.iter().copied().flatten().collect::<Vec<_>>())
     }
 
     /// As one of the baselines, or not.
@@ -111,8 +115,8 @@ impl Row {
 
 impl Results {
     /// Finds the best baseline of each metric and tests every trained variant against
-    /// it, seed by seed, with p-values corrected for the number of all these tests. A row has one cell per metric, in their order; missing ones count
-    /// as not measured.
+    /// it, seed by seed, with p-values corrected for the number of all these tests. A row has one
+    /// cell per metric, in their order; missing ones count as not measured.
     pub fn new(title: &str, seeds: Vec<u64>, metrics: Vec<Metric>, mut rows: Vec<Row>) -> Self {
         for row in &mut rows {
             row.cells.resize(metrics.len(), Cell::default());

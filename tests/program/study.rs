@@ -97,11 +97,14 @@ fn a_study_trains_measures_compares_and_does_nothing_twice() {
         assert!(folder.path().join("study").join(name).metadata().unwrap().len() > 100, "{name}");
     }
 
-    // What the teacher computed is gone with the last run, and each run's time is known.
+    // What the teacher computed is gone with the last run; each run's time and its student's
+    // norms are known.
     assert!(!folder.path().join("study/teacher-cache").exists());
     for row in &rows[1..] {
         let seconds = row["seconds"].as_array().unwrap();
         assert!(seconds.len() == 2 && seconds.iter().all(|s| s.as_f64().unwrap() > 0.0), "{row}");
+        let norms = row["norms"].as_array().unwrap();
+        assert!(norms.len() == 2 && norms.iter().all(|n| n.as_f64().unwrap() >= 1.0), "{row}");
     }
 
     let again = succeed(singer().arg("study").arg(&file));

@@ -6,6 +6,7 @@ use crate::study::Results;
 /// The table and the radar chart, an SVG element, as one HTML page that needs no
 /// other file.
 pub fn page(results: &Results, radar: Option<&str>) -> String {
+    let of_runs = text::run_columns(results);
     let markup = html! {
         (DOCTYPE)
         html lang="en" {
@@ -24,7 +25,7 @@ pub fn page(results: &Results, radar: Option<&str>) -> String {
                         @for column in &results.columns {
                             th scope="col" { (column.name) (text::arrow(column.lower_is_better)) }
                         }
-                        @if text::timed(results) { th scope="col" { "seconds" } }
+                        @for column in &of_runs { th scope="col" { (column.name) } }
                     } }
                     tbody { @for (index, row) in results.rows.iter().enumerate() { tr {
                         th scope="row" {
@@ -38,7 +39,7 @@ pub fn page(results: &Results, radar: Option<&str>) -> String {
                                 @if let Some(test) = text::test(cell) { span { (test) } }
                             }
                         }
-                        @if text::timed(results) { td { (text::time(row)) } }
+                        @for column in &of_runs { td { (column.value(row)) } }
                     } } }
                 } }
                 @if let Some(radar) = radar {

@@ -14,18 +14,53 @@ pub(super) fn value(cell: &Cell) -> String {
     }
 }
 
-/// Seconds of a run, mean and spread.
-pub(super) fn time(row: &Row) -> String {
-    match row.time() {
-        Some(Summary { mean, deviation: Some(deviation) }) => format!("{mean:.0} ± {deviation:.0}"),
-        Some(Summary { mean, deviation: None }) => format!("{mean:.0}"),
-        None => "–".into(),
+/// A number of the runs themselves, beside what is measured of their students.
+pub(super) struct RunColumn {
+    /// Its name.
+    pub(super) name: &'static str,
+    about: &'static str,
+    digits: usize,
+    values: fn(&Row) -> &[Option<f64>],
+}
+
+const RUN_COLUMNS: [RunColumn; 2] = [
+    RunColumn {
+        name: "student: largest ÷ median norm",
+        about: " Norms: of the student's patch tokens after its last block, artifacts where they \
+                are far apart.",
+        digits: 2,
+        values: |row| &row.norms,
+    },
+    RunColumn {
+        name: "seconds",
+        about: " Seconds: a run's wall time, a refinement's estimation included.",
+        digits: 0,
+        values: |row| &row.seconds,
+    },
+];
+
+impl RunColumn {
+    fn summary(&self, row: &Row) -> Option<Summary> {
+        Summary::of(&(self.values)(row).iter().copied().flatten().collect::<Vec<_>>())
+    }
+
+    /// Mean and spread over the runs known so far.
+    pub(super) fn value(&self, row: &Row) -> String {
+        let digits = self.digits;
+        match self.summary(row) {
+            Some(Summary { mean, deviation: Some(deviation) }) => {
+                format!("{mean:.digits$} ± {deviation:.digits$}")
+            }
+            Some(Summary { mean, deviation: None }) => format!("{mean:.digits$}"),
+            None => "–".into(),
+        }
     }
 }
 
-/// Whether any run's time is known.
-pub(super) fn timed(results: &Results) -> bool {
-    results.rows.iter().any(|row| row.time().is_some())
+/// The columns of which any run has a number.
+pub(super) fn run_columns(results: &Results) -> Vec<RunColumn> {
+    let known = |column: &RunColumn| results.rows.iter().any(|row| column.summary(row).is_some());
+    RUN_COLUMNS.into_iter().filter(known).collect()
 }
 
 /// Difference to the best baseline and the test's corrected p.
@@ -71,9 +106,7 @@ pub(super) fn legend(results: &Results) -> String {
                 " With so few seeds the test finds only differences much larger than the spread.";
         }
     }
-    if timed(results) {
-        text += " Seconds: a run's wall time, a refinement's estimation included.";
-    }
+    run_columns(results).iter().for_each(|column| text += column.about);
     text
 }
 
@@ -83,12 +116,12 @@ pub fn markdown(results: &Results) -> String {
     for column in &results.columns {
         let _ = write!(text, " {}{} |", column.name, arrow(column.lower_is_better));
     }
-    let timed = timed(results);
-    if timed {
-        text += " seconds |";
+    let of_runs = run_columns(results);
+    for column in &of_runs {
+        let _ = write!(text, " {} |", column.name);
     }
     text += "\n|---|";
-    text += &"---|".repeat(results.columns.len() + usize::from(timed));
+    text += &"---|".repeat(results.columns.len() + of_runs.len());
     text.push('\n');
     for (index, row) in results.rows.iter().enumerate() {
         let name = row.name.replace('|', "\\|");
@@ -101,8 +134,8 @@ pub fn markdown(results: &Results) -> String {
             }
             text += " |";
         }
-        if timed {
-            let _ = write!(text, " {} |", time(row));
+        for column in &of_runs {
+            let _ = write!(text, " {} |", column.value(row));
         }
         text.push('\n');
     }
