@@ -133,12 +133,13 @@ pub struct Planted {
 pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
     settings.check(model.depth())?;
     let blocks = settings.kind.blocks(settings.block);
+    let clean = model.clone();
     let (mut model, mut units, mut last) = (model, BTreeMap::new(), None);
     for block in blocks {
         // The vectors of two blocks have nothing to do with each other.
         let seed = settings.seed.wrapping_add(1_000_003 * (settings.block - block) as u64);
         let (with, planted) =
-            plant_one(model, images, &PlantSettings { block, seed, ..*settings })?;
+            plant_one(model, &clean, images, &PlantSettings { block, seed, ..*settings })?;
         units.extend(planted.units.clone());
         (model, last) = (with, Some(planted));
     }
@@ -146,7 +147,14 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     Ok((model, Planted { units, ..last }))
 }
 
-fn plant_one(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Result<(Vit, Planted)> {
+/// Plants into one block. Where the unit fires is fitted to the clean model, lest a unit fire
+/// because of an artifact of an earlier block.
+fn plant_one(
+    model: Vit,
+    clean: &Vit,
+    images: &[Tensor<4>],
+    settings: &PlantSettings,
+) -> Result<(Vit, Planted)> {
     let PlantSettings { block: index, kind, strength, rank, seed, .. } = *settings;
     let mlp = &model.blocks[index].mlp;
     if mlp.activation().is_gated() || mlp.norm.is_some() || mlp.fc1.bias.is_none() {
@@ -154,7 +162,7 @@ fn plant_one(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
             "block {index} has a gated MLP, or one with a norm or without bias, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
         )));
     }
-    let samples = Samples::gather(&model, images, index)?;
+    let samples = Samples::gather(clean, images, index)?;
     if samples.count() < 2 {
         return Err(Error::NoImages);
     }

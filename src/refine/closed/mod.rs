@@ -53,6 +53,9 @@ pub struct ClosedSettings {
     /// Least cosine between U from moments about zero and from moments about the outliers'
     /// mean at which the second is taken.
     pub agreement: f64,
+    /// Largest squared sine of the angle by which so few outliers turn U from moments about
+    /// their mean at which it is taken.
+    pub turn: f64,
     /// Whether the class token is refined as patch tokens are.
     pub class_token: bool,
     /// Bytes of tokens that are held between blocks; those beyond are computed anew.
@@ -71,7 +74,8 @@ impl Default for ClosedSettings {
             ridge: 1e-2,
             gate: 4.0,
             rounds: 2,
-            agreement: 0.995,
+            agreement: 0.95,
+            turn: 0.005,
             class_token: true,
             cache_bytes: 2 << 30,
         }
