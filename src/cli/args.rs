@@ -240,6 +240,13 @@ pub(super) struct StudyArgs {
     /// Only show which jobs are done and which are open
     #[arg(long)]
     pub(super) list: bool,
+    /// Do only this job of the list, from 1, and write no results: for the task arrays of a
+    /// cluster
+    #[arg(long, value_name = "N", conflicts_with_all = ["list", "collect"])]
+    pub(super) job: Option<usize>,
+    /// Only write the results of the jobs that are done
+    #[arg(long, conflicts_with = "list")]
+    pub(super) collect: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -3,7 +3,7 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Command, ExitCode};
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ use super::args::StudyArgs;
 use super::session::Stop;
 use crate::error::{Error, Result};
 use crate::report::study::{markdown, write};
-use crate::study::{Job, JobState, ProbeJob, Study, StudyEvent, TrainJob, Worker};
+use crate::study::{Job, JobState, ProbeJob, Study, StudyEvent, StudyOutcome, TrainJob, Worker};
 
 pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     let mut study = Study::open(&args.study)?;
@@ -19,23 +19,36 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
         study = study.devices(args.devices.clone());
     }
     if args.list {
-        for job in study.jobs() {
+        for (index, job) in study.jobs().iter().enumerate() {
             let state = if study.is_done(job) { "done" } else { "open" };
-            say!("{state}  {}", job.title());
+            say!("{:>4}  {state}  {}", index + 1, job.title());
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.collect {
+        let open = study.jobs().iter().filter(|job| !study.is_done(job)).count();
+        report(&study)?;
+        if open > 0 {
+            note!("{open} of {} jobs are not done yet", study.jobs().len());
         }
         return Ok(ExitCode::SUCCESS);
     }
     let stop = Stop::watch("stopping; the runs save what they have")?;
     stop.arm();
     let study = study.stop(stop.flag());
-    let outcome = study.run(&Program, &announce);
-    let results = study.results();
-    write(&results, study.out())?;
-    say!("\n{}", markdown(&results));
-    say!("wrote {}", study.out().join("results.html").display());
+    let outcome = match args.job {
+        None => study.run(&Program, &announce),
+        Some(number) => one(&study, number)?,
+    };
+    if args.job.is_none() {
+        report(&study)?;
+    }
     if outcome.left > 0 {
         say!("{} jobs are left; go on with the same command", outcome.left);
         return Ok(ExitCode::from(130));
+    }
+    if outcome.elsewhere > 0 {
+        note!("{} jobs are being done by other processes", outcome.elsewhere);
     }
     match outcome.failures.len() {
         0 => Ok(ExitCode::SUCCESS),
@@ -44,6 +57,24 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
             study.jobs().len()
         ))),
     }
+}
+
+fn one(study: &Study, number: usize) -> Result<StudyOutcome> {
+    let index = number.checked_sub(1).filter(|&index| index < study.jobs().len());
+    let index = index.ok_or_else(|| {
+        let count = study.jobs().len();
+        Error::config(format!("--job {number}: the study's jobs are 1 to {count}, see --list"))
+    })?;
+    study.run_job(index, &Program, &announce)
+}
+
+/// Writes and shows the results so far.
+fn report(study: &Study) -> Result<()> {
+    let results = study.results();
+    write(&results, study.out())?;
+    say!("\n{}", markdown(&results));
+    say!("wrote {}", study.out().join("results.html").display());
+    Ok(())
 }
 
 fn announce(event: StudyEvent<'_>) {
@@ -58,6 +89,9 @@ fn announce(event: StudyEvent<'_>) {
                     say!("[{number}/{jobs}] {title}: done in {minutes:.1} min");
                 }
                 JobState::Failed(error) => note!("[{number}/{jobs}] failed: {error}"),
+                JobState::Elsewhere => {
+                    say!("[{number}/{jobs}] {title}: another process is doing it");
+                }
             }
         }
     }
@@ -78,22 +112,23 @@ impl Worker for Program {
         if job.is_begun() {
             command.arg("--resume");
         }
-        execute(command, job.job(), "train").map(drop)
+        execute(command, job.job(), job.claim(), "train").map(drop)
     }
 
     fn probe(&self, job: &ProbeJob<'_>) -> Result<Value> {
         let mut command = singer()?;
         command.arg("probe").args(&job.probe().run).arg(job.job().weights());
         command.args(["--device", job.device(), "--json"]);
-        let printed = execute(command, job.job(), &job.probe().file_name())?;
+        let printed = execute(command, job.job(), job.claim(), &job.probe().file_name())?;
         let text = fs::read(&printed).map_err(|error| Error::io(&printed, error))?;
         serde_json::from_slice(&text)
             .map_err(|error| Error::data(&printed, format!("is not the JSON of a probe ({error})")))
     }
 }
 
-/// Runs a command with its output in files of the job's folder; the path of what it printed.
-fn execute(mut command: Command, job: &Job, name: &str) -> Result<PathBuf> {
+/// Runs a command with its output in files of the job's folder; the path of what it printed. The
+/// claim is its input, so that the job stays taken should the command outlive this process.
+fn execute(mut command: Command, job: &Job, claim: &File, name: &str) -> Result<PathBuf> {
     let file = |ending: &str| -> Result<(PathBuf, File)> {
         let path = job.folder().join(format!("{name}.{ending}"));
         let file = File::create(&path).map_err(|error| Error::io(&path, error))?;
@@ -102,8 +137,9 @@ fn execute(mut command: Command, job: &Job, name: &str) -> Result<PathBuf> {
     let (printed, out) = file("out")?;
     let (errors, err) = file("err")?;
     let program = PathBuf::from(command.get_program());
+    let claim = claim.try_clone().map_err(|error| Error::io(job.folder(), error))?;
     let status = command
-        .stdin(Stdio::null())
+        .stdin(claim)
         .stdout(out)
         .stderr(err)
         .status()

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -17,6 +17,8 @@ use crate::weights::write_atomically;
 const SETTINGS: &str = "study.toml";
 /// Written when the student is finished.
 const TRAINED: &str = "trained";
+/// Locked by the process that does the job.
+const LOCK: &str = "lock";
 
 /// A student to train and measure, or a model to measure.
 #[derive(Debug, Clone)]
@@ -100,47 +102,58 @@ impl Job {
         Err(Error::OtherSettings { folder: self.folder.clone() })
     }
 
-    /// Does what is left to do on a device.
+    /// Takes the job, so that no other process does it; the system gives it back when the file is
+    /// dropped or the process ends. None where another has it.
+    pub(super) fn claim(&self) -> Result<Option<File>> {
+        fs::create_dir_all(&self.folder).map_err(|error| Error::io(&self.folder, error))?;
+        let path = self.folder.join(LOCK);
+        let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
+        let file = file.map_err(|error| Error::io(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(Error::io(&path, error)),
+        }
+    }
+
+    /// Does what is left to do on a device. The caller has claimed the job.
     pub(super) fn work(
         &self,
         probes: &[StudyProbe],
         device: &str,
         worker: &dyn Worker,
+        claim: &File,
         stop: &Arc<AtomicBool>,
     ) -> Result<()> {
-        fs::create_dir_all(&self.folder).map_err(|error| Error::io(&self.folder, error))?;
-        if let Some(settings) = &self.settings {
-            self.train(settings, device, worker, stop)?;
+        if let Some(settings) = &self.settings
+            && !self.is_trained()
+        {
+            let table = settings;
+            let settings = self.write_settings(table)?;
+            let job = TrainJob { job: self, settings: &settings, table, device, claim, stop };
+            worker.train(&job)?;
+            write_atomically(&self.folder.join(TRAINED), b"")?;
         }
         for probe in probes.iter().filter(|probe| self.measured(probe).is_none()) {
-            self.measure(probe, device, worker)?;
+            let result = worker.probe(&ProbeJob { job: self, probe, device, claim })?;
+            self.keep(probe, result)?;
         }
         Ok(())
     }
 
-    fn train(
-        &self,
-        settings: &Table,
-        device: &str,
-        worker: &dyn Worker,
-        stop: &Arc<AtomicBool>,
-    ) -> Result<()> {
-        let trained = self.folder.join(TRAINED);
-        if trained.is_file() {
-            return Ok(());
-        }
+    /// The file with the run's settings.
+    fn write_settings(&self, settings: &Table) -> Result<PathBuf> {
         let path = self.folder.join(SETTINGS);
         let text = toml::to_string(settings).map_err(|error| Error::Job {
             job: self.title(),
             reason: format!("its settings cannot be written ({error})"),
         })?;
         write_atomically(&path, text.as_bytes())?;
-        worker.train(&TrainJob { job: self, settings: &path, table: settings, device, stop })?;
-        write_atomically(&trained, b"")
+        Ok(path)
     }
 
-    fn measure(&self, probe: &StudyProbe, device: &str, worker: &dyn Worker) -> Result<()> {
-        let result = worker.probe(&ProbeJob { job: self, probe, device })?;
+    /// Keeps what a probe measured.
+    fn keep(&self, probe: &StudyProbe, result: Value) -> Result<()> {
         for metric in &probe.metrics {
             value(&result, metric).ok_or_else(|| Error::NoMetric {
                 probe: probe.name.clone(),

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use toml::Table;
 
-use super::plan::{Plan, StudyProbe, TEACHER_CACHE};
+use super::plan::{StudyProbe, TEACHER_CACHE};
 use super::{Job, Study};
 use crate::error::{Error, Result};
 use crate::run::settings_file::from_table;
@@ -45,6 +45,7 @@ pub struct TrainJob<'a> {
     pub(super) settings: &'a Path,
     pub(super) table: &'a Table,
     pub(super) device: &'a str,
+    pub(super) claim: &'a File,
     pub(super) stop: &'a Arc<AtomicBool>,
 }
 
@@ -62,6 +63,13 @@ impl TrainJob<'_> {
     /// The device to train on, as [`Device::open`](crate::Device::open) takes it.
     pub fn device(&self) -> &str {
         self.device
+    }
+
+    /// The locked file that keeps other processes from this job. One that trains in a child
+    /// process gives it the file, say as its input: then a child that outlives it still has the
+    /// job.
+    pub fn claim(&self) -> &File {
+        self.claim
     }
 
     /// Whether a run was begun in the folder.
@@ -91,6 +99,7 @@ pub struct ProbeJob<'a> {
     pub(super) job: &'a Job,
     pub(super) probe: &'a StudyProbe,
     pub(super) device: &'a str,
+    pub(super) claim: &'a File,
 }
 
 impl ProbeJob<'_> {
@@ -107,6 +116,11 @@ impl ProbeJob<'_> {
     /// The device to measure on, as [`Device::open`](crate::Device::open) takes it.
     pub fn device(&self) -> &str {
         self.device
+    }
+
+    /// As [`TrainJob::claim`].
+    pub fn claim(&self) -> &File {
+        self.claim
     }
 }
 
@@ -144,6 +158,8 @@ pub enum JobState<'a> {
     Done(Duration),
     /// It failed.
     Failed(&'a Error),
+    /// Another process is doing it.
+    Elsewhere,
 }
 
 /// How a study went.
@@ -154,35 +170,86 @@ pub struct StudyOutcome {
     pub failures: Vec<Error>,
     /// Jobs that were not begun or not finished, as the study was stopped.
     pub left: usize,
+    /// Jobs that other processes are doing.
+    pub elsewhere: usize,
 }
 
 impl Study {
     /// Does the jobs that are left, one at a time on each device. A failed one does not keep
-    /// the others from being done; after [`stop`](Self::stop) no new one is begun. `report`
-    /// is called from several threads.
+    /// the others from being done; after [`stop`](Self::stop) no new one is begun. Several
+    /// processes, on any machines that see the study's folder, may do so at once: none takes a job
+    /// that another is doing. `report` is called from several threads.
     pub fn run(
         &self,
         worker: &dyn Worker,
         report: &(dyn Fn(StudyEvent<'_>) + Sync),
     ) -> StudyOutcome {
-        let Plan { probes, devices, .. } = &self.plan;
+        self.work((0..self.jobs.len()).collect(), &self.plan.devices, worker, report)
+    }
+
+    /// Does one of [`jobs`](Self::jobs), by its index from 0, on the first device, as
+    /// [`run`](Self::run) does all: for the task arrays of a cluster.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] where there is no such job; the outcome says how it went.
+    pub fn run_job(
+        &self,
+        index: usize,
+        worker: &dyn Worker,
+        report: &(dyn Fn(StudyEvent<'_>) + Sync),
+    ) -> Result<StudyOutcome> {
+        let (count, devices) = (self.jobs.len(), &self.plan.devices);
+        if index >= count {
+            return Err(Error::setting("job", index, format!("the study has {count}, from 0")));
+        }
+        Ok(self.work(vec![index], &devices[..devices.len().min(1)], worker, report))
+    }
+
+    fn work(
+        &self,
+        among: Vec<usize>,
+        devices: &[String],
+        worker: &dyn Worker,
+        report: &(dyn Fn(StudyEvent<'_>) + Sync),
+    ) -> StudyOutcome {
+        let probes = &self.plan.probes;
         let jobs = self.jobs.len();
-        let open: VecDeque<(usize, &Job)> =
-            self.jobs.iter().enumerate().filter(|(_, job)| !self.is_done(job)).collect();
-        report(StudyEvent::Start { done: jobs - open.len(), jobs });
+        let among = among.into_iter().map(|index| (index, &self.jobs[index]));
+        let open: VecDeque<(usize, &Job)> = among.filter(|(_, job)| !self.is_done(job)).collect();
+        let done = self.jobs.iter().filter(|job| self.is_done(job)).count();
+        report(StudyEvent::Start { done, jobs });
         let queue = Mutex::new(open);
         let failures = Mutex::new(Vec::new());
+        let elsewhere = AtomicUsize::new(0);
         thread::scope(|scope| {
             for device in devices {
-                let (queue, failures) = (&queue, &failures);
+                let (queue, failures, elsewhere) = (&queue, &failures, &elsewhere);
                 scope.spawn(move || {
                     while !self.stop.load(Ordering::Relaxed) {
                         let next = locked(queue).pop_front();
                         let Some((index, job)) = next else { break };
                         let tell = |state| report(StudyEvent::Job { job, index, jobs, state });
+                        let claim = match job.claim() {
+                            Ok(Some(claim)) => claim,
+                            Ok(None) => {
+                                elsewhere.fetch_add(1, Ordering::Relaxed);
+                                tell(JobState::Elsewhere);
+                                continue;
+                            }
+                            Err(error) => {
+                                tell(JobState::Failed(&error));
+                                locked(failures).push(error);
+                                continue;
+                            }
+                        };
+                        if self.is_done(job) {
+                            continue; // Another process has done it in the meantime.
+                        }
                         tell(JobState::Begun(device));
                         let start = Instant::now();
-                        match job.work(probes, device, worker, &self.stop) {
+                        let outcome = job.work(probes, device, worker, &claim, &self.stop);
+                        drop(claim);
+                        match outcome {
                             Ok(()) => {
                                 self.drop_cache(job);
                                 tell(JobState::Done(start.elapsed()));
@@ -199,16 +266,14 @@ impl Study {
                 });
             }
         });
-        let left = locked(&queue).len();
-        if left == 0 {
+        let (left, elsewhere) = (locked(&queue).len(), elsewhere.into_inner());
+        if self.jobs.iter().all(Job::is_trained) {
             let _ = fs::remove_dir_all(self.out().join(TEACHER_CACHE));
         }
         let failures = failures.into_inner().unwrap_or_else(PoisonError::into_inner);
-        StudyOutcome { failures, left }
+        StudyOutcome { failures, left, elsewhere }
     }
-}
 
-impl Study {
     /// Removes what a teacher computed once the last run of a seed is trained.
     fn drop_cache(&self, job: &Job) {
         let of_seed = |other: &&Job| other.seed() == job.seed();

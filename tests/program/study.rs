@@ -142,6 +142,88 @@ fn students_of_a_study_are_the_same_with_and_without_what_other_runs_computed() 
     assert!(cached == students("0") && cached[0] != cached[1]);
 }
 
+/// The measured values of all rows.
+fn measured(folder: &Path) -> Vec<Vec<Value>> {
+    let results = results(folder);
+    let rows = results["rows"].as_array().unwrap();
+    let cells = |row: &Value| row["cells"].as_array().unwrap().clone();
+    rows.iter().map(|row| cells(row).iter().map(|cell| cell["values"].clone()).collect()).collect()
+}
+
+#[test]
+fn tasks_of_an_array_do_each_job_once_and_collecting_them_equals_one_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path(), "");
+    let list = succeed(singer().arg("study").arg(&file).arg("--list")).stdout;
+    assert!(list.contains("   1  open  teacher") && list.contains("   5  open  SiNGER, seed 1"));
+    for wrong in ["0", "6"] {
+        fail_with(singer().arg("study").arg(&file).args(["--job", wrong]), &["1 to 5"]);
+    }
+    // Two tasks for each job, all at once.
+    let tasks: Vec<_> = (0..10)
+        .map(|task| {
+            let number = (task / 2 + 1).to_string();
+            let mut command = singer();
+            command.arg("study").arg(&file).args(["--job", &number]);
+            std::thread::spawn(move || succeed(&mut command).stdout)
+        })
+        .collect();
+    let said: Vec<String> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
+    assert_eq!(said.iter().filter(|text| text.contains(": begins on")).count(), 5, "{said:?}");
+    assert!(!folder.path().join("study/results.json").exists());
+    succeed(singer().arg("study").arg(&file).arg("--collect"));
+    let collected = measured(folder.path());
+
+    fs::remove_dir_all(folder.path().join("study")).unwrap();
+    let none = succeed(singer().arg("study").arg(&file).arg("--collect"));
+    assert!(none.stderr.contains("5 of 5 jobs are not done yet"), "{}", none.stderr);
+    // Two whole studies share the jobs.
+    let halves: Vec<_> = (0..2)
+        .map(|_| {
+            let mut command = singer();
+            command.arg("study").arg(&file);
+            std::thread::spawn(move || succeed(&mut command).stdout)
+        })
+        .collect();
+    let begun = |text: &String| text.matches(": begins on").count();
+    let begun: usize = halves.into_iter().map(|half| begun(&half.join().unwrap())).sum();
+    assert_eq!(begun, 5);
+    succeed(singer().arg("study").arg(&file).arg("--collect"));
+    assert_eq!(measured(folder.path()), collected);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_outlives_its_study_keeps_the_job_and_a_killed_one_resumes() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = plan(folder.path(), "");
+    let text = fs::read_to_string(&file).unwrap().replace("steps = 2", "steps = 150");
+    fs::write(&file, text).unwrap();
+    let mut command = singer();
+    command.arg("study").arg(&file).args(["--job", "3"]).stdout(std::process::Stdio::null());
+    let mut study = command.spawn().unwrap();
+    let run_folder = folder.path().join("study/runs/singer/seed-0");
+    while !run_folder.join("run.json").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let threads = fs::read_dir(format!("/proc/{}/task", study.id())).unwrap();
+    let children = threads.map(|thread| thread.unwrap().path().join("children"));
+    let child: String = children.map(|file| fs::read_to_string(file).unwrap()).collect();
+    study.kill().unwrap();
+    study.wait().unwrap();
+    let again = succeed(singer().arg("study").arg(&file).args(["--job", "3"]));
+    assert!(again.stdout.contains("another process is doing it"), "{}", again.stdout);
+
+    assert!(
+        std::process::Command::new("kill").args(["-9", child.trim()]).status().unwrap().success()
+    );
+    let text = fs::read_to_string(run_folder.join("study.toml")).unwrap();
+    assert!(text.contains("steps = 150"));
+    let resumed = succeed(singer().arg("study").arg(&file).args(["--job", "3"]));
+    assert!(resumed.stdout.contains("SiNGER, seed 0: done"), "{}", resumed.stdout);
+    assert!(run_folder.join("scenes.json").exists());
+}
+
 #[test]
 fn a_failed_job_does_not_stop_the_others_and_says_why() {
     let folder = tempfile::tempdir().unwrap();
