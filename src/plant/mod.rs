@@ -138,8 +138,8 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     for block in blocks {
         // The vectors of two blocks have nothing to do with each other.
         let seed = settings.seed.wrapping_add(1_000_003 * (settings.block - block) as u64);
-        let (with, planted) =
-            plant_one(model, &clean, images, &PlantSettings { block, seed, ..*settings })?;
+        let settings = PlantSettings { block, seed, ..*settings };
+        let (with, planted) = plant_one(model, &clean, last.is_some(), images, &settings)?;
         units.extend(planted.units.clone());
         (model, last) = (with, Some(planted));
     }
@@ -147,11 +147,13 @@ pub fn plant(model: Vit, images: &[Tensor<4>], settings: &PlantSettings) -> Resu
     Ok((model, Planted { units, ..last }))
 }
 
-/// Plants into one block. Where the unit fires is fitted to the clean model, lest a unit fire
-/// because of an artifact of an earlier block.
+/// Plants into one block. Where the unit fires is fitted to the clean model; in one `later` than
+/// another planted block the unit does not read what the artifacts from there change, lest it
+/// fire because of them.
 fn plant_one(
     model: Vit,
     clean: &Vit,
+    later: bool,
     images: &[Tensor<4>],
     settings: &PlantSettings,
 ) -> Result<(Vit, Planted)> {
@@ -162,9 +164,12 @@ fn plant_one(
             "block {index} has a gated MLP, or one with a norm or without bias, in which no single hidden unit can be made to write a constant vector; plant into a model with a plain MLP"
         )));
     }
-    let samples = Samples::gather(clean, images, index)?;
+    let mut samples = Samples::gather(clean, images, index)?;
     if samples.count() < 2 {
         return Err(Error::NoImages);
+    }
+    if later {
+        samples.ignore(&samples.mean_change(&Samples::gather(&model, images, index)?));
     }
     let reader = next_block(index, model.depth());
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed };

@@ -68,6 +68,25 @@ impl Samples {
         Ok(samples)
     }
 
+    /// The direction in which `other` patches entering fc1 differ on average, `[D]`; zeros where
+    /// they do not.
+    pub(super) fn mean_change(&self, other: &Self) -> Vec<f64> {
+        let mut change = vec![0.0; self.dim];
+        for (at, (x, y)) in self.inputs.iter().zip(&other.inputs).enumerate() {
+            change[at % self.dim] += f64::from(*y) - f64::from(*x);
+        }
+        let length = change.iter().map(|x| x * x).sum::<f64>().sqrt().max(1e-12);
+        change.into_iter().map(|x| x / length).collect()
+    }
+
+    /// Takes a direction out of what is read of patches, so that nothing fitted to them reads it.
+    pub(super) fn ignore(&mut self, direction: &[f64]) {
+        let along = self.project(direction);
+        for (row, along) in self.inputs.chunks_mut(self.dim).zip(along) {
+            row.iter_mut().zip(direction).for_each(|(x, d)| *x -= (along * d) as f32);
+        }
+    }
+
     /// Patches in all.
     pub(super) fn count(&self) -> usize {
         self.variance.len()

@@ -261,6 +261,14 @@ fn two_blocks_have_artifacts_each() {
     let at = |vit: &Vit| vit.intermediate(images().remove(0), &[BLOCK / 2]).remove(0);
     let largest: f64 = (at(&model) - at(&truth)).abs().max().into_scalar();
     assert!(largest > 1.0, "{largest}");
+    // The second unit writes what it writes without the first, wherever that has written.
+    let first = [(BLOCK / 2, planted.units[&(BLOCK / 2)].clone())].into();
+    let alone = Planted { units: first, ..planted }.silence(model.clone());
+    let at = |vit: &Vit| {
+        let tokens = vit.intermediate(images().remove(0), &[BLOCK]).remove(0);
+        rows(tokens.narrow(1, 1, 64)).iter().map(|row| length(row)).fold(0.0, f64::max)
+    };
+    assert!(at(&model) < 1.5 * at(&alone), "{} {}", at(&model), at(&alone));
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Default for ClosedSettings {
             ridge: 1e-2,
             gate: 4.0,
             rounds: 2,
-            agreement: 0.95,
+            agreement: 0.98,
             turn: 0.005,
             class_token: true,
             cache_bytes: 2 << 30,
