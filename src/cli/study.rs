@@ -11,7 +11,7 @@ use super::args::StudyArgs;
 use super::session::Stop;
 use crate::error::{Error, Result};
 use crate::report::study::{markdown, write};
-use crate::study::{Job, JobState, ProbeJob, Study, StudyEvent, StudyOutcome, TrainJob, Worker};
+use crate::study::{Job, JobState, ProbeJob, Study, StudyEvent, TrainJob, Worker};
 
 pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     let mut study = Study::open(&args.study)?;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     let study = study.stop(stop.flag());
     let outcome = match args.job {
         None => study.run(&Program, &announce),
-        Some(number) => one(&study, number)?,
+        Some(number) => study.run_job(number, &Program, &announce)?,
     };
     if args.job.is_none() {
         report(&study)?;
@@ -57,15 +57,6 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
             study.jobs().len()
         ))),
     }
-}
-
-fn one(study: &Study, number: usize) -> Result<StudyOutcome> {
-    let index = number.checked_sub(1).filter(|&index| index < study.jobs().len());
-    let index = index.ok_or_else(|| {
-        let count = study.jobs().len();
-        Error::config(format!("--job {number}: the study's jobs are 1 to {count}, see --list"))
-    })?;
-    study.run_job(index, &Program, &announce)
 }
 
 /// Writes and shows the results so far.

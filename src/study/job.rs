@@ -125,13 +125,11 @@ impl Job {
         claim: &File,
         stop: &Arc<AtomicBool>,
     ) -> Result<()> {
-        if let Some(settings) = &self.settings
+        if let Some(table) = &self.settings
             && !self.is_trained()
         {
-            let table = settings;
-            let settings = self.write_settings(table)?;
-            let job = TrainJob { job: self, settings: &settings, table, device, claim, stop };
-            worker.train(&job)?;
+            let settings = &self.write_settings(table)?;
+            worker.train(&TrainJob { job: self, settings, table, device, claim, stop })?;
             write_atomically(&self.folder.join(TRAINED), b"")?;
         }
         for probe in probes.iter().filter(|probe| self.measured(probe).is_none()) {
@@ -197,9 +195,19 @@ impl Job {
         (measured.run == probe.run).then_some(measured.result)
     }
 
+    /// The seconds that a finished run took.
+    pub(super) fn seconds(&self) -> Option<f64> {
+        self.of_run("/seconds")
+    }
+
+    /// The largest over the median patch norm of a finished run's student.
+    pub(super) fn student_norms(&self) -> Option<f64> {
+        self.of_run("/result/student_norms/max_over_median")
+    }
+
     /// A number of a finished run's own record.
-    pub(super) fn of_run(&self, at: &str) -> Option<f64> {
-        if !self.folder.join(TRAINED).is_file() {
+    fn of_run(&self, at: &str) -> Option<f64> {
+        if !self.is_trained() {
             return None;
         }
         let run: Value =

@@ -125,12 +125,11 @@ impl Study {
         let Plan { title, seeds, models, variants, probes, .. } = &self.plan;
         let metrics =
             || probes.iter().flat_map(|probe| probe.metrics.iter().map(move |m| (probe, m)));
-        let values = |name: &str| -> Vec<Vec<Option<f64>>> {
-            let of_name = || self.jobs.iter().filter(|job| job.name() == name);
-            metrics().map(|(probe, m)| of_name().map(|job| job.value(probe, m)).collect()).collect()
+        let of_jobs = |name: &str, number: &dyn Fn(&Job) -> Option<f64>| -> Vec<Option<f64>> {
+            self.jobs.iter().filter(|job| job.name() == name).map(number).collect()
         };
-        let of_runs = |name: &str, at: &str| -> Vec<Option<f64>> {
-            self.jobs.iter().filter(|job| job.name() == name).map(|job| job.of_run(at)).collect()
+        let values = |name: &str| -> Vec<Vec<Option<f64>>> {
+            metrics().map(|(probe, m)| of_jobs(name, &|job| job.value(probe, m))).collect()
         };
         let models = models.iter().map(|model| {
             let values =
@@ -139,8 +138,8 @@ impl Study {
         });
         let variants = variants.iter().map(|variant| {
             Row::variant(&variant.name, values(&variant.name))
-                .with_norms(of_runs(&variant.name, "/result/student_norms/max_over_median"))
-                .with_seconds(of_runs(&variant.name, "/seconds"))
+                .with_norms(of_jobs(&variant.name, &Job::student_norms))
+                .with_seconds(of_jobs(&variant.name, &Job::seconds))
                 .with_chart(variant.chart)
                 .with_baseline(variant.baseline)
         });

@@ -75,8 +75,8 @@ impl Row {
     /// A variant that the study trained, with the values of each metric by seed.
     pub fn variant(name: &str, values: Vec<Vec<Option<f64>>>) -> Self {
         let cells = values.into_iter().map(|values| {
-            let known: Vec<f64> = values.iter().copied().flatten().collect();
-            Cell { values, summary: Summary::of(&known), test: None }
+            let summary = Summary::of_known(&values);
+            Cell { values, summary, test: None }
         });
         let cells = cells.collect();
         let (norms, seconds) = (Vec::new(), Vec::new());

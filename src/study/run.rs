@@ -1,5 +1,6 @@
 use std::collections::VecDeque;
 use std::fs::{self, File};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -184,40 +185,41 @@ impl Study {
         worker: &dyn Worker,
         report: &(dyn Fn(StudyEvent<'_>) + Sync),
     ) -> StudyOutcome {
-        self.work((0..self.jobs.len()).collect(), &self.plan.devices, worker, report)
+        self.work(0..self.jobs.len(), &self.plan.devices, worker, report)
     }
 
-    /// Does one of [`jobs`](Self::jobs), by its index from 0, on the first device, as
+    /// Does one of [`jobs`](Self::jobs), numbered from 1, on the first device, as
     /// [`run`](Self::run) does all: for the task arrays of a cluster.
     ///
     /// # Errors
     /// [`Error::Setting`] where there is no such job; the outcome says how it went.
     pub fn run_job(
         &self,
-        index: usize,
+        number: usize,
         worker: &dyn Worker,
         report: &(dyn Fn(StudyEvent<'_>) + Sync),
     ) -> Result<StudyOutcome> {
         let (count, devices) = (self.jobs.len(), &self.plan.devices);
-        if index >= count {
-            return Err(Error::setting("job", index, format!("the study has {count}, from 0")));
+        if !(1..=count).contains(&number) {
+            let expected = format!("the study's jobs are 1 to {count}");
+            return Err(Error::setting("job", number, expected));
         }
-        Ok(self.work(vec![index], &devices[..devices.len().min(1)], worker, report))
+        Ok(self.work(number - 1..number, &devices[..devices.len().min(1)], worker, report))
     }
 
     fn work(
         &self,
-        among: Vec<usize>,
+        among: Range<usize>,
         devices: &[String],
         worker: &dyn Worker,
         report: &(dyn Fn(StudyEvent<'_>) + Sync),
     ) -> StudyOutcome {
         let probes = &self.plan.probes;
         let jobs = self.jobs.len();
-        let among = among.into_iter().map(|index| (index, &self.jobs[index]));
-        let open: VecDeque<(usize, &Job)> = among.filter(|(_, job)| !self.is_done(job)).collect();
-        let done = self.jobs.iter().filter(|job| self.is_done(job)).count();
-        report(StudyEvent::Start { done, jobs });
+        let open = self.jobs.iter().enumerate().filter(|(_, job)| !self.is_done(job));
+        let mut open: VecDeque<(usize, &Job)> = open.collect();
+        report(StudyEvent::Start { done: jobs - open.len(), jobs });
+        open.retain(|(index, _)| among.contains(index));
         let queue = Mutex::new(open);
         let failures = Mutex::new(Vec::new());
         let elsewhere = AtomicUsize::new(0);

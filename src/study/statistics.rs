@@ -19,6 +19,11 @@ impl Summary {
         let deviation = (values.len() > 1).then(|| (squares / (count - 1.0)).sqrt());
         (!values.is_empty()).then_some(Self { mean, deviation })
     }
+
+    /// Of the values known so far.
+    pub(crate) fn of_known(values: &[Option<f64>]) -> Option<Self> {
+        Self::of(&values.iter().copied().flatten().collect::<Vec<_>>())
+    }
 }
 
 /// A two-sided paired t-test of two series.

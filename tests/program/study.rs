@@ -131,15 +131,20 @@ fn students_of_a_study_are_the_same_with_and_without_what_other_runs_computed() 
         let folder = tempfile::tempdir().unwrap();
         let more = "[[variant]]\nname = \"FitNet\"\nset = { method = \"fitnet\" }\n";
         let file = plan(folder.path(), more);
-        let text = fs::read_to_string(&file).unwrap();
-        let setting = format!("teacher_cache_gb = {cached}\nseeds =");
-        fs::write(&file, text.replacen("seeds =", &setting, 1)).unwrap();
+        change(&file, "seeds =", &format!("teacher_cache_gb = {cached}\nseeds ="));
         succeed(singer().arg("study").arg(&file));
         let runs = ["singer", "fitnet"].map(|name| folder.path().join("study/runs").join(name));
         runs.map(|run| fs::read(run.join("seed-1/student.safetensors")).unwrap())
     };
     let cached = students("1.0");
     assert!(cached == students("0") && cached[0] != cached[1]);
+}
+
+/// Changes the plan's text.
+fn change(file: &Path, from: &str, to: &str) {
+    let text = fs::read_to_string(file).unwrap();
+    assert!(text.contains(from), "{from}");
+    fs::write(file, text.replace(from, to)).unwrap();
 }
 
 /// The measured values of all rows.
@@ -197,8 +202,7 @@ fn tasks_of_an_array_do_each_job_once_and_collecting_them_equals_one_study() {
 fn a_run_that_outlives_its_study_keeps_the_job_and_a_killed_one_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let file = plan(folder.path(), "");
-    let text = fs::read_to_string(&file).unwrap().replace("steps = 2", "steps = 150");
-    fs::write(&file, text).unwrap();
+    change(&file, "steps = 2", "steps = 150");
     let mut command = singer();
     command.arg("study").arg(&file).args(["--job", "3"]).stdout(std::process::Stdio::null());
     let mut study = command.spawn().unwrap();
@@ -209,14 +213,18 @@ fn a_run_that_outlives_its_study_keeps_the_job_and_a_killed_one_resumes() {
     let threads = fs::read_dir(format!("/proc/{}/task", study.id())).unwrap();
     let children = threads.map(|thread| thread.unwrap().path().join("children"));
     let child: String = children.map(|file| fs::read_to_string(file).unwrap()).collect();
+    let signal = |signal: &str| {
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args([signal, child.trim()]).status().unwrap().success());
+    };
+    signal("-STOP"); // Lest it end before the next command looks.
     study.kill().unwrap();
     study.wait().unwrap();
     let again = succeed(singer().arg("study").arg(&file).args(["--job", "3"]));
     assert!(again.stdout.contains("another process is doing it"), "{}", again.stdout);
 
-    assert!(
-        std::process::Command::new("kill").args(["-9", child.trim()]).status().unwrap().success()
-    );
+    signal("-KILL");
+    fs::File::open(run_folder.join("lock")).unwrap().lock().unwrap(); // Once it is gone.
     let text = fs::read_to_string(run_folder.join("study.toml")).unwrap();
     assert!(text.contains("steps = 150"));
     let resumed = succeed(singer().arg("study").arg(&file).args(["--job", "3"]));
@@ -242,8 +250,7 @@ fn a_failed_job_does_not_stop_the_others_and_says_why() {
 fn a_metric_that_the_probe_does_not_have_is_named_beside_those_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let file = plan(folder.path(), "");
-    let text = fs::read_to_string(&file).unwrap().replace("/result/test/top5", "/result/top5");
-    fs::write(&file, text).unwrap();
+    change(&file, "/result/test/top5", "/result/top5");
     let outcome = run(singer().arg("study").arg(&file));
     assert_eq!(outcome.code, Some(1));
     let wanted = "no number at \"/result/top5\"; there are";
@@ -256,8 +263,7 @@ fn results_of_other_settings_are_not_mixed() {
     let folder = tempfile::tempdir().unwrap();
     let file = plan(folder.path(), "");
     succeed(singer().arg("study").arg(&file));
-    let text = fs::read_to_string(&file).unwrap().replace("rank = 4", "rank = 5");
-    fs::write(&file, text).unwrap();
+    change(&file, "rank = 4", "rank = 5");
     fail_with(singer().arg("study").arg(&file), &["other settings", "remove the folder"]);
 }
 

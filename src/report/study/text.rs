@@ -6,11 +6,15 @@ use crate::study::{Cell, Results, Row, Summary};
 
 /// Mean and spread, such as `71.32 ± 0.41`.
 pub(super) fn value(cell: &Cell) -> String {
-    let Some(summary) = cell.summary else { return "–".into() };
-    let digits = digits(summary.mean);
-    match summary.deviation {
-        Some(deviation) => format!("{:.digits$} ± {deviation:.digits$}", summary.mean),
-        None => format!("{:.digits$}", summary.mean),
+    spread(cell.summary, digits)
+}
+
+fn spread(summary: Option<Summary>, digits: impl Fn(f64) -> usize) -> String {
+    let Some(Summary { mean, deviation }) = summary else { return "–".into() };
+    let digits = digits(mean);
+    match deviation {
+        Some(deviation) => format!("{mean:.digits$} ± {deviation:.digits$}"),
+        None => format!("{mean:.digits$}"),
     }
 }
 
@@ -41,19 +45,12 @@ const RUN_COLUMNS: [RunColumn; 2] = [
 
 impl RunColumn {
     fn summary(&self, row: &Row) -> Option<Summary> {
-        Summary::of(&(self.values)(row).iter().copied().flatten().collect::<Vec<_>>())
+        Summary::of_known((self.values)(row))
     }
 
     /// Mean and spread over the runs known so far.
     pub(super) fn value(&self, row: &Row) -> String {
-        let digits = self.digits;
-        match self.summary(row) {
-            Some(Summary { mean, deviation: Some(deviation) }) => {
-                format!("{mean:.digits$} ± {deviation:.digits$}")
-            }
-            Some(Summary { mean, deviation: None }) => format!("{mean:.digits$}"),
-            None => "–".into(),
-        }
+        spread(self.summary(row), |_| self.digits)
     }
 }
 
