@@ -147,8 +147,8 @@ fn start(reports: &[AdapterReport], index: usize, wanted: &str) -> Result<Device
         started_by_burn.unwrap_or_else(|_| Err("its driver is broken".into())).map_err(failed)?;
     let gpu = Gpu::within(setup.device, setup.queue, &setup.adapter.limits())?;
     #[cfg(feature = "autotune")]
-    if report.kind == "software" {
-        super::software::take_first_kernels(&burn)?;
+    if !super::kernel_cache::tunes() {
+        super::first_kernels::take(&burn)?;
     }
     let device = Device::on_gpu(burn, format!("{} ({})", report.name, report.api), gpu)?;
     started.insert(report.choice.clone(), device.clone());

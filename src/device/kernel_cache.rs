@@ -39,6 +39,13 @@ pub(super) fn keep(adapters: &[AdapterReport]) {
     CubeClRuntimeConfig::try_set(config.override_from_env());
 }
 
+/// Whether burn measures kernels before it chooses: where its own settings state a level of
+/// autotune.
+pub(super) fn tunes() -> bool {
+    let level = |stated: toml::Table| stated.get("autotune")?.get("level").cloned();
+    std::env::var_os("CUBECL_AUTOTUNE_LEVEL").is_some() || stated().and_then(level).is_some()
+}
+
 /// The user's settings as text: which of them are stated, a [`CubeClRuntimeConfig`] does not
 /// tell.
 fn stated() -> Option<toml::Table> {
@@ -55,7 +62,8 @@ fn stated() -> Option<toml::Table> {
     })
 }
 
-/// This version and these adapters with their drivers, as a file's name.
+/// This version and these adapters with their drivers, as a file's name. Kernels that were
+/// measured have a file of their own.
 fn name(adapters: &[AdapterReport]) -> String {
     let mut hash = Sha256::new();
     for AdapterReport { name, api, driver, .. } in adapters.iter().filter(|of| of.kind != "cpu") {
@@ -65,5 +73,6 @@ fn name(adapters: &[AdapterReport]) -> String {
         }
     }
     let hash: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hash}", env!("CARGO_PKG_VERSION"))
+    let measured = if tunes() { "-measured" } else { "" };
+    format!("{}-{hash}{measured}", env!("CARGO_PKG_VERSION"))
 }

@@ -5,12 +5,12 @@ mod adapters;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod capabilities;
+#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
+mod first_kernels;
 #[cfg(not(target_family = "wasm"))]
 mod kernel_cache;
 #[cfg(not(target_family = "wasm"))]
 mod self_test;
-#[cfg(all(feature = "autotune", not(target_family = "wasm")))]
-mod software;
 #[cfg(not(any(target_family = "wasm", target_vendor = "apple")))]
 mod wgsl_only;
 

@@ -217,11 +217,35 @@ pub(super) fn left_gradient<B: Backend>(dy: FloatTensor<B>, w: FloatTensor<B>) -
     f32::<B>(product::<B>(dy, B::float_transpose(w)))
 }
 
-pub(super) fn right_gradient<B: Backend>(x: FloatTensor<B>, dy: FloatTensor<B>) -> FloatTensor<B> {
-    f32::<B>(product::<B>(B::float_transpose(x), dy))
+/// A sum over `rows` of a product of few outputs keeps few of a GPU's units busy: `[D, N] x [N, E]`
+/// is done in this many parts of `N`, each a product of its own, that are added up.
+fn parts(rows: usize, outputs: usize) -> usize {
+    /// Outputs that one group of threads computes, and groups that fill a large GPU.
+    const TILE: usize = 64 * 64;
+    const GROUPS: usize = 256;
+    /// Shorter sums are not worth a part.
+    const ROWS: usize = 512;
+    let wanted = GROUPS.div_ceil(outputs.div_ceil(TILE)).min(rows / ROWS).max(1);
+    (1..=wanted).rev().find(|parts| rows.is_multiple_of(*parts)).unwrap_or(1)
 }
 
+pub(super) fn right_gradient<B: Backend>(x: FloatTensor<B>, dy: FloatTensor<B>) -> FloatTensor<B> {
+    let ([rows, d], [_, e]) = (x.shape().dims(), dy.shape().dims());
+    let parts = parts(rows, d * e);
+    if parts == 1 {
+        return f32::<B>(product::<B>(B::float_transpose(x), dy));
+    }
+    let dy = to::<B>(dy, x.dtype());
+    let x = B::float_reshape(x, Shape::new([parts, rows / parts, d]));
+    let dy = B::float_reshape(dy, Shape::new([parts, rows / parts, e]));
+    let products = f32::<B>(B::float_matmul(B::float_transpose(x), dy));
+    B::float_reshape(B::float_sum_dim(products, 0), Shape::new([d, e]))
+}
+
+/// In two steps of about √N rows: burn gives a column of a step to one thread.
 pub(super) fn column_sums<B: Backend>(dy: FloatTensor<B>) -> FloatTensor<B> {
-    let width = dy.shape()[1];
-    B::float_reshape(B::float_sum_dim(f32::<B>(dy), 0), Shape::new([width]))
+    let [rows, width] = dy.shape().dims();
+    let first = (1..=rows.isqrt()).rev().find(|step| rows.is_multiple_of(*step)).unwrap_or(1);
+    let dy = B::float_reshape(f32::<B>(dy), Shape::new([rows / first, first, width]));
+    B::float_reshape(B::float_sum_dim(B::float_sum_dim(dy, 1), 0), Shape::new([width]))
 }

@@ -5,7 +5,8 @@ use burn::tensor::{Device, Distribution};
 
 use super::*;
 
-const BATCH: usize = 2;
+/// Images: few, and so many that sums over tokens are done in parts.
+const BATCHES: [usize; 2] = [2, 160];
 const TOKENS: usize = 7;
 const HEADS: usize = 2;
 const DIM: usize = 12;
@@ -13,6 +14,7 @@ const WIDE: usize = 20;
 const EPSILON: f64 = 1e-6;
 
 struct Case {
+    batch: usize,
     norm: LayerNorm,
     qkv: Linear,
     fc1: Linear,
@@ -23,7 +25,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(device: &Device) -> Self {
+    fn new(device: &Device, batch: usize) -> Self {
         device.seed(7);
         let random = |shape: [usize; 2]| {
             Tensor::<2>::random(shape, Distribution::Normal(0.0, 1.0), &device.clone().inner())
@@ -40,32 +42,33 @@ impl Case {
         norm.gamma = Param::from_tensor(Tensor::from_inner(vector(DIM) + 1.0).require_grad());
         norm.beta = Some(Param::from_tensor(Tensor::from_inner(vector(DIM)).require_grad()));
         Self {
+            batch,
             norm,
             qkv: linear(DIM, 3 * DIM),
             fc1: linear(DIM, WIDE),
             fc2: linear(WIDE, DIM),
-            x: tracked(random([BATCH * TOKENS, DIM]) * 3.0),
-            weights: Tensor::from_inner(random([BATCH * TOKENS, DIM])),
+            x: tracked(random([batch * TOKENS, DIM]) * 3.0),
+            weights: Tensor::from_inner(random([batch * TOKENS, DIM])),
         }
     }
 
     fn ours(&self, precision: Precision) -> Tensor<2> {
-        let Self { norm, qkv, fc1, fc2, .. } = self;
+        let Self { batch, norm, qkv, fc1, fc2, .. } = self;
         let x = self.x.clone();
         let qkv = norm_linear(x.clone(), norm, EPSILON, qkv, None, precision);
-        let x = x + attention(qkv, BATCH, HEADS).cast(FloatDType::F32);
+        let x = x + attention(qkv, *batch, HEADS).cast(FloatDType::F32);
         gelu_linear(norm_linear(x, norm, EPSILON, fc1, None, precision), fc2)
     }
 
     fn by_burn(&self) -> Tensor<2> {
         let x = self.x.clone();
         let qkv = self.qkv.forward(self.norm.forward(x.clone()));
-        let qkv = qkv.reshape([BATCH, TOKENS, 3, HEADS, DIM / HEADS]).permute([2, 0, 3, 1, 4]);
+        let qkv = qkv.reshape([self.batch, TOKENS, 3, HEADS, DIM / HEADS]).permute([2, 0, 3, 1, 4]);
         let [query, key, value] =
             [0, 1, 2].map(|part| qkv.clone().narrow(0, part, 1).squeeze_dim::<4>(0));
         let scale = ((DIM / HEADS) as f64).sqrt();
         let mixed = softmax(query.matmul(key.transpose()) / scale, 3).matmul(value);
-        let x = x + mixed.swap_dims(1, 2).reshape([BATCH * TOKENS, DIM]);
+        let x = x + mixed.swap_dims(1, 2).reshape([self.batch * TOKENS, DIM]);
         let hidden = self.fc1.forward(self.norm.forward(x));
         // burn's gradient of GELU on GPUs is that of its approximation by tanh.
         let active = hidden.clone() * ((hidden / 2f64.sqrt()).erf() + 1.0) / 2.0;
@@ -117,28 +120,32 @@ fn on_every_device(check: impl Fn(&Device)) {
 #[test]
 fn operations_and_their_gradients_equal_burns_own() {
     on_every_device(|device| {
-        let case = Case::new(device);
-        let apart = difference(&case.run(case.ours(Precision::F32)), &case.run(case.by_burn()));
-        assert!(apart < 1e-5, "{apart:e} on {device:?}");
+        for batch in BATCHES {
+            let case = Case::new(device, batch);
+            let apart = difference(&case.run(case.ours(Precision::F32)), &case.run(case.by_burn()));
+            assert!(apart < 1e-5, "{apart:e} of {batch} images on {device:?}");
+        }
     });
 }
 
 #[test]
 fn products_of_halves_stay_near_those_of_f32() {
     let device = &crate::device::Device::cpu().autodiff();
-    let case = Case::new(device);
-    let exact = case.run(case.by_burn());
-    for (precision, bound) in [(Precision::F16, 4e-3), (Precision::Bf16, 3e-2)] {
-        let apart = difference(&case.run(case.ours(precision)), &exact);
-        // A difference of f32 alone would say that halves were never used.
-        assert!((1e-5..bound).contains(&apart), "{apart:e} in {precision:?}");
+    for batch in BATCHES {
+        let case = Case::new(device, batch);
+        let exact = case.run(case.by_burn());
+        for (precision, bound) in [(Precision::F16, 4e-3), (Precision::Bf16, 3e-2)] {
+            let apart = difference(&case.run(case.ours(precision)), &exact);
+            // A difference of f32 alone would say that halves were never used.
+            assert!((1e-5..bound).contains(&apart), "{apart:e} in {precision:?}");
+        }
     }
 }
 
 #[test]
 fn a_frozen_layer_passes_gradients_on_to_its_input() {
     on_every_device(|device| {
-        let mut case = Case::new(device);
+        let mut case = Case::new(device, BATCHES[0]);
         let wanted = case.run(case.by_burn())[1].clone();
         for layer in [&mut case.qkv, &mut case.fc1, &mut case.fc2] {
             *layer = burn::module::Module::freeze(layer.clone());
