@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks and measures singer on this machine's GPU: devices, golden parity, shaders, training
-# steps beside PyTorch's, memory, autotune, a loss curve against the CPU's, two processes.
+# steps beside PyTorch's, memory, the first start, a loss curve against the CPU's, two processes.
 #
 #   bash benches/gpu.sh [--binary PATH] [--out DIR] [--time SECONDS] [--device NAME]
 #                       [--parts NAME,NAME...] [--small]
@@ -196,6 +196,7 @@ table() {
             shaders) about=$(shares "$file") ;;
             curve*) about="largest relative difference of the loss $(value "$file" result.largest_relative_difference)" ;;
             processes) about="images/s of each: $(rounded "$(value "$file" result.first.images_per_second)" 4), $(rounded "$(value "$file" result.second.images_per_second)" 4)" ;;
+            step*) about="$(value "$file" result.device), first step $(rounded "$(value "$file" result.step.first_s)" 3) s" ;;
             *) about=$(value "$file" result.device) ;;
         esac
         [ "$(value "$file" status)" = ok ] || about=$(value "$file" message)
@@ -302,15 +303,15 @@ else
     to_tiny=("${large[@]}" --student vit_tiny_patch16_224)
     to_small=("${large[@]}" --student vit_small_patch16_224)
     small_tiny=(--teacher vit_small_patch16_224 --student vit_tiny_patch16_224 --batch 64)
-    [ -z "$parity" ] || part parity 90 bash -c "$(inside parity)" - "on_gpu a_frozen"
     step step-large-tiny-auto 120 auto "${to_tiny[@]}"
     torch torch-large-tiny-bf16 60 --precision bf16 "${to_tiny[@]}"
-    # What the first start spent on autotune and kernels, this one does not.
+    step step-small-tiny-auto 60 auto "${small_tiny[@]}"
+    torch torch-small-tiny-bf16 40 --precision bf16 "${small_tiny[@]}"
+    [ -z "$parity" ] || part parity 120 bash -c "$(inside parity)" - "on_gpu a_frozen"
+    # What the first start spent on compiling kernels, this one does not.
     step step-large-tiny-auto-again 60 auto "${to_tiny[@]}"
     part shaders 60 "$singer" bench-shaders --device "$device"
     part curve 60 bash -c "$(inside curve)" - 200 32 f32 --precision f32
-    step step-small-tiny-auto 90 auto "${small_tiny[@]}"
-    torch torch-small-tiny-bf16 40 --precision bf16 "${small_tiny[@]}"
     step step-large-small-auto 90 auto "${to_small[@]}"
     torch torch-large-small-bf16 40 --precision bf16 "${to_small[@]}"
     part processes 60 bash -c "$(inside processes)" - "${small_tiny[@]}"

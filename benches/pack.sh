@@ -23,7 +23,7 @@ mkdir -p "$scratch/benches" "$scratch/assets" "$scratch/tests/golden"
 cp benches/gpu.sh benches/torch_step.py "$scratch/benches"
 cp assets/demo-teacher.safetensors "$scratch/assets"
 # What the parity tests of GPUs read.
-cp -r tests/golden/{baselines,probe,quantile.json,singer,train,vit} "$scratch/tests/golden"
+cp -r tests/golden/{baselines,closed,probe,quantile.json,singer,train,treatments,vit} "$scratch/tests/golden"
 # With the filter for machine code, and a dictionary that holds both programs.
 tar -C "$scratch" -c . | xz --x86 --lzma2=preset=6,dict=128MiB >"$file"
 size=$(stat -c %s "$file")

@@ -25,6 +25,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     if !args.data.is_empty() {
         return bench_data::run(args);
     }
+    let began = Instant::now();
     let opened = Device::open(&args.device)?;
     let device = opened.burn();
     if args.batch == 0 || args.runs == 0 || args.accumulate == 0 {
@@ -51,6 +52,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let images = images(args, device)?;
     let shards = Shards::new(threads)?.accumulate(args.accumulate).recompute(args.recompute);
     let labels = vec![0; args.batch];
+    note!("teacher and student are built after {:.1} s", began.elapsed().as_secs_f64());
     let forward = timed(args.runs, || {
         let features = shards.map(args.batch, |range| {
             let images = images.clone().narrow(0, range.start, range.len());
@@ -58,6 +60,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         });
         features.into_iter().try_for_each(|features| wait(device, features))
     })?;
+    note!("the teacher has passed after {:.1} s", began.elapsed().as_secs_f64());
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let mut issue_step = || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels, 0);
@@ -166,24 +169,27 @@ fn loading(weights: &Path, opened: &Device, runs: usize) -> Result<ExitCode> {
         "device": opened.name(),
         "model": arch,
         "runs": runs,
-        "load_median_s": median(&seconds),
-        "load_min_s": seconds.iter().copied().fold(f64::INFINITY, f64::min),
+        "load_median_s": median(&seconds.runs),
+        "load_min_s": seconds.runs.iter().copied().fold(f64::INFINITY, f64::min),
         "peak_memory_mib": peak_memory_mib(),
     });
     say!("{}", serde_json::to_string_pretty(&report).unwrap_or_default());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Seconds of each run, after one that is not counted.
-fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
-    work()?;
-    (0..runs)
-        .map(|_| {
-            let start = Instant::now();
-            work()?;
-            Ok(start.elapsed().as_secs_f64())
-        })
-        .collect()
+/// Seconds that work took: the first time, with what it compiles, and each time after.
+struct Timed {
+    first: f64,
+    runs: Vec<f64>,
+}
+
+fn timed(runs: usize, mut work: impl FnMut() -> Result<()>) -> Result<Timed> {
+    let mut once = || {
+        let start = Instant::now();
+        work()?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    Ok(Timed { first: once()?, runs: (0..runs).map(|_| once()).collect::<Result<_>>()? })
 }
 
 /// Waits until the device has computed a tensor.
@@ -196,12 +202,14 @@ fn synchronise(device: &BurnDevice) -> Result<()> {
     device.sync().map_err(|error| Error::gpu("waiting", &error.to_string()))
 }
 
-fn speed(seconds: &[f64], batch: usize) -> Value {
-    let median = median(seconds);
+fn speed(seconds: &Timed, batch: usize) -> Value {
+    let Timed { first, runs } = seconds;
+    let median = median(runs);
     json!({
+        "first_s": first,
         "median_s": median,
-        "min_s": seconds.iter().copied().fold(f64::INFINITY, f64::min),
-        "max_s": seconds.iter().copied().fold(0.0, f64::max),
+        "min_s": runs.iter().copied().fold(f64::INFINITY, f64::min),
+        "max_s": runs.iter().copied().fold(0.0, f64::max),
         "images_per_second": batch as f64 / median,
     })
 }
@@ -224,7 +232,7 @@ fn nullspace_times(rank: usize, runs: usize) -> Result<Value> {
     let rank = rank.min(config.embed_dim);
     let selection = Selection { kind: BasisKind::Smallest, rank, threshold: 0.0, seed: 0 };
     let seconds = timed(runs, || Basis::select(&matrix, &selection, 0).map(drop))?;
-    Ok(json!({ "dim": config.embed_dim, "rank": rank, "median_s": median(&seconds) }))
+    Ok(json!({ "dim": config.embed_dim, "rank": rank, "median_s": median(&seconds.runs) }))
 }
 
 /// The device's rate for a plain 1024³ product, as the yardstick of a step.
@@ -232,7 +240,7 @@ fn matmul_rate(device: &BurnDevice, runs: usize) -> Result<f64> {
     let side = 1024;
     let matrix = Tensor::<3>::random([1, side, side], Distribution::Default, device);
     let seconds = timed(runs, || wait(device, Some(matrix.clone().matmul(matrix.clone()))))?;
-    Ok(2.0 * (side as f64).powi(3) / median(&seconds) / 1e9)
+    Ok(2.0 * (side as f64).powi(3) / median(&seconds.runs) / 1e9)
 }
 
 /// The process's largest resident size, where the system tells (Linux).

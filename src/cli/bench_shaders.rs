@@ -1,5 +1,6 @@
 //! `singer bench-shaders`: measures each shader, and prints JSON.
 
+use std::fmt::Display;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,7 +35,9 @@ pub(super) fn run(args: &BenchShadersArgs) -> Result<ExitCode> {
         ));
     }
     let bench = Bench { gpu, runs: args.runs, repeats: args.repeats };
-    let copy = bench.copy_rate(args.images * args.tokens * args.dim)?;
+    let elements = args.images * args.tokens * args.dim;
+    // A driver may copy with fewer units than compute: a quarter of the rate on an H100.
+    let copy = bench.copy_rate(elements)?.max(bench.pass_rate(elements, opened.burn())?);
     let mut shaders = bench.shaders(args, copy)?;
     shaders.extend(bench.block(args, copy)?);
     let forward = args.arch.as_ref().map(|arch| forward_against_burn(arch, args, &opened));
@@ -76,6 +79,27 @@ impl Bench<'_> {
         once()?;
         let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
         Ok(2.0 * from.size as f64 / median(&seconds))
+    }
+
+    /// Bytes a second, read and written, of a kernel of burn's that reads and writes each value once.
+    fn pass_rate(&self, elements: usize, device: &BurnDevice) -> Result<f64> {
+        let values = Tensor::<1>::zeros([elements], device);
+        let failed = |error: &dyn Display| Error::gpu("adding", &error.to_string());
+        let once = || -> Result<f64> {
+            device.sync().map_err(|error| failed(&error))?;
+            let start = Instant::now();
+            for _ in 0..self.repeats {
+                let sums = values.clone() + 1.0;
+                // Or burn would make one kernel of all repeats.
+                device.flush().map_err(|error| failed(&error))?;
+                drop(sums);
+            }
+            device.sync().map_err(|error| failed(&error))?;
+            Ok(start.elapsed().as_secs_f64() / self.repeats as f64)
+        };
+        once()?;
+        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
+        Ok(8.0 * elements as f64 / median(&seconds))
     }
 
     /// Median seconds of one piece of work, by the device's clock where it has one.
