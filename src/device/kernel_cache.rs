@@ -62,8 +62,8 @@ fn stated() -> Option<toml::Table> {
     })
 }
 
-/// This version and these adapters with their drivers, as a file's name. Kernels that were
-/// measured have a file of their own.
+/// This version and these adapters with their drivers, as a file's name. Kernels that were taken
+/// without measuring have a file of their own.
 fn name(adapters: &[AdapterReport]) -> String {
     let mut hash = Sha256::new();
     for AdapterReport { name, api, driver, .. } in adapters.iter().filter(|of| of.kind != "cpu") {
@@ -73,6 +73,6 @@ fn name(adapters: &[AdapterReport]) -> String {
         }
     }
     let hash: String = hash.finalize()[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-    let measured = if tunes() { "-measured" } else { "" };
-    format!("{}-{hash}{measured}", env!("CARGO_PKG_VERSION"))
+    let first = if tunes() { "" } else { "-first" };
+    format!("{}-{hash}{first}", env!("CARGO_PKG_VERSION"))
 }
