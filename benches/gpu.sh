@@ -280,7 +280,7 @@ inside() { declare -f value "$1" >"$scratch/$1.sh"; echo ". '$scratch/$1.sh'; $1
 step() { # step NAME LIMIT PRECISION ARGUMENTS...
     local name=$1 limit=$2 precision=$3
     shift 3
-    part "$name" "$limit" "$singer" bench --device "$device" --step-only --precision "$precision" "$@"
+    part "$name" "$limit" "$singer" bench --verbose --device "$device" --step-only --precision "$precision" "$@"
 }
 
 torch() { # torch NAME LIMIT ARGUMENTS...

@@ -39,6 +39,8 @@ mod recover;
 mod resume;
 #[path = "library/shards.rs"]
 mod shards;
+#[path = "program/shell.rs"]
+mod shell;
 #[path = "program/size.rs"]
 mod size;
 #[path = "program/software_gpu.rs"]

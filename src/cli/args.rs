@@ -24,11 +24,17 @@ use crate::run::PrecisionChoice;
 #[command(
     name = "singer",
     version,
-    after_help = "Start with `singer demo`: nothing to download, nothing to configure."
+    after_help = "Start with `singer demo`: nothing to download, nothing to configure.\n\nExit codes: 0 success, 1 a failure, 2 unusable arguments, 130 stopped by Ctrl-C."
 )]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Command,
+    /// Show no progress: only results, warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+    /// Show what the libraries below log: network, GPU, kernels (-vv: everything)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +69,10 @@ pub(super) enum Command {
     Models(ModelsArgs),
     /// List the devices and what each supports
     Devices(DevicesArgs),
+    /// Print a shell's completions: bash, zsh, fish, elvish or powershell
+    Completions(CompletionsArgs),
+    /// Write manual pages, one for each command
+    Man(ManArgs),
     /// Time a training step, the teacher and the nullspace (prints JSON)
     Bench(BenchArgs),
     /// Time each WGSL shader against the device's copy bandwidth (prints JSON)
@@ -251,8 +261,11 @@ pub(super) struct StudyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct ModelsArgs {
-    /// Only models whose name or family contains this
+    /// Only models whose name or family contains this; a single one is described in full
     pub(super) filter: Option<String>,
+    /// Only models of this size: tiny, small, medium, base, large, huge, giant ...
+    #[arg(long, value_name = "SIZE")]
+    pub(super) size: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -263,6 +276,18 @@ pub(super) struct DevicesArgs {
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct CompletionsArgs {
+    /// The shell
+    pub(super) shell: clap_complete::Shell,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ManArgs {
+    /// Where to write them
+    pub(super) folder: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -52,7 +52,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
     let images = images(args, device)?;
     let shards = Shards::new(threads)?.accumulate(args.accumulate).recompute(args.recompute);
     let labels = vec![0; args.batch];
-    note!("teacher and student are built after {:.1} s", began.elapsed().as_secs_f64());
+    log::info!("teacher and student are built after {:.1} s", began.elapsed().as_secs_f64());
     let forward = timed(args.runs, || {
         let features = shards.map(args.batch, |range| {
             let images = images.clone().narrow(0, range.start, range.len());
@@ -60,7 +60,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         });
         features.into_iter().try_for_each(|features| wait(device, features))
     })?;
-    note!("the teacher has passed after {:.1} s", began.elapsed().as_secs_f64());
+    log::info!("the teacher has passed after {:.1} s", began.elapsed().as_secs_f64());
     let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
     let mut issue_step = || {
         let (_, grads) = shards.backward(&task, &model, &training, &images, &labels, 0);

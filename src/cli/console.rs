@@ -1,23 +1,21 @@
 //! Progress on a terminal, and plain lines off one.
 
-use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 
+use super::output::{ProgressTo, progress};
+use super::progress::bar;
 use crate::train::{Progress, Record};
 
 pub(super) struct Console {
     bar: Option<ProgressBar>,
+    lines: bool,
 }
 
 impl Console {
     pub(super) fn new() -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        Self { bar }
+        Self { bar: bar(), lines: progress() == ProgressTo::Lines }
     }
 
     /// The closed form is being estimated.
@@ -30,14 +28,12 @@ impl Console {
     }
 
     pub(super) fn report(&self, progress: &Progress<'_>) {
-        let line = describe(progress);
-        match &self.bar {
-            Some(bar) => {
-                bar.set_length(progress.steps as u64);
-                bar.set_position(progress.record.step as u64);
-                bar.set_message(line);
-            }
-            None => say!("step {}/{} {line}", progress.record.step, progress.steps),
+        if let Some(bar) = &self.bar {
+            bar.set_length(progress.steps as u64);
+            bar.set_position(progress.record.step as u64);
+            bar.set_message(describe(progress));
+        } else if self.lines {
+            say!("step {}/{} {}", progress.record.step, progress.steps, describe(progress));
         }
     }
 }

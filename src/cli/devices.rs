@@ -1,6 +1,5 @@
 use std::process::ExitCode;
 
-use comfy_table::Table;
 use serde::Serialize;
 
 use super::args::DevicesArgs;
@@ -33,45 +32,9 @@ pub(super) fn run(args: &DevicesArgs) -> Result<ExitCode> {
         say!("{}", serde_json::to_string_pretty(&rows).unwrap_or_default());
         return Ok(ExitCode::SUCCESS);
     }
-    let mut table = Table::new();
-    table.set_header([
-        "--device",
-        "name",
-        "kind",
-        "API",
-        "driver",
-        "kernels",
-        "precisions",
-        "matrix units",
-        "memory",
-        "largest binding",
-    ]);
-    let mib = |mib: Option<u64>| mib.map_or_else(|| "-".to_owned(), |mib| format!("{mib} MiB"));
-    for Row { adapter, capabilities, .. } in &rows {
-        let [kernels, precisions, units] = match capabilities {
-            Some(found) => [
-                found.compiler.map_or_else(|| "-".to_owned(), |compiler| compiler.to_string()),
-                join(found.precisions.iter().map(ToString::to_string), " "),
-                units(&found.matrix_units),
-            ],
-            None => ["does not open".to_owned(), "-".to_owned(), "-".to_owned()],
-        };
-        let memory = capabilities.as_ref().and_then(|found| found.memory);
-        let binding = Some(adapter.max_binding_mib).filter(|&mib| mib > 0);
-        table.add_row([
-            adapter.choice.clone(),
-            adapter.name.clone(),
-            adapter.kind.clone(),
-            adapter.api.clone(),
-            adapter.driver.clone(),
-            kernels,
-            precisions,
-            units,
-            mib(memory.map(|bytes| bytes >> 20)),
-            mib(binding),
-        ]);
+    for row in &rows {
+        say!("{}", description(row));
     }
-    say!("{table}");
     for error in rows.iter().filter_map(|row| row.error.as_ref()) {
         note!("singer: {error}");
     }
@@ -81,8 +44,31 @@ pub(super) fn run(args: &DevicesArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Their types, each with its shapes.
-fn units(units: &[MatrixUnit]) -> String {
+/// A device's name under which it is chosen, and under it what it is and can.
+fn description(Row { adapter, capabilities, .. }: &Row) -> String {
+    let AdapterReport { choice, name, kind, api, driver, max_binding_mib, .. } = adapter;
+    let mut lines = vec![format!("{choice:<10} {name}")];
+    let mut add = |line: String| lines.push(format!("{:<10} {line}", ""));
+    add(join([kind, api, driver].into_iter().filter(|part| !part.is_empty()).cloned(), ", "));
+    match capabilities {
+        None => add("does not open".into()),
+        Some(found) => {
+            let compiler = found.compiler.map(|compiler| format!("kernels in {compiler}; "));
+            let precisions = join(found.precisions.iter().map(ToString::to_string), ", ");
+            add(format!("{}products in {precisions}", compiler.unwrap_or_default()));
+            units(&found.matrix_units).into_iter().for_each(&mut add);
+            if let Some(bytes) = found.memory {
+                add(format!("memory {} MiB, largest binding {max_binding_mib} MiB", bytes >> 20));
+            } else if *max_binding_mib > 0 {
+                add(format!("largest binding {max_binding_mib} MiB"));
+            }
+        }
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The products of matrix units: a line for their types, with its shapes.
+fn units(units: &[MatrixUnit]) -> Vec<String> {
     let mut kinds: Vec<(String, Vec<String>)> = Vec::new();
     for MatrixUnit { factors, sums, m, n, k, .. } in units {
         let (kind, shape) = (format!("{factors}->{sums}"), format!("{m}x{n}x{k}"));
@@ -91,11 +77,10 @@ fn units(units: &[MatrixUnit]) -> String {
             None => kinds.push((kind, vec![shape])),
         }
     }
-    let lines = kinds.into_iter().map(|(kind, shapes)| format!("{kind} {}", shapes.join(" ")));
-    match units.is_empty() {
-        true => "-".to_owned(),
-        false => join(lines, "\n"),
-    }
+    let line = |(kind, shapes): (String, Vec<String>)| {
+        format!("matrix units {kind}: {}", shapes.join(", "))
+    };
+    kinds.into_iter().map(line).collect()
 }
 
 fn join(parts: impl Iterator<Item = String>, between: &str) -> String {

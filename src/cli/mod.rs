@@ -32,6 +32,7 @@ mod probe;
 mod progress;
 mod recover;
 mod session;
+mod shell;
 mod study;
 
 use std::process::ExitCode;
@@ -45,6 +46,12 @@ use args::{Args, Command};
 pub fn main() -> ExitCode {
     let args = Args::parse();
     silence_readers();
+    output::set_quiet(args.quiet);
+    if args.verbose > 0 {
+        let level =
+            if args.verbose == 1 { log::LevelFilter::Info } else { log::LevelFilter::Debug };
+        env_logger::Builder::new().filter_level(level).init();
+    }
     let outcome = match args.command {
         Command::Demo(args) => demo::run(&args),
         Command::Distill(args) => distill::run(args),
@@ -61,6 +68,8 @@ pub fn main() -> ExitCode {
         Command::Recover(args) => recover::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Man(args) => shell::manual(&args),
         Command::Bench(args) => bench::run(&args),
         Command::BenchShaders(args) => bench_shaders::run(&args),
     };

@@ -2,7 +2,33 @@
 //! it does not want is dropped, and a training goes on.
 
 use std::fmt::Arguments;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether progress is not shown.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Where progress goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ProgressTo {
+    /// A bar on the terminal's last line.
+    Terminal,
+    /// Lines among the results.
+    Lines,
+    Nowhere,
+}
+
+pub(super) fn set_quiet(quiet: bool) {
+    QUIET.store(quiet, Ordering::Relaxed);
+}
+
+pub(super) fn progress() -> ProgressTo {
+    match (QUIET.load(Ordering::Relaxed), io::stderr().is_terminal()) {
+        (true, _) => ProgressTo::Nowhere,
+        (false, true) => ProgressTo::Terminal,
+        (false, false) => ProgressTo::Lines,
+    }
+}
 
 /// Prints a line to stdout.
 macro_rules! say {

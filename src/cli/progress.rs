@@ -1,7 +1,6 @@
-use std::io::IsTerminal;
-
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::output::{ProgressTo, progress};
 use crate::distill::singer::FitStep;
 use crate::probe::{HeadFitProgress, ProbeEvent, ProbedSet};
 
@@ -14,12 +13,7 @@ pub(super) struct Shown {
 
 impl Shown {
     pub(super) fn new(quiet: bool) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        let bar = terminal.then(|| {
-            let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
-            ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        });
-        Self { bar, lines: !terminal && !quiet }
+        Self { bar: bar(), lines: progress() == ProgressTo::Lines && !quiet }
     }
 
     /// A probe's progress; `name` says what to call a set.
@@ -67,7 +61,14 @@ impl Shown {
     }
 }
 
-/// Whether a tenth of the whole ends with `done`, where they are counted singly.
+/// A bar, where progress goes to a terminal.
+pub(super) fn bar() -> Option<ProgressBar> {
+    (progress() == ProgressTo::Terminal).then(|| {
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {wide_msg}");
+        ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+    })
+}
+
 /// Shows a download on a terminal: the file, the bytes that are there, and those of the whole.
 pub(super) fn download() -> impl FnMut(&str, u64, u64) {
     let style =
@@ -75,8 +76,9 @@ pub(super) fn download() -> impl FnMut(&str, u64, u64) {
     let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
     let mut bar: Option<ProgressBar> = None;
     move |file, done, total| {
-        let shown = bar.get_or_insert_with(|| {
-            ProgressBar::new(total).with_style(style.clone()).with_message(file.to_owned())
+        let shown = bar.get_or_insert_with(|| match progress() {
+            ProgressTo::Nowhere => ProgressBar::hidden(),
+            _ => ProgressBar::new(total).with_style(style.clone()).with_message(file.to_owned()),
         });
         shown.set_position(done);
         if done >= total {
@@ -86,6 +88,7 @@ pub(super) fn download() -> impl FnMut(&str, u64, u64) {
     }
 }
 
+/// Whether a tenth of the whole ends with `done`, where they are counted singly.
 fn is_tenth(done: usize, total: usize) -> bool {
     total >= 10 && done.is_multiple_of(total / 10)
 }
