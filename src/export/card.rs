@@ -1,6 +1,7 @@
 use std::fmt::Write;
 
 use super::Exporter;
+use super::metadata::HubMetadata;
 use super::transformers::Class;
 
 /// What a model card says of a model beyond its shape.
@@ -10,6 +11,8 @@ pub struct Card {
     pub origin: String,
     /// How it was made: settings and measurements, in order.
     pub facts: Vec<Fact>,
+    /// What the hub reads.
+    pub hub: HubMetadata,
 }
 
 /// A line of a card's table.
@@ -24,7 +27,11 @@ pub struct Fact {
 impl Default for Card {
     /// Of weights of which nothing is known.
     fn default() -> Self {
-        Self { origin: "Converted by singer.".into(), facts: Vec::new() }
+        Self {
+            origin: "Converted by singer.".into(),
+            facts: Vec::new(),
+            hub: HubMetadata::default(),
+        }
     }
 }
 
@@ -91,7 +98,7 @@ tags:
 - {task}
 - vision-transformer
 - singer
----
+{hub}---
 
 # {arch}
 
@@ -108,6 +115,7 @@ Images: {preparation}, mean {mean:?}, deviation {std:?}.
 
 {other}
 ",
+            hub = self.hub.yaml(arch),
             depth = config.depth,
             dim = config.embed_dim,
             patch = config.patch_size,

@@ -8,6 +8,7 @@ mod card;
 mod destination;
 mod dtype;
 mod file;
+mod metadata;
 mod onnx;
 mod provenance;
 mod safetensors;
@@ -19,6 +20,7 @@ mod transformers;
 pub use card::{Card, Fact};
 pub(crate) use destination::Destination;
 pub use dtype::WeightDtype;
+pub use metadata::{HubMetadata, Measurement};
 pub use provenance::Provenance;
 pub(crate) use provenance::{MODEL, RUN_FILE, STUDENT};
 

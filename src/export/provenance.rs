@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::card::{Card, Fact};
+use super::metadata::HubMetadata;
 use crate::error::{Error, Result};
 
 /// Name of the student in the folder of a distillation.
@@ -83,8 +84,17 @@ impl Provenance {
         facts.value("schedule", &config["schedule"]);
         facts.value("seed", &run["seed"]);
         facts.measurements(&run["result"]);
-        Card { origin, facts: facts.0 }
+        let teacher = config["teacher"]["weights"].as_str().filter(|_| distilled);
+        let base_models = teacher.and_then(on_the_hub).into_iter().collect();
+        let hub = HubMetadata { base_models, ..HubMetadata::default() };
+        Card { origin, facts: facts.0, hub }
     }
+}
+
+/// `OWNER/NAME` of a reference `hf-hub:OWNER/NAME[/FILE][@REVISION]`.
+fn on_the_hub(reference: &str) -> Option<String> {
+    let mut parts = reference.strip_prefix("hf-hub:")?.split(['/', '@']);
+    Some(format!("{}/{}", parts.next()?, parts.next()?))
 }
 
 /// A way to distil, as `run.json` names it.

@@ -473,3 +473,64 @@ fn registers_that_transformers_has_no_class_for_leave_for_timm() {
     let outcome = succeed(&mut export(&run, "timm", &folder.path().join("timm")));
     assert!(outcome.stdout.contains("reg_tokens=2"), "{}", outcome.stdout);
 }
+
+/// What huggingface_hub reads at the head of a card: as it stores it, with its scores.
+const READ_CARD: &str = "
+import json, sys
+from huggingface_hub import ModelCard
+card = ModelCard.load(sys.argv[1])
+data = card.data.to_dict()
+data['scores'] = [[r.task_type, r.dataset_name, r.metric_type, r.metric_name, r.metric_value]
+                  for r in card.data.eval_results or []]
+print(json.dumps(data))
+";
+
+#[test]
+fn a_card_holds_what_the_hub_reads_and_nothing_that_nobody_said() {
+    let (folder, model) = teacher();
+    let probe = folder.path().join("probe");
+    let mut command = singer();
+    command.args(["probe", "classify"]).arg(&model).args(["--device", "cpu", "--no-cache"]);
+    command.args(["--train", "scenes:24", "--test", "scenes:24-32", "--epochs", "1", "--out"]);
+    succeed(command.arg(&probe));
+    let report: Value =
+        serde_json::from_slice(&fs::read(probe.join("probe.json")).unwrap()).unwrap();
+
+    let [bare, full] = ["bare", "full"].map(|name| folder.path().join(name));
+    let outcome = succeed(&mut export(&model, "timm", &bare));
+    assert!(outcome.stdout.contains("states no licence"), "{}", outcome.stdout);
+    let mut command = export(&model, "timm", &full);
+    command.args(["--license", "apache-2.0", "--base-model", "someone/a-teacher"]);
+    command.args(["--dataset", "a: set", "--dataset", "uoft-cs/cifar10", "--probe"]);
+    let outcome = succeed(command.arg(&probe));
+    assert!(outcome.stdout.contains("hf upload OWNER/NAME"), "{}", outcome.stdout);
+
+    let text = |folder: &Path| fs::read_to_string(folder.join("README.md")).unwrap();
+    for key in ["license:", "base_model:", "datasets:", "model-index:"] {
+        assert!(!text(&bare).contains(key), "{}", text(&bare));
+        assert!(text(&full).contains(key), "{}", text(&full));
+    }
+    if let Some(python) = python() {
+        let read =
+            succeed(Command::new(python).args(["-c", READ_CARD]).arg(full.join("README.md")));
+        let card: Value = serde_json::from_str(&read.stdout).unwrap();
+        assert_eq!(card["license"], "apache-2.0");
+        assert_eq!(card["base_model"], json!(["someone/a-teacher"]));
+        assert_eq!(card["datasets"], json!(["a: set", "uoft-cs/cifar10"]));
+        let test = &report["result"]["test"];
+        let scores = card["scores"].as_array().unwrap();
+        assert_eq!(scores.len(), 2, "{card}");
+        for (score, key) in scores.iter().zip(["top1", "knn_top1"]) {
+            assert_eq!([&score[0], &score[2]], ["image-classification", "accuracy"]);
+            assert_eq!(score[1], "scenes:24-32");
+            let [found, wanted] = [&score[4], &test[key]].map(|value| value.as_f64().unwrap());
+            assert!((found - wanted).abs() < 1e-4, "{card}");
+        }
+    }
+
+    let nothing = folder.path().join("nothing.json");
+    fs::write(&nothing, "{}").unwrap();
+    let mut command = export(&model, "timm", &folder.path().join("none"));
+    fail_with(command.arg("--probe").arg(&nothing), &["nothing.json", "no score"]);
+    assert!(!folder.path().join("none").exists());
+}

@@ -31,6 +31,19 @@ pub(in crate::cli) struct ExportArgs {
     /// For onnx: keep the weights in a file of their own (always so above 2 GiB)
     #[arg(long)]
     pub(super) external_data: bool,
+    /// For the model card: the licence as the hub names it, as `apache-2.0`; else it states none
+    #[arg(long, value_name = "NAME")]
+    pub(super) license: Option<String>,
+    /// For the model card: a model on the hub that this one was made from; by default the
+    /// teacher, where the run took it from the hub
+    #[arg(long, value_name = "OWNER/NAME")]
+    pub(super) base_model: Vec<String>,
+    /// For the model card: a data set that it was trained on, as the hub names it
+    #[arg(long, value_name = "NAME")]
+    pub(super) dataset: Vec<String>,
+    /// For the model card: the scores in this `probe.json`, from `singer probe --out`
+    #[arg(long, value_name = "FILE")]
+    pub(super) probe: Vec<PathBuf>,
     /// Overwrite existing files
     #[arg(long)]
     pub(super) force: bool,
