@@ -69,6 +69,8 @@ mod sets;
 mod shards;
 #[path = "library/stream.rs"]
 mod stream;
+#[path = "library/training_report.rs"]
+mod training_report;
 #[path = "library/treatments.rs"]
 mod treatments;
 

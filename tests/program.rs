@@ -35,6 +35,8 @@ mod preprocessing;
 mod probe;
 #[path = "program/recover.rs"]
 mod recover;
+#[path = "program/report.rs"]
+mod report;
 #[path = "program/resume.rs"]
 mod resume;
 #[path = "library/shards.rs"]

@@ -63,6 +63,8 @@ pub(super) enum Command {
     Plant(PlantArgs),
     /// Train several methods over seeds, measure and compare them, all from one file
     Study(StudyArgs),
+    /// Write a page of a training's curves, norms and settings, or of several runs'
+    Report(ReportArgs),
     /// Measure how much of the clean features comes back from planted artifacts
     Recover(RecoverArgs),
     /// List the published models known by name
@@ -257,6 +259,19 @@ pub(super) struct StudyArgs {
     /// Only write the results of the jobs that are done
     #[arg(long, conflicts_with = "list")]
     pub(super) collect: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct ReportArgs {
+    /// Folders of `singer distill` and `singer pretrain`, finished or not
+    #[arg(required = true, value_name = "RUN")]
+    pub(super) runs: Vec<PathBuf>,
+    /// The page; by default report.html, of a single run in its folder
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: Option<PathBuf>,
+    /// Go on until the runs are finished: a browser shows what has come since
+    #[arg(long)]
+    pub(super) watch: bool,
 }
 
 #[derive(Debug, ClapArgs)]

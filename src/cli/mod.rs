@@ -31,6 +31,7 @@ mod pretrain;
 mod probe;
 mod progress;
 mod recover;
+mod report;
 mod session;
 mod shell;
 mod study;
@@ -65,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Nullspace(args) => nullspace::run(&args),
         Command::Plant(args) => plant::run(&args),
         Command::Study(args) => study::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Recover(args) => recover::run(&args),
         Command::Models(args) => list_models::run(&args),
         Command::Devices(args) => devices::run(&args),

@@ -22,6 +22,8 @@ pub(crate) use destination::Destination;
 pub use dtype::WeightDtype;
 pub use metadata::{HubMetadata, Measurement};
 pub use provenance::Provenance;
+#[cfg(feature = "figures")]
+pub(crate) use provenance::plain;
 pub(crate) use provenance::{MODEL, RUN_FILE, STUDENT};
 
 use std::path::{Path, PathBuf};

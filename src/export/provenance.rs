@@ -277,7 +277,7 @@ impl Facts {
 }
 
 /// The same with numbers that were f32 as short as those print.
-fn plain(value: &Value) -> Value {
+pub(crate) fn plain(value: &Value) -> Value {
     match value {
         Value::Number(number) => {
             let wide =

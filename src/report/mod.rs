@@ -4,6 +4,7 @@
 //! - [`inspect`]: the page and the figures of an inspection.
 //! - [`recover`]: table and chart of what comes back from planted artifacts.
 //! - [`study`]: methods compared over seeds, with paired tests and a radar chart.
+//! - [`training`]: curves, norms and settings of runs, and in words how they went.
 //! - [`probe`]: inputs, truths and predictions of dense probes, side by side.
 //! - [`NormFigure`]: patch norms of teacher, refined teacher and student.
 //!
@@ -27,6 +28,7 @@ mod norms;
 pub mod probe;
 pub mod recover;
 pub mod study;
+pub mod training;
 
 pub use norms::NormFigure;
 

@@ -11,7 +11,9 @@ fn commands() -> Vec<String> {
     let help = succeed(singer().arg("help")).stdout;
     let listed = help.split("Commands:\n").nth(1).expect("a list of commands");
     let lines = listed.lines().take_while(|line| !line.is_empty());
-    let names = lines.filter_map(|line| line.split_whitespace().next());
+    // A description that goes on in the next line is indented further.
+    let starts = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    let names = starts.filter_map(|line| line.split_whitespace().next());
     names.filter(|name| *name != "help").map(str::to_owned).collect()
 }
 

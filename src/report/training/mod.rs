@@ -1,0 +1,97 @@
+//! The report of trainings: curves, norms, settings, and in plain words how it went. One page that
+//! needs no other file, of one run or of several beside each other.
+
+mod chart;
+mod page;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::export::RUN_FILE;
+use crate::train::Record;
+use crate::weights::write_atomically;
+
+pub use page::page;
+pub use verdict::{Verdict, verdicts};
+
+/// A run's folder as it stands, finished or not.
+#[derive(Debug, Clone)]
+pub struct TrainingRun {
+    /// The folder's name.
+    pub name: String,
+    /// `run.json`: settings, and at the end measurements.
+    pub description: Value,
+    /// The logged steps, in order.
+    pub records: Vec<Record>,
+}
+
+impl TrainingRun {
+    /// Reads the folder of `singer distill` or `singer pretrain`.
+    ///
+    /// # Errors
+    /// [`Error::Data`] for a folder that is none, or whose files are damaged. A last line of
+    /// `metrics.jsonl` that is being written is left out.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let text = |name: &str| {
+            std::fs::read_to_string(folder.join(name)).map_err(|error| {
+                Error::data(folder, format!("it is no run's folder: {name} ({error})"))
+            })
+        };
+        let description = serde_json::from_str(&text(RUN_FILE)?).map_err(|error| {
+            Error::data(folder.join(RUN_FILE), format!("it is damaged ({error})"))
+        })?;
+        let metrics = text("metrics.jsonl")?;
+        let whole = metrics.rfind('\n').map_or("", |end| &metrics[..end]);
+        let records = whole.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+        let records = records.map_err(|error| {
+            Error::data(folder.join("metrics.jsonl"), format!("it is damaged ({error})"))
+        })?;
+        let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned());
+        Ok(Self { name: name.unwrap_or_default(), description, records })
+    }
+
+    /// Whether it came to its end.
+    pub fn finished(&self) -> bool {
+        self.description["finished"].is_number()
+    }
+
+    /// The curves' names: the loss, its terms and other quantities, in the order of the file.
+    fn terms(&self) -> Vec<&str> {
+        let mut names = vec!["loss"];
+        for record in &self.records {
+            for name in record.terms.keys() {
+                if !names.contains(&name.as_str()) {
+                    names.push(name);
+                }
+            }
+        }
+        // A single term is the loss.
+        if names.len() == 2 {
+            names.pop();
+        }
+        names
+    }
+
+    /// `[step, value]` of a curve.
+    fn curve(&self, name: &str) -> Vec<[f64; 2]> {
+        let value = |record: &Record| match name {
+            "loss" => Some(record.loss),
+            name => record.terms.get(name).copied(),
+        };
+        let points = self.records.iter();
+        points.filter_map(|of| Some([of.step as f64, f64::from(value(of)?)])).collect()
+    }
+}
+
+/// Writes the page of `runs`, which follows a running one where `refresh` is a number of seconds.
+///
+/// # Errors
+/// [`Error::Io`]; [`Error::Drawing`].
+pub fn write(runs: &[TrainingRun], out: &Path, refresh: Option<u32>) -> Result<PathBuf> {
+    write_atomically(out, page(runs, refresh)?.as_bytes())?;
+    Ok(out.to_owned())
+}

@@ -1,0 +1,123 @@
+//! What the report of a training says, and that its page holds it.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use singer::report::training::{self, TrainingRun, Verdict, page, verdicts};
+
+/// A run's folder with this description and these losses.
+fn folder(at: &Path, description: &Value, losses: &[f64]) -> TrainingRun {
+    fs::create_dir_all(at).unwrap();
+    fs::write(at.join("run.json"), description.to_string()).unwrap();
+    let line = |(index, loss): (usize, &f64)| {
+        let loss = if loss.is_finite() { json!(loss) } else { json!(1e39) };
+        let step = index + 1;
+        format!(
+            "{}\n",
+            json!({ "step": step, "epoch": 0.1, "lr": 1e-3, "loss": loss, "kd": 0.5, "info": 0.1 })
+        )
+    };
+    fs::write(at.join("metrics.jsonl"), losses.iter().enumerate().map(line).collect::<String>())
+        .unwrap();
+    TrainingRun::read(at).unwrap()
+}
+
+fn finished(changes: Value) -> Value {
+    let mut description = json!({
+        "command": "distill",
+        "config": { "method": "singer", "refine": "closed", "train": { "batch": 16, "steps": 100 } },
+        "device": "CPU", "precision": "f32", "finished": 1, "seconds": 75.0,
+    });
+    for (key, value) in changes.as_object().unwrap() {
+        description[key] = value.clone();
+    }
+    description
+}
+
+/// Whether one sentence with this part is there, and is a warning or not.
+fn says(all: &[Verdict], part: &str, warning: bool) {
+    let found: Vec<_> = all.iter().filter(|one| one.text.contains(part)).collect();
+    assert!(matches!(found[..], [one] if one.warning == warning), "{part:?}: {all:#?}");
+}
+
+#[test]
+fn words_follow_the_loss() {
+    let scratch = tempfile::tempdir().unwrap();
+    let of = |name: &str, loss: &dyn Fn(f64) -> f64| {
+        let losses: Vec<f64> = (0..100).map(|step| loss(f64::from(step) / 100.0)).collect();
+        verdicts(&folder(&scratch.path().join(name), &finished(json!({})), &losses))
+    };
+    says(&of("falls", &|x| 2.0 - x), "is still falling", false);
+    says(&of("flat", &|x| 1.0 + (-20.0 * x).exp()), "is flat in the end", false);
+    says(&of("rises", &|x| 1.0 + (x - 0.5).powi(2)), "rose in the end", true);
+    says(&of("breaks", &|x| if x > 0.5 { f64::INFINITY } else { 1.0 }), "not finite", true);
+    let short = folder(&scratch.path().join("short"), &finished(json!({})), &[1.0, 0.5]);
+    says(&verdicts(&short), "too few to judge", false);
+    says(&verdicts(&short), "2 steps in 1 min 15 s, 0.4 images/s", false);
+}
+
+#[test]
+fn words_follow_the_norms() {
+    let scratch = tempfile::tempdir().unwrap();
+    let norms = |ratio: f64, share: f64| json!({ "median": 10.0, "max_over_median": ratio, "outlier_share": share });
+    let of = |name: &str, changes: Value| {
+        verdicts(&folder(&scratch.path().join(name), &finished(changes), &[1.0]))
+    };
+    let result = |refined: Value, student: Value| {
+        let layer = json!({ "layer": 3, "raw": norms(10.2, 0.02), "refined": refined });
+        json!({ "result": { "norms": [layer], "student_norms": student } })
+    };
+    let good = of("good", result(norms(1.4, 0.0), norms(1.3, 0.0)));
+    says(&good, "largest patch norm is 10.2 times the median, refined 1.4.", false);
+    says(&good, "it has no artifacts", false);
+    let bad = of("bad", result(norms(8.0, 0.012), norms(4.2, 0.01)));
+    says(&bad, "1.2 % of patches are still above", true);
+    says(&bad, "artifacts of its own or its teacher's", true);
+    says(&of("clean", json!({ "closed_form": [] })), "No artifacts were found", false);
+    let going = of("going", json!({ "finished": null }));
+    says(&going, "at step 1 of 100", true);
+}
+
+#[test]
+fn a_page_of_several_runs_has_a_line_for_each_and_the_settings_that_differ() {
+    let scratch = tempfile::tempdir().unwrap();
+    let run = |name: &str, lr: f64| {
+        let config = json!({ "optimizer": { "lr": lr }, "seed": 7, "note": "<script>" });
+        folder(&scratch.path().join(name), &finished(json!({ "config": config })), &[1.0, 0.9])
+    };
+    let runs = [run("first", 0.001), run("second", 0.002)];
+    let both = page(&runs, Some(5)).unwrap();
+    for part in [
+        "optimizer.lr",
+        "0.001",
+        "0.002",
+        "http-equiv=\"refresh\" content=\"5\"",
+        "\nkd\n",
+        "\nlearning rate\n",
+    ] {
+        assert!(both.contains(part), "{part} is missing");
+    }
+    assert!(!both.contains("seed"), "a setting that agrees is listed");
+    assert_eq!(both.matches("<svg").count(), 4, "loss, two terms, the learning rate");
+    let one = page(&runs[..1], None).unwrap();
+    assert!(one.contains("seed") && !one.contains("refresh") && !one.contains("<script>"));
+    let written = training::write(&runs, &scratch.path().join("page.html"), None).unwrap();
+    assert!(fs::read_to_string(written).unwrap().starts_with("<!DOCTYPE html>"));
+}
+
+#[test]
+fn a_line_that_is_being_written_is_left_out_and_damage_is_named() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = scratch.path().join("run");
+    folder(&at, &finished(json!({})), &[1.0, 0.9]);
+    let file = at.join("metrics.jsonl");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}{{\"step\":3,\"ep")).unwrap();
+    assert_eq!(TrainingRun::read(&at).unwrap().records.len(), 2);
+    fs::write(&file, format!("nonsense\n{text}")).unwrap();
+    let error = TrainingRun::read(&at).unwrap_err().to_string();
+    assert!(error.contains("metrics.jsonl") && error.contains("damaged"), "{error}");
+    let error = TrainingRun::read(scratch.path()).unwrap_err().to_string();
+    assert!(error.contains("no run's folder"), "{error}");
+}
