@@ -269,6 +269,9 @@ pub(super) struct ReportArgs {
     /// The page; by default report.html, of a single run in its folder
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
+    /// Write TensorBoard's event files there too, of several runs into a folder for each
+    #[arg(long, value_name = "DIR")]
+    pub(super) tensorboard: Option<PathBuf>,
     /// Go on until the runs are finished: a browser shows what has come since
     #[arg(long)]
     pub(super) watch: bool,

@@ -10,6 +10,7 @@ mod dtype;
 mod file;
 mod metadata;
 mod onnx;
+pub(crate) mod protobuf;
 mod provenance;
 mod safetensors;
 mod tensors;

@@ -1,4 +1,4 @@
-use super::protobuf::Message;
+use crate::export::protobuf::Message;
 use crate::export::tensors::LazyTensor;
 
 /// A value of the graph by its name.

@@ -4,10 +4,9 @@
 
 mod graph;
 mod network;
-mod protobuf;
 
+use crate::export::protobuf::{Message, open};
 use graph::{Attribute, Constant, Graph};
-use protobuf::{Message, open};
 
 use super::dtype::WeightDtype;
 use super::file::{ExportFile, Package};

@@ -3,6 +3,7 @@
 
 mod chart;
 mod page;
+mod tensorboard;
 mod verdict;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use crate::train::Record;
 use crate::weights::write_atomically;
 
 pub use page::page;
+pub use tensorboard::EventFile;
 pub use verdict::{Verdict, verdicts};
 
 /// A run's folder as it stands, finished or not.
