@@ -1,10 +1,18 @@
 #!/usr/bin/env bash
-# Tests the Python package with the program of this build:
+# Builds the wheel with the release build in the target folder, installs it in a virtual environment of FOLDER and
+# tests it there:
 #
 #   SINGER_PYTHON=$(bash tests/export/python.sh FOLDER) bash python/test.sh FOLDER [PYTEST ARGUMENTS]
+#
+# SINGER_WHEEL names a wheel that is there already.
 set -euo pipefail
 folder="$1"; shift
 cd "$(dirname "$0")/.."
 python="$(bash python/tests/python.sh "$SINGER_PYTHON" "$folder")"
-export SINGER_BIN="${SINGER_BIN:-${CARGO_TARGET_DIR:-$PWD/target}/release/singer}"
-PYTHONPATH=python "$python" -m pytest -q -p no:cacheprovider python/tests "$@"
+wheels="$(mktemp -d)"
+trap 'rm -rf "$wheels"' EXIT
+wheel="${SINGER_WHEEL:-$(bash python/wheel.sh "$(dirname "$python")/maturin" "$wheels")}"
+"$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$wheel"
+export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
+echo "wheel: $(du -b "$wheel" | cut -f1) bytes"
+"$python" -m pytest -q -p no:cacheprovider python/tests "$@"

@@ -1,7 +1,6 @@
 import json
-import os
-import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +50,9 @@ def relative(ours, wanted):
 
 @pytest.fixture(scope="session")
 def program():
-    """Runs `singer` with arguments: the console script, or what SINGER_BIN names."""
-    binary = os.environ.get("SINGER_BIN") or shutil.which("singer")
-    assert binary, "install the wheel, or set SINGER_BIN to the program"
+    """Runs the console script `singer` with arguments."""
+    binary = Path(sys.executable).with_name("singer")
+    assert binary.exists(), "install the wheel"
 
     def run(*arguments):
         done = subprocess.run([binary, *map(str, arguments)], capture_output=True, text=True, timeout=600)

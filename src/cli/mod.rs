@@ -36,6 +36,7 @@ mod session;
 mod shell;
 mod study;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -45,7 +46,12 @@ use args::{Args, Command};
 /// Runs the program and gives its exit code: 0 for success, 1 for a failure,
 /// 2 for unusable arguments, 130 after Ctrl-C.
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    main_with(std::env::args_os())
+}
+
+/// As [`main`], with these arguments; the first is the program's name.
+pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args = Args::parse_from(arguments);
     silence_readers();
     output::set_quiet(args.quiet);
     if args.verbose > 0 {

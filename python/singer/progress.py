@@ -1,0 +1,56 @@
+"""How long work is reported: a tqdm bar, or a function of the caller."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Union
+
+#: True for a bar, False for silence, or a function that is called with each event.
+Progress = Union[bool, Callable[[dict], Any]]
+
+
+class Reporter:
+    """Hears events as JSON; a context manager, so that a bar ends with the work."""
+
+    def __init__(self, progress: Progress, title: str):
+        self._call = progress if callable(progress) else None
+        self._show, self._title, self._bar = progress is True, title, None
+
+    def __call__(self, text: str) -> None:
+        event = json.loads(text)
+        if self._call is not None:
+            self._call(event)
+        elif self._show:
+            self._draw(event)
+
+    def _draw(self, event: dict) -> None:
+        from tqdm.auto import tqdm
+
+        kind = event["event"]
+        if kind == "passed_over":
+            tqdm.write(event["message"])
+            return
+        if kind == "start":
+            return
+        blocks = kind == "closed_form"
+        total, done = (event["blocks"], event["done"]) if blocks else (event["steps"], event["step"])
+        title, unit = ("looking for artifacts", "block") if blocks else (self._title, "step")
+        if self._bar is None or self._bar.unit != unit:
+            self.close()
+            self._bar = tqdm(total=total, desc=title, unit=unit)
+        if "loss" in event:
+            self._bar.set_postfix(loss=f"{event['loss']:.4f}", refresh=False)
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Ends the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def __enter__(self) -> Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
