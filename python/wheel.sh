@@ -3,7 +3,10 @@
 #
 #   bash python/wheel.sh MATURIN FOLDER [MATURIN ARGUMENTS]
 set -euo pipefail
-maturin="$1" folder="$2"; shift 2
+maturin="$1"
+mkdir -p "$2"
+folder="$(cd "$2" && pwd)"
+shift 2
 cd "$(dirname "$0")"
 rm -f "$folder"/singer_vit-*.whl
 "$maturin" build --release --locked --quiet --out "$folder" "$@" >&2
