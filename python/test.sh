@@ -14,5 +14,8 @@ trap 'rm -rf "$wheels"' EXIT
 wheel="${SINGER_WHEEL:-$(bash python/wheel.sh "$(dirname "$python")/maturin" "$wheels")}"
 "$python" -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall "$wheel"
 export XDG_RUNTIME_DIR="${XDG_RUNTIME_DIR:-/tmp}"
+# For tests that run the program by this name.
+SINGER_BIN="$(dirname "$python")/singer"
+export SINGER_BIN
 echo "wheel: $(du -b "$wheel" | cut -f1) bytes"
 "$python" -m pytest -q -p no:cacheprovider python/tests "$@"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from typing import Any, Union
 
@@ -25,8 +26,10 @@ class Reporter:
             self._draw(event)
 
     def _draw(self, event: dict) -> None:
-        from tqdm.auto import tqdm
-
+        with warnings.catch_warnings():
+            # Without ipywidgets a notebook gets a bar of text, which will do.
+            warnings.simplefilter("ignore")
+            from tqdm.auto import tqdm
         kind = event["event"]
         if kind == "passed_over":
             tqdm.write(event["message"])
