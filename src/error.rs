@@ -205,12 +205,17 @@ pub enum Error {
         difference: String,
     },
     /// Training stopped on request; a checkpoint is written.
-    #[error("stopped after step {step} of {steps}")]
+    #[error(
+        "stopped after step {step} of {steps}{}",
+        rank.map(|rank| format!(", as rank {rank} was asked to")).unwrap_or_default()
+    )]
     Interrupted {
         /// Steps done.
         step: usize,
         /// Steps in all.
         steps: usize,
+        /// The rank that was asked to stop, where there are several.
+        rank: Option<usize>,
     },
     /// The length of a run comes to no step.
     #[error("there is nothing to do in {epochs} epochs of {images} images in batches of {batch}")]
@@ -370,6 +375,49 @@ pub enum Error {
         /// The share that may be unreadable.
         allowed: f64,
     },
+    /// An error of one of the ranks that train together, on which all of them stop.
+    #[error("rank {rank}: {error}")]
+    Rank {
+        /// Where it happened, from 0.
+        rank: usize,
+        /// What happened.
+        error: Box<Error>,
+    },
+    /// Another rank failed, and has the error ([`Error::Rank`]).
+    #[error("rank {rank} failed")]
+    OtherRank {
+        /// The first rank that failed.
+        rank: usize,
+    },
+    /// What another rank says of an error there.
+    #[error("rank {rank}: {message}")]
+    Told {
+        /// Where it happened, from 0.
+        rank: usize,
+        /// What happened.
+        message: String,
+    },
+    /// Ranks that train together have other settings.
+    #[error("rank {rank} has other settings than rank 0{difference}; start all ranks alike")]
+    RanksDiffer {
+        /// The first rank that differs.
+        rank: usize,
+        /// The setting, in brackets, where it is known.
+        difference: String,
+    },
+    /// A rank computes other parameters than the first, from the same gradients.
+    #[error(
+        "step {step}: the parameters of rank {rank} are no longer those of rank 0; train on devices of one kind"
+    )]
+    RanksDrifted {
+        /// The first rank that differs.
+        rank: usize,
+        /// Steps done.
+        step: usize,
+    },
+    /// Ranks cannot talk to each other.
+    #[error("ranks cannot talk to each other: {0}")]
+    Link(String),
     /// The last step left a weight that is NaN or infinite.
     #[error("step {step}: {name} holds {value}; nothing was written but the run's checkpoint")]
     NotFiniteWeights {

@@ -65,6 +65,6 @@ impl ModuleVisitor for Named {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> Error {
+pub(crate) fn failed(error: impl std::fmt::Display) -> Error {
     Error::gpu("computing", &error.to_string())
 }

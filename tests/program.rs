@@ -33,6 +33,8 @@ mod plan;
 mod preprocessing;
 #[path = "program/probe.rs"]
 mod probe;
+#[path = "program/ranks.rs"]
+mod ranks;
 #[path = "program/recover.rs"]
 mod recover;
 #[path = "program/report.rs"]

@@ -30,6 +30,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<ExitCode> {
         workers: args.workers.unwrap_or(config.workers),
         order: Order::Shuffled,
         max_unreadable: config.max_unreadable,
+        part: (0, 1),
     };
     let transform = config.train_transform(size)?;
     let wanted = args.images.or(length).unwrap_or(IMAGES);

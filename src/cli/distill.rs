@@ -9,20 +9,27 @@ use super::args::DistillArgs;
 use super::config::{self, Override};
 use super::plan::parse_bytes;
 use super::session::{self, Stop};
-use super::{fit, models};
+use super::{fit, models, ranks};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
 use crate::run::{Distill, DistillConfig, Measurements, MethodKind, RefineKind, Run, Start};
+use crate::train::Ranks;
 
 pub(super) fn run(args: DistillArgs) -> Result<ExitCode> {
+    ranks::together(|ranks| run_on(ranks, args))
+}
+
+fn run_on(ranks: &Ranks, args: DistillArgs) -> Result<ExitCode> {
     let resume = args.train.resume;
     let limit = parse_bytes("--teacher-cache-limit", &args.teacher_cache_limit)?;
     let cache = args.teacher_cache.clone();
     let (config, idle) = settings(args)?;
-    let mut run = Distill::from_config(config).resume(resume);
+    let mut run = Distill::from_config(config).resume(resume).ranks(ranks);
     if let Some(folder) = cache {
         run = run.teacher_cache(folder, limit);
     }
+    let config = run.config();
+    ranks::fetch(ranks, &[&config.teacher, &config.student])?;
     session::exit_code(distill(run, idle, &Stop::watch(session::SAVING)?), session::RESUME)
 }
 
@@ -65,8 +72,6 @@ pub(super) fn settings(args: DistillArgs) -> Result<(DistillConfig, Option<&'sta
 /// `idle` is a flag that changes nothing.
 pub(super) fn distill(run: Distill, idle: Option<&str>, stop: &Stop) -> Result<Run> {
     let config = run.config();
-    models::fetch(&config.teacher)?;
-    models::fetch(&config.student)?;
     let sized = config.teacher.img_size.is_some() || config.student.img_size.is_some();
     let begun = |start: &Start| {
         announce(start, sized);
@@ -105,6 +110,7 @@ fn announce(start: &Start, sized: bool) {
     if start.data_shards > 0 {
         say!("training on {}", session::number(start));
     }
+    session::announce_ranks(start);
     if let Some(found) = &start.closed {
         fit::announce(found);
     }

@@ -6,6 +6,7 @@ use crate::error::{Error, LimitKind, NotFiniteIn};
 /// What the user can do about an error, as a clause; none where its message says all.
 pub(super) fn hint(error: &Error) -> Option<String> {
     match error {
+        Error::Rank { error, .. } => hint(error),
         Error::Setting { setting, .. } => key(setting).map(|key| format!("set {key}")),
         Error::Export { format, without_head, .. } => Some(match (*format, without_head) {
             ("timm", _) => "name its architecture with --arch, or use --to onnx".into(),

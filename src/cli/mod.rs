@@ -30,6 +30,7 @@ mod preprocessing;
 mod pretrain;
 mod probe;
 mod progress;
+mod ranks;
 mod recover;
 mod report;
 mod session;
@@ -42,6 +43,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Args, Command};
+
+use crate::error::Error;
 
 /// Runs the program and gives its exit code: 0 for success, 1 for a failure,
 /// 2 for unusable arguments, 130 after Ctrl-C.
@@ -84,12 +87,17 @@ pub fn main_with(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            match hints::hint(&error) {
-                Some(hint) => note!("singer: {error}; {hint}"),
-                None => note!("singer: {error}"),
-            }
+            complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Says what is wrong, and what can be done about it.
+fn complain(error: &Error) {
+    match hints::hint(error) {
+        Some(hint) => note!("singer: {error}; {hint}"),
+        None => note!("singer: {error}"),
     }
 }
 

@@ -23,7 +23,10 @@ pub(super) fn set_quiet(quiet: bool) {
 }
 
 pub(super) fn progress() -> ProgressTo {
-    match (QUIET.load(Ordering::Relaxed), io::stderr().is_terminal()) {
+    match (
+        QUIET.load(Ordering::Relaxed) || SILENT.load(Ordering::Relaxed),
+        io::stderr().is_terminal(),
+    ) {
         (true, _) => ProgressTo::Nowhere,
         (false, true) => ProgressTo::Terminal,
         (false, false) => ProgressTo::Lines,
@@ -45,7 +48,18 @@ macro_rules! note {
     ($($text:tt)*) => { $crate::cli::output::stderr(format_args!("{}\n", format_args!($($text)*))) };
 }
 
+/// Whether nothing is printed: another process prints for this one.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// From now on nothing is printed, or everything again.
+pub(super) fn silence(silent: bool) {
+    SILENT.store(silent, Ordering::Relaxed);
+}
+
 pub(super) fn stdout(text: Arguments<'_>) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     let mut out = io::stdout().lock();
     let written = out.write_fmt(text).and_then(|()| out.flush());
     if let Err(error) = written
@@ -58,5 +72,8 @@ pub(super) fn stdout(text: Arguments<'_>) {
 
 /// There is nobody left to tell where stderr fails.
 pub(super) fn stderr(text: Arguments<'_>) {
+    if SILENT.load(Ordering::Relaxed) {
+        return;
+    }
     let _ = io::stderr().lock().write_fmt(text);
 }

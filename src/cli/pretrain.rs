@@ -4,26 +4,28 @@ use std::process::ExitCode;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override};
-use super::models;
+use super::ranks;
 use super::session::{self, Stop};
 use crate::error::Result;
 use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
+use crate::train::Ranks;
 
 pub(super) fn run(args: PretrainArgs) -> Result<ExitCode> {
+    ranks::together(|ranks| run_on(ranks, args))
+}
+
+fn run_on(ranks: &Ranks, args: PretrainArgs) -> Result<ExitCode> {
     let mut overrides = session::overrides(&args.train, &["model"])?;
     overrides.extend(args.model.map(|name| Override::new("model.arch", name)));
     overrides.extend(args.weights_key.map(|key| Override::new("model.weights_key", key)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
-    session::exit_code(
-        pretrain(config, args.train.resume, &Stop::watch(session::SAVING)?),
-        session::RESUME,
-    )
+    ranks::fetch(ranks, &[&config.model])?;
+    let run = Pretrain::from_config(config).resume(args.train.resume).ranks(ranks);
+    session::exit_code(pretrain(run, &Stop::watch(session::SAVING)?), session::RESUME)
 }
 
-fn pretrain(config: PretrainConfig, resume: bool, stop: &Stop) -> Result<Pretrained> {
-    models::fetch(&config.model)?;
-    let run = Pretrain::from_config(config).resume(resume).stop(stop.flag());
-    let run = run.run(session::watch(stop, announce))?;
+fn pretrain(run: Pretrain, stop: &Stop) -> Result<Pretrained> {
+    let run = run.stop(stop.flag()).run(session::watch(stop, announce))?;
     say!("wrote {}", run.folder().join("model.safetensors").display());
     if let Some(accuracy) = run.val_accuracy() {
         say!("validation accuracy {:.2} %", accuracy * 100.0);
@@ -41,4 +43,5 @@ fn announce(start: &Start) {
         start.steps,
         session::device(start)
     );
+    session::announce_ranks(start);
 }

@@ -268,6 +268,16 @@ pub(super) fn device(start: &Start) -> String {
     }
 }
 
+/// Says how a batch is shared by ranks, where there are several.
+pub(super) fn announce_ranks(start: &Start) {
+    let &Start { ranks, batch, .. } = start;
+    if ranks > 1 {
+        let (least, most) = (batch / ranks, batch.div_ceil(ranks));
+        let each = if least == most { least.to_string() } else { format!("{least} or {most}") };
+        say!("{ranks} ranks, each with {each} images of a batch of {batch}");
+    }
+}
+
 /// The images of a run, counted where that is known, and their shards.
 pub(super) fn number(start: &Start) -> String {
     let images = start.images.map_or_else(|| "images".into(), |count| format!("{count} images"));

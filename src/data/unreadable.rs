@@ -77,6 +77,25 @@ impl Unreadable {
         Some(PassedOver { count: seen.len(), images: self.images, first })
     }
 
+    /// The images that are `wanted`, and why they could not be read.
+    pub(crate) fn reasons(&self, mut wanted: impl FnMut(u64) -> bool) -> Vec<(u64, String)> {
+        let seen = self.lock();
+        let wanted = seen.iter().filter(|(image, _)| wanted(**image));
+        wanted.map(|(&image, reason)| (image, reason.clone())).collect()
+    }
+
+    /// As [`note`](Self::note), of an image that the rank `rank` could not read.
+    pub(crate) fn note_told(
+        &self,
+        image: u64,
+        rank: usize,
+        reason: String,
+        read: usize,
+    ) -> Result<()> {
+        self.lock().entry(image).or_insert_with(|| reason.clone());
+        self.note(image, Error::Told { rank, message: reason }, read)
+    }
+
     /// How many of so many images may be unreadable.
     pub(crate) fn most(images: usize, allowed: f64) -> usize {
         let least = usize::from(allowed > 0.0 && images >= ONE_ALLOWED);

@@ -64,6 +64,7 @@ pub fn batches(
         workers: settings.workers,
         order: Order::Sequential,
         max_unreadable: settings.max_unreadable,
+        part: (0, 1),
     };
     let images = match settings.limit {
         Some(limit) => images.sample(limit),

@@ -445,6 +445,7 @@ impl TrainConfig {
             workers: data.workers,
             order: Order::Shuffled,
             max_unreadable: data.max_unreadable,
+            part: (0, 1),
         }
     }
 

@@ -13,7 +13,7 @@ use super::methods::{self, Measure, Models, Prepared};
 use super::refinement::{self, ReadAnew};
 use super::teacher_cache::TeacherCacheFolder;
 use super::{
-    DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, run_train, shapes,
+    DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, ranks, run_train, shapes,
 };
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
@@ -22,13 +22,13 @@ use crate::distill::{
     Distance, Distillation, Mapping, Method, TeacherCache, save_parts, with_last_layer,
 };
 use crate::error::{Error, Result};
-use crate::export::{Provenance, STUDENT};
+use crate::export::{Card, Provenance, STUDENT};
 use crate::model::{ImageSize, Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
 use crate::refine::nullspace::BasisKind;
 use crate::refine::{Adapters, ClosedForm, Refiner, RegisterNeuron};
-use crate::train::{Progress, TrainSettings};
+use crate::train::{Progress, Ranks, TrainSettings};
 use crate::vit::VitConfig;
 
 /// A distillation to run: what `singer distill` does, without flags and printing.
@@ -57,6 +57,7 @@ pub struct Distill {
     resume: bool,
     stop: Arc<AtomicBool>,
     teacher_cache: Option<(PathBuf, u64)>,
+    ranks: Ranks,
 }
 
 /// Progress of a run.
@@ -108,6 +109,10 @@ pub struct Start {
     pub left_out: BTreeMap<String, usize>,
     /// Steps in all.
     pub steps: usize,
+    /// Images in a batch.
+    pub batch: usize,
+    /// Processes that share it.
+    pub ranks: usize,
     /// What is done to the teacher's features.
     pub refine: RefineKind,
     /// What the closed form found; none where it was given, or found before the run was
@@ -155,6 +160,7 @@ impl Distill {
             resume: false,
             stop: Arc::default(),
             teacher_cache: None,
+            ranks: Ranks::default(),
         }
     }
 
@@ -254,6 +260,14 @@ impl Distill {
         Self { teacher_cache: Some((folder.into(), bytes)), ..self }
     }
 
+    /// Trains with other ranks, each of which runs the same distillation on its device and has
+    /// its share of every batch. The first one alone measures and writes; what the others give
+    /// has its measurements, and no adapters where they do not see the folder.
+    #[must_use]
+    pub fn ranks(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
+    }
+
     /// Trains to the end, measures, and writes the run's folder.
     ///
     /// # Errors
@@ -265,6 +279,7 @@ impl Distill {
     /// device.
     pub fn run(mut self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
         let report = &mut report;
+        ranks::check_alike(&self.ranks, &self.config)?;
         if let Some(size) = self.config.teacher.img_size {
             let resized = self.teacher.map(|teacher| teacher.with_size(size.sides()));
             self.teacher = resized.transpose()?;
@@ -320,7 +335,8 @@ impl Distill {
     ) -> Result<Run> {
         let since = Instant::now();
         let config = &self.config;
-        if let Some(out) = &config.out {
+        let ranks = &self.ranks;
+        if let Some(out) = config.out.as_ref().filter(|_| ranks.is_first()) {
             RunFolder::check_free(out, self.resume)?;
         }
         let teacher_shape = self.teacher()?;
@@ -345,9 +361,10 @@ impl Distill {
 
         let device = match &self.teacher {
             Some(teacher) => Device::of(&teacher.vit().device()),
-            None => Device::open(&config.device.0)?,
+            None => ranks::device(ranks, &config.device.0)?,
         };
         let precision = config.precision.on(&device)?;
+        ranks.check_alike(&json!({ "precision": precision.precision }).to_string())?;
         let loss_scale = loss_scale(precision.precision);
         let (plain, training) = (device.burn(), device.autodiff());
         let teacher = match (&self.teacher, &teacher_shape, config.method) {
@@ -375,7 +392,7 @@ impl Distill {
             (Some(teacher), Some(few)) if frozen => {
                 let resumed = config.out.as_deref().filter(|_| self.resume);
                 let (given, normalise) = (adapters.as_ref(), preprocess.normalise);
-                let on = (teacher, few);
+                let on = (teacher, few, ranks);
                 refinement::refiner(refine, config, given, on, normalise, resumed, report)
                     .map_err(|error| of_file(error, config))?
             }
@@ -406,26 +423,27 @@ impl Distill {
         let prepared = prepare(models).map_err(|error| of_file(error, config));
         let Prepared { method, model, bases, norms } = prepared?;
         let task = Distillation { method, label_weight: config.label_weight };
-        let shards = config.train.shards(&device);
-        let mut folder = RunFolder::prepare(
-            config.out.as_deref(),
-            self.resume,
-            "distill",
-            device.name(),
-            config.seed,
-            config,
-            since,
-        )?;
+        let shards = ranks::shards(ranks, &config.train, &device)?;
+        let out = config.out.as_deref();
+        let mut folder = match ranks.is_first() {
+            true => {
+                let (name, seed) = (device.name(), config.seed);
+                RunFolder::prepare(out, self.resume, "distill", name, seed, config, since)?
+            }
+            false => RunFolder::elsewhere(out)?,
+        };
+        folder.record("ranks", ranks.count())?;
+        folder.record("parts", ranks.count() * shards)?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
         folder.record("basis", &bases)?;
         match &closed {
-            Some(found) => {
+            Some(found) if ranks.is_first() => {
                 folder.record("closed_form", &found.blocks)?;
                 refinement::keep(found, &folder.path)?;
             }
-            None => folder.keep("closed_form")?,
+            _ => folder.keep("closed_form")?,
         }
         folder.record("teacher", teacher_shape.as_ref().map(|teacher| &teacher.arch))?;
         let assumed = teacher_shape.iter().chain([&student_shape]).flat_map(|shape| {
@@ -449,6 +467,8 @@ impl Distill {
             classes,
             left_out: images.left_out(),
             steps,
+            batch: config.train.batch,
+            ranks: ranks.count(),
             refine,
             closed,
             register_neurons: match &refiner {
@@ -471,24 +491,27 @@ impl Distill {
                 teacher_shape.as_ref(),
                 &student_shape,
                 steps,
-                shards,
             ),
             resume: self.resume,
             loader,
             shards,
             loss_scale,
+            ranks: ranks.clone(),
             ..config.train.settings(&folder.path, steps)
         };
-        let measured = match &validation {
-            Some(validation) => validation.clone(),
-            None => images.clone().into_set(Some(config.train.measure.max(1)))?,
+        let measure = || {
+            let most = Some(config.train.measure.max(1));
+            let images = match &validation {
+                Some(validation) => validation.clone(),
+                None => images.clone().into_set(most)?,
+            };
+            Ok::<_, Error>(Measure { images, settings: limited(most), device: plain })
         };
-        let measure = Measure {
-            images: measured,
-            settings: limited(Some(config.train.measure.max(1))),
-            device: plain,
+        let measure = ranks.is_first().then(measure).transpose()?;
+        let norms_at_start = match &measure {
+            Some(measure) => norms(&task.method, &model.valid(), measure)?,
+            None => Vec::new(),
         };
-        let norms_at_start = norms(&task.method, &model.valid(), &measure)?;
         folder.record("norms_at_start", &norms_at_start)?;
 
         let feed = (images, transform, normalise);
@@ -507,29 +530,39 @@ impl Distill {
             Some(Refiner::ClosedForm(adapters)) => Some(adapters),
             _ => None,
         };
-        save_parts(&task.method, &trained, &layers, closed, &folder.path)?;
+        if ranks.is_first() {
+            save_parts(&task.method, &trained, &layers, closed, &folder.path)?;
+        }
         let vit = &task.method.student(&trained).clone().with_precision(Precision::F32);
         // The student sees what the teacher saw, whatever its own name's weights do.
         let ResolvedModel { arch, config: shape, .. } = &student_shape;
         let student = Model::from_parts(vit.clone(), arch, shape.clone(), preprocess);
-        student.save(folder.path.join(STUDENT))?;
+        if ranks.is_first() {
+            student.save(folder.path.join(STUDENT))?;
+        }
         let knows = |set: &&ImageSet| set.has_labels() && set.classes().len() <= shape.num_classes;
         let labelled = validation.as_ref().filter(|_| task.trains_head()).filter(knows);
         let (first, last) = ends.unzip();
-        let measurements = Measurements {
-            norms_at_start,
-            norms: norms(&task.method, &trained, &measure)?,
-            student_norms: last_block_norms(vit, &measure.images, &measure.settings, plain)?,
-            val_accuracy: labelled
-                .map(|set| accuracy(vit, set, &limited(None), plain))
-                .transpose()?,
-            first: first.filter(|record| record.step == 1),
-            last,
-            student_layers: task.method.student_layers().to_vec(),
+        let measured = measure.map(|measure| {
+            let accuracy = |set| accuracy(vit, set, &limited(None), plain);
+            let measurements = Measurements {
+                norms_at_start,
+                norms: norms(&task.method, &trained, &measure)?,
+                student_norms: last_block_norms(vit, &measure.images, &measure.settings, plain)?,
+                val_accuracy: labelled.map(accuracy).transpose()?,
+                first: first.filter(|record| record.step == 1),
+                last,
+                student_layers: task.method.student_layers().to_vec(),
+            };
+            folder.record("result", &measurements)?;
+            folder.finish()?;
+            Ok(measurements)
+        });
+        let measurements = ranks::first_result(ranks, measured)?;
+        let card = match ranks.is_first() {
+            true => Provenance::of(&folder.path)?.card(),
+            false => Card::default(),
         };
-        folder.record("result", &measurements)?;
-        folder.finish()?;
-        let card = Provenance::of(&folder.path)?.card();
         Run::new(folder.path, self.config, student.with_card(card), measurements)
     }
 }
@@ -544,15 +577,13 @@ fn of_file(error: Error, config: &DistillConfig) -> Error {
     }
 }
 
-/// What a checkpoint must agree with: all that changes the weights by more than rounding, and
-/// the number of shards.
+/// What a checkpoint must agree with: all that changes the weights by more than rounding.
 fn description(
     config: &DistillConfig,
     normalise: Normalise,
     teacher: Option<&ResolvedModel>,
     student: &ResolvedModel,
     steps: usize,
-    shards: usize,
 ) -> String {
     let singer @ SingerSettings { layers, mapping, .. } = &config.singer;
     let mut method = match config.method {
@@ -631,7 +662,6 @@ fn description(
         "settings": method,
         "batch": config.train.batch,
         "steps": steps,
-        "parts": shards,
         "clip": config.train.clip,
         "optimizer": config.optimizer,
         "schedule": config.schedule,

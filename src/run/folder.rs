@@ -12,6 +12,8 @@ use crate::weights::{remove_unfinished, write_atomically};
 
 pub(crate) struct RunFolder {
     pub(crate) path: PathBuf,
+    /// Whether another process writes the folder, and this one nothing.
+    elsewhere: bool,
     run: Value,
     /// The record of the run that is gone on with.
     before: Value,
@@ -19,7 +21,8 @@ pub(crate) struct RunFolder {
 }
 
 /// What a run is computed by and what may change when it goes on, as pointers into its record.
-const HOW: [&str; 3] = ["/precision", "/config/train/accumulate", "/config/train/recompute"];
+const HOW: [&str; 5] =
+    ["/precision", "/ranks", "/parts", "/config/train/accumulate", "/config/train/recompute"];
 
 impl RunFolder {
     /// Checks that there is no other run in a folder but for one to `resume`.
@@ -60,9 +63,16 @@ impl RunFolder {
             "versions": versions(),
             "config": config,
         });
-        let mut folder = Self { path, run, before, since };
+        let mut folder = Self { path, elsewhere: false, run, before, since };
         folder.write()?;
         Ok(folder)
+    }
+
+    /// The folder of a run that another process writes; here nothing is.
+    pub(crate) fn elsewhere(out: Option<&Path>) -> Result<Self> {
+        let path = out.ok_or(Error::Missing("output folder"))?.to_owned();
+        let (run, before) = (json!({}), Value::Null);
+        Ok(Self { path, elsewhere: true, run, before, since: Instant::now() })
     }
 
     /// Adds a result and writes `run.json` anew.
@@ -98,6 +108,9 @@ impl RunFolder {
     /// Writes `run.json` with the seconds that the run took so far, those of the processes
     /// before included, as far as they could note them.
     pub(crate) fn write(&mut self) -> Result<()> {
+        if self.elsewhere {
+            return Ok(());
+        }
         let before = self.before["seconds"].as_f64().unwrap_or_default();
         let seconds = before + self.since.elapsed().as_secs_f64();
         self.run["seconds"] = json!((seconds * 1e3).round() / 1e3);

@@ -9,6 +9,7 @@ mod methods;
 mod places;
 mod plan;
 mod pretrain;
+mod ranks;
 mod refinement;
 pub(crate) mod settings_file;
 mod shapes;
@@ -226,7 +227,10 @@ fn run_train<T: Task>(
             check_finite(&model, settings.steps)?;
             Ok((model, ends))
         }
-        Outcome::Interrupted(step) => Err(Error::Interrupted { step, steps: settings.steps }),
+        Outcome::Interrupted { step, rank } => {
+            let rank = settings.ranks.several().then_some(rank);
+            Err(Error::Interrupted { step, steps: settings.steps, rank })
+        }
     }
 }
 

@@ -7,15 +7,15 @@ use burn::module::Module;
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::{Event, PretrainConfig, RefineKind, Start, loss_scale, run_train, shapes};
+use super::{Event, PretrainConfig, RefineKind, Start, loss_scale, ranks, run_train, shapes};
 use crate::data::{ImageSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::export::{MODEL, Provenance};
+use crate::export::{Card, MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{accuracy, in_classes};
-use crate::train::{Pretraining, TrainSettings};
+use crate::train::{Pretraining, Ranks, TrainSettings};
 
 /// A supervised training to run: what `singer pretrain` does, without flags and
 /// printing. It makes teachers and baselines.
@@ -26,6 +26,7 @@ pub struct Pretrain {
     validation: Option<Images>,
     resume: bool,
     stop: Arc<AtomicBool>,
+    ranks: Ranks,
 }
 
 /// A finished supervised training.
@@ -53,6 +54,7 @@ impl Pretrain {
             validation: None,
             resume: false,
             stop: Arc::default(),
+            ranks: Ranks::default(),
         }
     }
 
@@ -105,6 +107,13 @@ impl Pretrain {
         Self { stop, ..self }
     }
 
+    /// Trains with other ranks, each of which runs the same training on its device and has its
+    /// share of every batch. The first one alone measures and writes.
+    #[must_use]
+    pub fn ranks(self, ranks: &Ranks) -> Self {
+        Self { ranks: ranks.clone(), ..self }
+    }
+
     /// Trains to the end, measures, and writes the run's folder.
     ///
     /// # Errors
@@ -114,7 +123,8 @@ impl Pretrain {
     /// [`Error::NotFinite`]; errors of data, files and the device.
     pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Pretrained> {
         let since = Instant::now();
-        let config = &self.config;
+        let (config, ranks) = (&self.config, &self.ranks);
+        ranks::check_alike(ranks, config)?;
         if !(0.0..1.0).contains(&config.label_smoothing) {
             let expected = "it must lie between 0 and 1";
             return Err(Error::setting("label_smoothing", config.label_smoothing, expected));
@@ -145,26 +155,28 @@ impl Pretrain {
         let validation = config.data.validation_images(self.validation.as_ref(), true, scenes)?;
         let validation = validation.map(|set| in_classes(&set, images.classes())).transpose()?;
 
-        let device = match self.device {
+        let device = match self.device.clone() {
             Some(device) => device,
-            None => Device::open(&config.device.0)?,
+            None => ranks::device(ranks, &config.device.0)?,
         };
         let precision = config.precision.on(&device)?;
+        ranks.check_alike(&json!({ "precision": precision.precision }).to_string())?;
         let loss_scale = loss_scale(precision.precision);
         let training = device.autodiff();
         let start = model.build(config.seed, &training)?;
         start.check_range(precision.precision)?;
         let start = start.with_precision(precision.precision);
-        let shards = config.train.shards(&device);
-        let mut folder = RunFolder::prepare(
-            config.out.as_deref(),
-            self.resume,
-            "pretrain",
-            device.name(),
-            config.seed,
-            config,
-            since,
-        )?;
+        let shards = ranks::shards(ranks, &config.train, &device)?;
+        let out = config.out.as_deref();
+        let mut folder = match ranks.is_first() {
+            true => {
+                let (name, seed) = (device.name(), config.seed);
+                RunFolder::prepare(out, self.resume, "pretrain", name, seed, config, since)?
+            }
+            false => RunFolder::elsewhere(out)?,
+        };
+        folder.record("ranks", ranks.count())?;
+        folder.record("parts", ranks.count() * shards)?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;
@@ -185,6 +197,8 @@ impl Pretrain {
             classes,
             left_out: images.left_out(),
             steps,
+            batch: config.train.batch,
+            ranks: ranks.count(),
             refine: RefineKind::None,
             closed: None,
             register_neurons: Vec::new(),
@@ -196,11 +210,12 @@ impl Pretrain {
         let settings = TrainSettings {
             optimizer: config.optimizer.clone(),
             schedule: config.schedule.clone(),
-            description: description(config, preprocess.normalise, &model, steps, shards),
+            description: description(config, preprocess.normalise, &model, steps),
             resume: self.resume,
             loader,
             shards,
             loss_scale,
+            ranks: ranks.clone(),
             ..config.train.settings(&folder.path, steps)
         };
         let task = Pretraining { label_smoothing: config.label_smoothing };
@@ -211,15 +226,22 @@ impl Pretrain {
         let trained = trained.valid().with_precision(Precision::F32);
         let ResolvedModel { arch, config: shape, .. } = model;
         let model = Model::from_parts(trained.clone(), arch, shape, preprocess);
-        model.save(folder.path.join(MODEL))?;
         let settings = config.data.eval_settings(size, &preprocess, config.train.batch, None);
-        let measured = |set: ImageSet| accuracy(&trained, &set, &settings, device.burn());
-        let val_accuracy = validation.map(measured).transpose()?;
-        if let Some(accuracy) = val_accuracy {
-            folder.record("result", json!({ "val_accuracy": accuracy }))?;
-        }
-        folder.finish()?;
-        let card = Provenance::of(&folder.path)?.card();
+        let measured = ranks.is_first().then(|| {
+            model.save(folder.path.join(MODEL))?;
+            let measured = |set: ImageSet| accuracy(&trained, &set, &settings, device.burn());
+            let val_accuracy = validation.map(measured).transpose()?;
+            if let Some(accuracy) = val_accuracy {
+                folder.record("result", json!({ "val_accuracy": accuracy }))?;
+            }
+            folder.finish()?;
+            Ok(val_accuracy)
+        });
+        let val_accuracy = ranks::first_result(ranks, measured)?;
+        let card = match ranks.is_first() {
+            true => Provenance::of(&folder.path)?.card(),
+            false => Card::default(),
+        };
         Ok(Pretrained { folder: folder.path, model: model.with_card(card), val_accuracy })
     }
 }
@@ -241,14 +263,12 @@ impl Pretrained {
     }
 }
 
-/// What a checkpoint must agree with: all that changes the weights by more than rounding, and
-/// the number of shards.
+/// What a checkpoint must agree with: all that changes the weights by more than rounding.
 fn description(
     config: &PretrainConfig,
     normalise: crate::data::Normalise,
     model: &ResolvedModel,
     steps: usize,
-    shards: usize,
 ) -> String {
     json!({
         "command": "pretrain",
@@ -257,7 +277,6 @@ fn description(
         "data": config.data.identity(normalise),
         "batch": config.train.batch,
         "steps": steps,
-        "parts": shards,
         "clip": config.train.clip,
         "optimizer": config.optimizer,
         "schedule": config.schedule,

@@ -13,6 +13,7 @@ use crate::refine::{
     Adapters, Averaged, ClosedForm, ImageBatches, Neighbours, PartsFile, Refiner, Registers,
     closed_form,
 };
+use crate::train::Ranks;
 use crate::vit::Vit;
 use crate::weights::WeightsFile;
 
@@ -98,7 +99,7 @@ pub(super) fn refiner(
     kind: RefineKind,
     config: &DistillConfig,
     given: Option<&Adapters>,
-    (teacher, images): (&Vit, &ReadAnew<'_>),
+    (teacher, images, ranks): (&Vit, &ReadAnew<'_>, &Ranks),
     normalise: Normalise,
     resumed: Option<&Path>,
     report: &mut dyn FnMut(Event<'_>),
@@ -106,6 +107,33 @@ pub(super) fn refiner(
     if kind != RefineKind::Closed {
         return Ok((treatment(kind, config, teacher, images, normalise)?, None));
     }
+    let mut found = None;
+    let mut make = || {
+        let adapters;
+        (adapters, found) = closed(config, given, (teacher, images), resumed, report)?;
+        Ok::<_, Error>(adapters)
+    };
+    let adapters = match ranks.several() {
+        false => make()?,
+        // It takes minutes, and on other devices has other bits.
+        true => {
+            let bytes =
+                ranks.from_first(|| pollster::block_on(make()?.to_tensors())?.to_bytes())?;
+            let file = WeightsFile::from_bytes("the first rank's closed form", bytes)?;
+            PartsFile::new(file).adapters(images.device)?
+        }
+    };
+    Ok((Some(Refiner::ClosedForm(adapters)), found))
+}
+
+/// The adapters of a closed form, and what was found where it was estimated here.
+fn closed(
+    config: &DistillConfig,
+    given: Option<&Adapters>,
+    (teacher, images): (&Vit, &ReadAnew<'_>),
+    resumed: Option<&Path>,
+    report: &mut dyn FnMut(Event<'_>),
+) -> Result<(Adapters, Option<ClosedForm>)> {
     let before = resumed.map(|folder| folder.join(CLOSED_FORM)).filter(|path| path.exists());
     let adapters = match (given, before) {
         (Some(given), _) => Some(given.clone()),
@@ -116,12 +144,12 @@ pub(super) fn refiner(
     };
     if let Some(adapters) = adapters {
         adapters.check(teacher.depth(), teacher.embed_dim())?;
-        return Ok((Some(Refiner::ClosedForm(adapters)), None));
+        return Ok((adapters, None));
     }
     let found = closed_form(teacher, images, &config.closed, &mut |done, blocks| {
         report(Event::ClosedForm { done, blocks });
     })?;
-    Ok((Some(Refiner::ClosedForm(found.adapters.clone())), Some(found)))
+    Ok((found.adapters.clone(), Some(found)))
 }
 
 /// A treatment without adapters, with its settings in `config`, for a teacher whose images were

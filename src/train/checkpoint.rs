@@ -2,6 +2,7 @@ use std::path::Path;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
 
 use super::{LossScale, ParamOptimizer};
 use crate::error::{Error, Result};
@@ -61,12 +62,32 @@ impl Checkpoint {
         self.tensors.write(path)
     }
 
+    /// The file's bytes.
+    ///
+    /// # Errors
+    /// As [`NamedTensors::to_bytes`].
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+        self.tensors.to_bytes()
+    }
+
     /// Reads the file.
     ///
     /// # Errors
     /// [`Error::Io`], or [`Error::Checkpoint`] where it is damaged or not one of ours.
     pub fn read(path: &Path) -> Result<Self> {
-        let tensors = NamedTensors::read(path)?;
+        Self::of(NamedTensors::read(path)?, path)
+    }
+
+    /// From a file's bytes.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`] where they are damaged.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Result<Self> {
+        let path = Path::new("the first rank's state");
+        Self::of(NamedTensors::from_bytes(bytes, path)?, path)
+    }
+
+    fn of(tensors: NamedTensors, path: &Path) -> Result<Self> {
         let entry = |key: &str| tensors.metadata.get(key).cloned();
         let step = entry(STEP).and_then(|step| step.parse().ok());
         let scale = entry(LOSS_SCALE).map(|scale| serde_json::from_str(&scale)).transpose();
@@ -114,6 +135,36 @@ impl Checkpoint {
         }
         optimizer.load_tensors(&model, state, device);
         Ok(model)
+    }
+}
+
+/// The first setting in which two descriptions differ, as `say` puts its name and both values,
+/// where they are JSON objects; none where they agree. A setting that only the old one names
+/// does not count.
+pub(super) fn first_difference(
+    old: &str,
+    new: &str,
+    say: impl Fn(&str, &Value, &Value) -> String,
+) -> Option<String> {
+    fn find<'a>(
+        old: &'a Value,
+        new: &'a Value,
+        path: String,
+    ) -> Option<(String, &'a Value, &'a Value)> {
+        if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
+            return new.iter().find_map(|(key, value)| {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                find(old.get(key).unwrap_or(&Value::Null), value, path)
+            });
+        }
+        (old != new).then_some((path, old, new))
+    }
+    let object = |text| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
+    match (object(old), object(new)) {
+        (Some(old), Some(new)) => {
+            find(&old, &new, String::new()).map(|(path, old, new)| say(&path, old, new))
+        }
+        _ => (old != new).then(String::new),
     }
 }
 

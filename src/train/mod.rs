@@ -21,6 +21,8 @@ mod loss_scale;
 #[cfg(not(target_family = "wasm"))]
 mod metrics;
 mod optimizer;
+#[cfg(not(target_family = "wasm"))]
+pub mod ranks;
 mod reduce;
 #[cfg(not(target_family = "wasm"))]
 mod run;
@@ -35,6 +37,8 @@ pub use loss_scale::{LossScale, LossScaleSettings};
 #[cfg(not(target_family = "wasm"))]
 pub use metrics::{MetricsFile, Record};
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
+#[cfg(not(target_family = "wasm"))]
+pub use ranks::Ranks;
 pub use reduce::BatchLoss;
 #[cfg(not(target_family = "wasm"))]
 pub use run::{Feed, Outcome, Progress, TrainSettings, train};

@@ -8,7 +8,7 @@
 //!    each divides by the count of the whole batch.
 //! 2. [`add`]: the reduced terms and the gradients, before they are clipped.
 //!
-//! Several processes would add up the same two things, and nothing else.
+//! Several ranks (`ranks`) add up the same two things, and nothing else.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -25,6 +25,8 @@ pub struct BatchLoss {
     pub(super) means: Vec<(&'static str, Tensor<1>)>,
     /// What the task keeps of each image, in their order; see [`Loss::remembered`](super::Loss).
     pub remembered: Option<Tensor<2>>,
+    /// The first rank whose terms are not finite, where several ranks share the batch.
+    pub(super) not_finite: Option<usize>,
 }
 
 impl BatchLoss {
@@ -80,7 +82,7 @@ pub(super) fn contribution(loss: Loss, share: f64, counts: &[Tensor<1>]) -> (Ten
     let means = loss.observations.into_iter();
     let means = means.map(|Observation { name, means }| (name, inner(means) * share)).collect();
     let terms = terms.into_iter().map(|(name, value)| (name, inner(value))).collect();
-    (total, BatchLoss { terms, means, remembered: loss.remembered })
+    (total, BatchLoss { terms, means, remembered: loss.remembered, not_finite: None })
 }
 
 /// Adds the terms and gradients of a later shard to those of the earlier ones.
@@ -99,6 +101,7 @@ pub(super) fn add<M: Module>(
             (Some(earlier), Some(later)) => Some(Tensor::cat(vec![earlier, later], 0)),
             (one, other) => one.or(other),
         },
+        not_finite: None,
     };
     (sum, add_gradients(model, grads, more))
 }

@@ -4,11 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use burn::tensor::{Device, Tensor, TensorData};
-use serde_json::Value;
+use serde_json::json;
 
+use super::checkpoint::first_difference;
+use super::ranks::Merged;
+use super::shards::BatchShare;
 use super::{
     BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings,
-    ParamOptimizer, Record, Schedule, Shards, Task,
+    ParamOptimizer, Ranks, Record, Schedule, Shards, Task,
 };
 use crate::data::{Images, Loader, LoaderSettings, Normalise, PassedOver, Transform};
 use crate::device::Device as OpenDevice;
@@ -59,6 +62,8 @@ pub struct TrainSettings {
     pub recompute: bool,
     /// How the loss is scaled, in half precision alone.
     pub loss_scale: Option<LossScaleSettings>,
+    /// Who trains together; each batch is shared by them.
+    pub ranks: Ranks,
 }
 
 impl TrainSettings {
@@ -81,6 +86,7 @@ impl TrainSettings {
             accumulate: 1,
             recompute: false,
             loss_scale: None,
+            ranks: Ranks::default(),
         }
     }
 
@@ -96,6 +102,30 @@ impl TrainSettings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// What all ranks must have alike, for a set of so many images.
+    fn for_all_ranks(&self, images: Option<usize>) -> String {
+        let run = serde_json::from_str(&self.description);
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "run": run.unwrap_or_else(|_| json!(self.description)),
+            "steps": self.steps,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "clip": self.clip,
+            "log_every": self.log_every,
+            "checkpoint_every": self.checkpoint_every,
+            "batch": self.loader.batch,
+            "seed": self.loader.seed,
+            "max_unreadable": self.loader.max_unreadable,
+            "images": images,
+            "shards": self.shards,
+            "accumulate": self.accumulate,
+            "recompute": self.recompute,
+            "scaled": self.loss_scale.is_some(),
+        })
+        .to_string()
     }
 
     /// The settings with a change.
@@ -133,8 +163,13 @@ pub enum Outcome {
         /// The first and the last step's record of this process, where it did any.
         ends: Option<(Record, Record)>,
     },
-    /// Stopped on request after this many steps; a checkpoint is written.
-    Interrupted(usize),
+    /// Stopped on request; a checkpoint is written.
+    Interrupted {
+        /// Steps done.
+        step: usize,
+        /// The rank that was asked to stop.
+        rank: usize,
+    },
 }
 
 /// Name of the checkpoint in a run's folder.
@@ -143,9 +178,14 @@ const CHECKPOINT: &str = "checkpoint.safetensors";
 /// Trains `model` (on an autodiff device) until `settings.steps` or until `stop`
 /// is set. Every loss is looked at before the state that it led to is kept.
 ///
+/// Of several [`ranks`](TrainSettings::ranks) all start with the first one's parameters and
+/// share every batch; the first one alone writes, and a flag on any of them stops all after
+/// the same step.
+///
 /// # Errors
 /// [`Error::NotFinite`] at the first NaN or infinite term; errors of the data
-/// and of files.
+/// and of files; of several ranks [`Error::Rank`], [`Error::OtherRank`],
+/// [`Error::RanksDiffer`] and [`Error::RanksDrifted`].
 pub fn train<T: Task>(
     task: &T,
     mut model: T::Model,
@@ -156,13 +196,16 @@ pub fn train<T: Task>(
     report: &mut dyn FnMut(Progress<'_>),
 ) -> Result<(T::Model, Outcome)> {
     settings.check()?;
+    let ranks = &settings.ranks;
     let file = settings.out.join(CHECKPOINT);
     let mut optimizer = ParamOptimizer::new(&settings.optimizer);
     let mut step = 0;
     let mut scale = settings.loss_scale.map(LossScale::new);
-    if settings.resume && file.exists() {
+    if settings.resume && ranks.is_first() && file.exists() {
         let checkpoint = Checkpoint::read(&file)?;
-        if let Some(difference) = first_difference(&checkpoint.run, &settings.description) {
+        let say = |name: &str, old: &_, new: &_| format!(" ({name} was {old}, now {new})");
+        let difference = first_difference(&checkpoint.run, &settings.description, say);
+        if let Some(difference) = difference {
             return Err(Error::OtherRun { path: file, difference });
         }
         step = checkpoint.step;
@@ -171,8 +214,22 @@ pub fn train<T: Task>(
         model = checkpoint.restore(&file, model, &mut optimizer, device)?;
     }
     let Feed { images, transform, normalise } = feed;
+    if ranks.several() {
+        ranks.check_alike(&settings.for_all_ranks(images.len()))?;
+        let state = || {
+            let run = &settings.description;
+            Checkpoint::capture(&model, &optimizer, step, run, scale).to_bytes()
+        };
+        let state = ranks.from_first(state)?;
+        if !ranks.is_first() {
+            let checkpoint = Checkpoint::from_bytes(state)?;
+            (step, scale) = (checkpoint.step, checkpoint.loss_scale);
+            model = checkpoint.restore(&file, model, &mut optimizer, device)?;
+        }
+    }
     let size = transform.size();
-    let mut metrics = MetricsFile::open(&settings.out.join("metrics.jsonl"), step)?;
+    let metrics = settings.out.join("metrics.jsonl");
+    let mut metrics = ranks.is_first().then(|| MetricsFile::open(&metrics, step)).transpose()?;
     // Where an epoch's length is not known, the run is taken as the paper's hundred.
     let per_epoch = match images.len() {
         Some(count) => Loader::batches_per_epoch(count, &settings.loader),
@@ -180,45 +237,66 @@ pub fn train<T: Task>(
     };
     let per_epoch = per_epoch.max(1);
     let plain = device.clone().inner();
-    let start = match OpenDevice::of(&plain).is_cpu() {
-        true => Loader::start,
-        false => Loader::start_with_bytes,
+    let is_cpu = OpenDevice::of(&plain).is_cpu();
+    let start = if is_cpu { Loader::start } else { Loader::start_with_bytes };
+    let batches = |step, rank| {
+        let loader = LoaderSettings { part: (rank, ranks.count()), ..settings.loader };
+        start(images.clone(), transform, normalise, loader, step)
     };
-    let batches = |step| start(images.clone(), transform, normalise, settings.loader, step);
-    let mut loader = batches(step)?;
-    let explain = |error| {
+    let mut loader = batches(step, ranks.rank())?;
+    let mut merged = Merged::default();
+    let explain = |(error, rank)| {
         let Error::NotFinite { step, term, value, .. } = error else {
             return error;
         };
-        let origin = batches(step - 1).and_then(|mut loader| {
+        // The first rank alone writes; it looks at what the other one had.
+        let origin = ranks.is_first().then(|| {
+            let mut loader = batches(step - 1, rank)?;
             let batch = loader.next().ok_or(Error::NoImages)??;
             let pixels = batch.pixels.to_device(size, &plain);
             let file = settings.out.join(format!("not-finite-step-{step}.safetensors"));
             keep_batch(&pixels, &batch.labels, &file)?;
             Ok(NotFiniteOrigin { place: task.not_finite_in(&pixels)?, batch: file })
         });
-        Error::NotFinite { step, term, value, origin: origin.ok().map(Box::new) }
+        let origin = origin.and_then(Result::<_>::ok).map(Box::new);
+        let error = Error::NotFinite { step, term, value, origin };
+        match (ranks.several(), ranks.is_first()) {
+            (false, _) => error,
+            (true, true) => Error::Rank { rank, error: Box::new(error) },
+            (true, false) => Error::OtherRank { rank: 0 },
+        }
     };
-    let shards =
-        Shards::new(settings.shards)?.accumulate(settings.accumulate).recompute(settings.recompute);
+    // What a rank computes in one piece is not split over the cores of other ranks.
+    let shards = match ranks.several() && is_cpu {
+        true => Shards::on_own_threads(settings.shards.max(1))?,
+        false => Shards::new(settings.shards)?,
+    };
+    let shards = shards.accumulate(settings.accumulate).recompute(settings.recompute);
     let mut pending = Pending::default();
     let mut first = None;
     let mut last = None;
-    let keep = |model: &T::Model, optimizer: &ParamOptimizer, step, scale| {
-        Checkpoint::capture(model, optimizer, step, &settings.description, scale).write(&file)
+    let keep = |model: &T::Model, optimizer: &ParamOptimizer, step, scale| match ranks.is_first() {
+        true => {
+            Checkpoint::capture(model, optimizer, step, &settings.description, scale).write(&file)
+        }
+        false => Ok(()),
     };
 
     while step < settings.steps {
         let asked = Instant::now();
-        let batch = loader.next().ok_or(Error::NoImages)??;
+        let batch = loader.next().ok_or(Error::NoImages).flatten();
+        let batch = ranks.agree(batch)?;
+        merged.exchange(ranks, &loader, (step + 1) * settings.loader.batch)?;
         pending.waited += asked.elapsed();
-        let count = batch.labels.len();
+        let count = if ranks.several() { settings.loader.batch } else { batch.labels.len() };
         let lr = settings.schedule.rate(settings.optimizer.lr(), step, settings.steps, per_epoch);
 
         let pixels = batch.pixels.to_device(size, &plain);
         let by = scale.map_or(1.0, |scale| scale.scale);
-        let (mut loss, grads) =
-            shards.backward_scaled(task, &model, device, &pixels, &batch.labels, step, by);
+        let rank = (ranks.rank(), ranks.count());
+        let (images, labels) = (&pixels, &batch.labels[..]);
+        let share = BatchShare { images, labels, of: count, rank, step, scale: by };
+        let (mut loss, grads) = ranks.backward(&shards, task, &model, device, &share)?;
         step += 1;
         let mut scale_can_help = true;
         match (&mut scale, settings.loss_scale) {
@@ -239,15 +317,19 @@ pub fn train<T: Task>(
             pending.read().map_err(&explain)?;
             let term = "norm of the gradients".to_owned();
             let value = f32::INFINITY;
-            return Err(explain(Error::NotFinite { step, term, value, origin: None }));
+            return Err(explain((Error::NotFinite { step, term, value, origin: None }, 0)));
         }
 
-        let interrupted = stop.load(Ordering::Relaxed);
+        let asked_by = ranks.any(stop.load(Ordering::Relaxed))?;
+        let interrupted = asked_by.is_some();
         let done = step == settings.steps;
         let due = step % settings.checkpoint_every.max(1) == 0;
         if step % settings.log_every.max(1) == 0 || due || done || interrupted {
             let (records, images_per_second, waiting, each) = pending.read().map_err(&explain)?;
-            metrics.append(&records)?;
+            ranks.check_parameters(&model, step)?;
+            if let Some(metrics) = &mut metrics {
+                metrics.append(&records)?;
+            }
             if let Some(record) = records.last() {
                 let left = (settings.steps - step) as u32;
                 report(Progress {
@@ -266,8 +348,8 @@ pub fn train<T: Task>(
         if due || done || interrupted {
             keep(&model, &optimizer, step, scale)?;
         }
-        if interrupted && !done {
-            return Ok((model, Outcome::Interrupted(step)));
+        if let Some(rank) = asked_by.filter(|_| !done) {
+            return Ok((model, Outcome::Interrupted { step, rank }));
         }
     }
     Ok((model, Outcome::Finished { ends: first.zip(last) }))
@@ -284,33 +366,24 @@ fn keep_batch(images: &Tensor<4>, labels: &[usize], file: &Path) -> Result<()> {
     NamedTensors { tensors: BTreeMap::from(tensors), metadata }.write(file)
 }
 
-/// The first setting in which two descriptions differ, in brackets where they are JSON
-/// objects; none where they agree. A setting that only the old one names does not count.
-fn first_difference(old: &str, new: &str) -> Option<String> {
-    fn find(old: &Value, new: &Value, path: String) -> Option<String> {
-        if let (Some(old), Some(new)) = (old.as_object(), new.as_object()) {
-            return new.iter().find_map(|(key, value)| {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                find(old.get(key).unwrap_or(&Value::Null), value, path)
-            });
-        }
-        (old != new).then(|| format!(" ({path} was {old}, now {new})"))
-    }
-    let object = |text| serde_json::from_str::<Value>(text).ok().filter(Value::is_object);
-    match (object(old), object(new)) {
-        (Some(old), Some(new)) => find(&old, &new, String::new()),
-        _ => (old != new).then(String::new),
-    }
-}
-
 /// Steps whose losses are still on the device. Reading them together lets the
 /// device run ahead.
 struct Pending {
-    steps: Vec<(Record, Vec<&'static str>, usize)>,
+    steps: Vec<Step>,
     values: Vec<Tensor<1>>,
     images: usize,
     since: Instant,
     waited: Duration,
+}
+
+/// A step, whose values are to come.
+struct Step {
+    record: Record,
+    /// What the values are, the terms first.
+    names: Vec<&'static str>,
+    terms: usize,
+    /// The first rank whose terms are not finite.
+    not_finite: Option<usize>,
 }
 
 impl Default for Pending {
@@ -343,26 +416,27 @@ impl Pending {
         let terms = loss.terms.len();
         let (names, values): (Vec<_>, Vec<_>) =
             loss.terms.clone().into_iter().chain(loss.observations()).unzip();
-        self.steps.push((record, names, terms));
+        let not_finite = loss.not_finite;
+        self.steps.push(Step { record, names, terms, not_finite });
         self.values.push(Tensor::cat(values, 0));
         self.images += images;
     }
 
-    fn read(&mut self) -> Result<(Vec<Record>, f64, f64, Duration)> {
-        let all = read(Tensor::cat(std::mem::take(&mut self.values), 0))?;
+    /// The records, images a second, the share of time that waited for data, and the time of a
+    /// step; with an error comes the rank that has it.
+    fn read(&mut self) -> Result<(Vec<Record>, f64, f64, Duration), (Error, usize)> {
+        let all = read(Tensor::cat(std::mem::take(&mut self.values), 0));
+        let all = all.map_err(|error| (error, 0))?;
         let mut values = all.into_iter();
         let count = self.steps.len().max(1);
         let mut records = Vec::with_capacity(count);
-        for (mut record, names, terms) in self.steps.drain(..) {
+        for Step { mut record, names, terms, not_finite } in self.steps.drain(..) {
             for (index, (name, value)) in names.into_iter().zip(values.by_ref()).enumerate() {
                 if index < terms {
                     if !value.is_finite() {
-                        return Err(Error::NotFinite {
-                            step: record.step,
-                            term: format!("{name} loss"),
-                            value,
-                            origin: None,
-                        });
+                        let (step, term) = (record.step, format!("{name} loss"));
+                        let error = Error::NotFinite { step, term, value, origin: None };
+                        return Err((error, not_finite.unwrap_or(0)));
                     }
                     record.loss += value;
                 }

@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::ops::Range;
 
 use burn::module::Module;
@@ -45,6 +46,22 @@ pub struct Shard<'a> {
     pub recompute: bool,
 }
 
+/// What a process has of a batch, and what it is to do with it.
+pub(super) struct BatchShare<'a> {
+    /// `[B, 3, H, W]` on the plain device.
+    pub(super) images: &'a Tensor<4>,
+    /// `[B]`.
+    pub(super) labels: &'a [usize],
+    /// Images of the whole batch.
+    pub(super) of: usize,
+    /// This process among those that share the batch, and their number.
+    pub(super) rank: (usize, usize),
+    /// The batch's number, from 0.
+    pub(super) step: usize,
+    /// What the loss is multiplied by before it goes backward.
+    pub(super) scale: f32,
+}
+
 impl Shards {
     /// The whole batch in one shard, on the calling thread.
     pub fn one() -> Self {
@@ -56,8 +73,16 @@ impl Shards {
     /// # Errors
     /// [`Error::Thread`] where the threads cannot be started.
     pub fn new(count: usize) -> Result<Self> {
+        Self::on_own_threads(if count > 1 { count } else { 0 })
+    }
+
+    /// As [`new`](Self::new), with a thread of its own for a single shard too: nothing that it
+    /// computes is then split further, so that it has the same bits as a shard among others.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] where the threads cannot be started.
+    pub fn on_own_threads(count: usize) -> Result<Self> {
         let pool = |_| ThreadPoolBuilder::new().num_threads(1).build();
-        let count = if count > 1 { count } else { 0 };
         let pools = (0..count).map(pool).collect::<Result<_, _>>();
         let pools = pools.map_err(|error| Error::Thread(error.to_string()))?;
         Ok(Self { pools, micro_batches: 1, recompute: false })
@@ -87,7 +112,7 @@ impl Shards {
 
     /// Calls `work` with each item on its shard's thread; at most one item a thread.
     fn each<T: Send, R: Send>(&self, items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
-        if items.len() < 2 {
+        if self.pools.is_empty() {
             return items.into_iter().map(work).collect();
         }
         let work = &work;
@@ -116,30 +141,36 @@ impl Shards {
         labels: &[usize],
         step: usize,
     ) -> (BatchLoss, GradientsParams) {
-        self.backward_scaled(task, model, device, images, labels, step, 1.0)
+        let (of, rank, scale) = (labels.len(), (0, 1), 1.0);
+        let batch = BatchShare { images, labels, of, rank, step, scale };
+        let Ok(sum) = self.backward_share(task, model, device, &batch, Ok::<_, Infallible>);
+        sum
     }
 
-    /// As [`backward`](Self::backward), with the gradients of `scale` times the loss.
-    #[expect(clippy::too_many_arguments, reason = "those of `backward` and the scale")]
-    pub(super) fn backward_scaled<T: Task>(
+    /// What a share of a batch adds to the loss and the gradients of the whole one. `whole` has
+    /// the counts of this share and gives those of the batch.
+    pub(super) fn backward_share<T: Task, E>(
         &self,
         task: &T,
         model: &T::Model,
         device: &Device,
-        images: &Tensor<4>,
-        labels: &[usize],
-        step: usize,
-        scale: f32,
-    ) -> (BatchLoss, GradientsParams) {
+        batch: &BatchShare<'_>,
+        whole: impl FnOnce(Vec<Tensor<1>>) -> Result<Vec<Tensor<1>>, E>,
+    ) -> Result<(BatchLoss, GradientsParams), E> {
         let several = self.pools.len() > 1;
         // A copy of its own keeps the shards' graphs apart; memory is shared.
         let copy = || if several { model.clone().fork(device) } else { model.clone() };
+        let ranges = self.ranges(batch);
+        let before = ranges.first().map_or(0, |range| range.start);
         let part = |range: &Range<usize>| {
-            let images = images.clone().narrow(0, range.start, range.len());
-            let (first, recompute) = (range.start, self.recompute);
-            Shard { images, labels: &labels[range.clone()], step, first, recompute }
+            let own = range.start - before..range.end - before;
+            let images = batch.images.clone().narrow(0, own.start, own.len());
+            let labels = &batch.labels[own];
+            let (step, first, recompute) = (batch.step, range.start, self.recompute);
+            Shard { images, labels, step, first, recompute }
         };
-        let share = |range: &Range<usize>| range.len() as f64 / labels.len() as f64;
+        let share = |range: &Range<usize>| range.len() as f64 / batch.of as f64;
+        let scale = batch.scale;
         let backward = |model: &T::Model, mut loss: Loss, share: f64, counts: &[Tensor<1>]| {
             let recompute = loss.recompute.take();
             let (total, terms) = reduce::contribution(loss, share, counts);
@@ -161,18 +192,19 @@ impl Shards {
                 let loss = task.loss(&model, part(&range));
                 (model, share(&range), loss)
             };
-            let shards = self.map(labels.len(), forward);
+            let shards = self.each(ranges, forward);
             let counts = reduce::batch_counts(shards.iter().map(|(.., loss)| loss.counts()));
+            let counts = whole(counts)?;
             self.each(shards, |(model, share, loss)| backward(&model, loss, share, &counts))
         } else {
             let pieces = |range: Range<usize>| split(range, self.micro_batches);
-            let counts = self.map(labels.len(), |range| {
+            let counts = self.each(ranges.clone(), |range| {
                 let model = copy();
                 let pieces = pieces(range).into_iter();
                 reduce::batch_counts(pieces.map(|piece| task.counts(&model, part(&piece))))
             });
-            let counts = reduce::batch_counts(counts);
-            self.map(labels.len(), |range| {
+            let counts = whole(reduce::batch_counts(counts))?;
+            self.each(ranges, |range| {
                 let model = copy();
                 let pieces = pieces(range).into_iter().map(|piece| {
                     let loss = task.loss(&model, part(&piece));
@@ -181,7 +213,15 @@ impl Shards {
                 pieces.reduce(add).expect("a shard has at least one image")
             })
         };
-        parts.into_iter().reduce(add).expect("a batch has at least one image")
+        Ok(parts.into_iter().reduce(add).expect("a batch has at least one image"))
+    }
+
+    /// The places in the whole batch of what each thread computes.
+    fn ranges(&self, batch: &BatchShare<'_>) -> Vec<Range<usize>> {
+        let (rank, ranks) = batch.rank;
+        let threads = self.pools.len().max(1);
+        let all = split(0..batch.of, threads * ranks);
+        all.into_iter().skip(rank * threads).take(threads).collect()
     }
 }
 

@@ -31,7 +31,15 @@ impl NamedTensors {
     /// [`Error::Io`] or [`Error::Checkpoint`].
     #[cfg(not(target_family = "wasm"))]
     pub fn read(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(|error| Error::io(path, error))?;
+        Self::from_bytes(fs::read(path).map_err(|error| Error::io(path, error))?, path)
+    }
+
+    /// Those in a file's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// [`Error::Checkpoint`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn from_bytes(bytes: Vec<u8>, path: &Path) -> Result<Self> {
         let damaged = |reason: &str| Error::checkpoint(path, reason);
         let contents = safetensors::read(&Arc::new(Bytes::Held(bytes)));
         let contents = contents.map_err(|reason| damaged(&reason))?;

@@ -9,7 +9,8 @@ const NORMALISE: Normalise = Normalise { mean: [0.5; 3], std: [0.25; 3] };
 
 fn loader(order: Order, workers: usize, first: usize) -> Loader {
     let images = ImageSet::new(Scenes::new(4, 0..19, 12));
-    let settings = LoaderSettings { batch: 4, seed: 8, workers, order, max_unreadable: 0.0 };
+    let settings =
+        LoaderSettings { batch: 4, seed: 8, workers, order, max_unreadable: 0.0, part: (0, 1) };
     let transform = Transform::Train(TrainTransform {
         size: [8, 10],
         scale: [0.1, 1.0],
@@ -39,8 +40,14 @@ fn bytes_that_a_device_normalises_are_the_normalised_pixels_to_rounding() {
         let start = |bytes: bool| {
             let images = ImageSet::new(Scenes::new(4, 0..19, 12));
             let order = Order::Sequential;
-            let settings =
-                LoaderSettings { batch, seed: 8, workers: 2, order, max_unreadable: 0.0 };
+            let settings = LoaderSettings {
+                batch,
+                seed: 8,
+                workers: 2,
+                order,
+                max_unreadable: 0.0,
+                part: (0, 1),
+            };
             let transform = Transform::Eval(EvalTransform::centre(size, 12));
             let start = if bytes { Loader::start_with_bytes } else { Loader::start };
             start(images, transform, NORMALISE, settings, 0).unwrap()
@@ -198,4 +205,49 @@ fn more_threads_than_a_machine_has_use_for_are_refused() {
     let settings = LoaderSettings { batch: 2, workers: 100_000, ..LoaderSettings::default() };
     let error = Loader::start(images, transform, NORMALISE, settings, 0).err().unwrap();
     assert!(error.to_string().contains("workers is 100000"), "{error}");
+}
+
+#[test]
+fn the_parts_of_a_batch_are_the_batch_over_epochs_and_with_unreadable_images() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..23 {
+        let path = folder.path().join(format!("{number:02}.png"));
+        match number {
+            7 => std::fs::write(&path, b"damaged").unwrap(),
+            _ => RgbImage::from_pixel(9, 9, image::Rgb([number; 3])).save(&path).unwrap(),
+        }
+    }
+    let load = |part| {
+        let order = Order::Shuffled;
+        let settings = LoaderSettings {
+            batch: 5,
+            workers: 2,
+            order,
+            max_unreadable: 0.1,
+            part,
+            ..LoaderSettings::default()
+        };
+        let transform = Transform::Train(TrainTransform {
+            size: [4, 4],
+            scale: [0.1, 1.0],
+            ratio: [0.75, 4.0 / 3.0],
+            flip: 0.5,
+        });
+        let images = ImageSet::open(folder.path()).unwrap();
+        let loader = Loader::start(images, transform, NORMALISE, settings, 0).unwrap();
+        // Two epochs and a half.
+        let batches = loader.take(10).map(|batch| {
+            let Pixels::Normalised(pixels) = batch.unwrap().pixels else { panic!("no bytes") };
+            pixels
+        });
+        batches.collect::<Vec<_>>()
+    };
+    let whole = load((0, 1));
+    for of in [2, 3, 5] {
+        let parts: Vec<_> = (0..of).map(|part| load((part, of))).collect();
+        for (number, batch) in whole.iter().enumerate() {
+            let joined: Vec<f32> = parts.iter().flat_map(|part| part[number].clone()).collect();
+            assert_eq!(&joined, batch, "batch {number} of {of} parts");
+        }
+    }
 }

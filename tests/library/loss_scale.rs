@@ -125,7 +125,7 @@ fn a_run_goes_on_with_the_scale_and_the_counters_that_it_had() {
         let (model, outcome) = run(8.0, &scaled(&broken), stop_after).unwrap();
         match outcome {
             Outcome::Finished { .. } => break model,
-            Outcome::Interrupted(step) => stop_after = step + 3,
+            Outcome::Interrupted { step, .. } => stop_after = step + 3,
         }
     };
     assert!(stop_after > 4, "it was interrupted");

@@ -21,7 +21,7 @@ use super::shards::{Table, parquet_of, png, shard, tar_of, write_tars};
 const PLAIN: Normalise = Normalise { mean: [0.0; 3], std: [1.0; 3] };
 
 fn settings(batch: usize, workers: usize, order: Order) -> LoaderSettings {
-    LoaderSettings { batch, seed: 3, workers, order, max_unreadable: 0.0 }
+    LoaderSettings { batch, seed: 3, workers, order, max_unreadable: 0.0, part: (0, 1) }
 }
 
 fn open(place: &str) -> ImageStream {
@@ -170,6 +170,39 @@ fn parts_are_disjoint_and_cover_all() {
     }
     assert_eq!(seen.len(), 217);
     assert!(matches!(stream.with_part(2, 2), Err(Error::Setting { .. })));
+}
+
+#[test]
+fn the_parts_of_a_batch_of_local_shards_are_the_batch() {
+    let (_folder, stream) = tars();
+    let settings = settings(16, 2, Order::Shuffled);
+    let whole = batches(&stream, settings, 0, 30);
+    for of in [2, 3, 5] {
+        let part = |part| batches(&stream, LoaderSettings { part: (part, of), ..settings }, 0, 30);
+        let parts: Vec<_> = (0..of).map(part).collect();
+        for (number, batch) in whole.iter().enumerate() {
+            let joined: Vec<_> = parts.iter().flat_map(|part| part[number].clone()).collect();
+            assert_eq!(&joined, batch, "batch {number} of {of} parts");
+        }
+    }
+}
+
+#[test]
+fn the_parts_of_a_batch_from_a_server_read_other_shards() {
+    let (folder, _) = tars();
+    let served = serve(folder.path(), Fault::None);
+    let remote = open(&format!("{}/{{0..6}}.tar?key=secret", served.url)).with_classes(5).unwrap();
+    let settings = settings(14, 2, Order::Shuffled);
+    let mut seen = BTreeSet::new();
+    for part in 0..2 {
+        // 7 of 14 images each; 4 and 3 shards of 31 images in the first epoch.
+        let settings = LoaderSettings { part: (part, 2), ..settings };
+        for batch in batches(&remote, settings, 0, 13) {
+            assert_eq!(batch.len(), 7);
+            assert!(batch.iter().all(|&(number, _)| seen.insert(number)));
+        }
+    }
+    assert_eq!(seen.len(), 182);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod set;
 mod stream;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -43,6 +44,16 @@ pub struct LoaderSettings {
     pub order: Order,
     /// The share of unreadable images, 0 to 1, above which loading fails.
     pub max_unreadable: f64,
+    /// Which part of each batch to load, from 0, and of how many: those of all are the batch.
+    pub part: (usize, usize),
+}
+
+impl LoaderSettings {
+    /// The places of this part in a batch of `images`.
+    fn places(&self, images: usize) -> Range<usize> {
+        let (part, of) = self.part;
+        part * images / of..(part + 1) * images / of
+    }
 }
 
 impl Default for LoaderSettings {
@@ -55,6 +66,7 @@ impl Default for LoaderSettings {
             workers: std::thread::available_parallelism().map_or(2, usize::from).min(8),
             order: Order::Shuffled,
             max_unreadable: 0.01,
+            part: (0, 1),
         }
     }
 }
@@ -130,6 +142,10 @@ impl Loader {
             let most = images.len().map_or_else(String::new, |count| format!(", {count}"));
             let expected = format!("it must lie between 1 and the number of images{most}");
             return Err(Error::setting("batch", settings.batch, expected));
+        }
+        let (part, of) = settings.part;
+        if part >= of {
+            return Err(Error::setting("part", part, format!("it must be below {of}")));
         }
         if settings.workers > MAX_WORKERS {
             let expected = format!("at most {MAX_WORKERS} threads load images");

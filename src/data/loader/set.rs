@@ -54,8 +54,9 @@ impl Worker {
         let start = position * self.shared.settings.batch;
         let end = (start + self.shared.settings.batch).min(total);
         let form = self.shared.form;
-        let mut batch = form.empty(end - start);
-        for slot in start..end {
+        let places = self.shared.settings.places(end - start);
+        let mut batch = form.empty(places.len());
+        for slot in places.map(|place| start + place) {
             // In an endless order the next image replaces an unreadable one.
             let mut shift = 0;
             loop {

@@ -1,6 +1,7 @@
 //! Batches of a stream: one thread puts the samples in order, the others decode.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -22,9 +23,11 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// Samples of a batch before they are decoded.
 struct Job {
-    /// Number of the first sample.
+    /// Number of the first sample, of all parts.
     first: usize,
     samples: Vec<Arc<Sample>>,
+    /// Which of the samples to give; the others may stand in for them.
+    places: Range<usize>,
     spare: Vec<Arc<Sample>>,
 }
 
@@ -50,8 +53,25 @@ pub(super) fn start(
 }
 
 /// Goes through the samples and gives each batch to its lane.
+///
+/// Where all shards are local files, a part goes through all samples too, which are references,
+/// and reads its own: the order does not depend on the parts. Of others it reads its own shards
+/// alone.
 fn order(images: ImageStream, shared: &Shared, lanes: &[SyncSender<Result<Job>>], first: usize) {
-    let count = shared.settings.batch;
+    let batch = shared.settings.batch;
+    let places = shared.settings.places(batch);
+    let (part, of) = shared.settings.part;
+    let (images, count, places, offset) = match of == 1 || images.is_local() {
+        true => (images, batch, places, 0),
+        false => match images.with_part(part, of) {
+            Ok(images) => (images, places.len(), 0..places.len(), places.start),
+            Err(error) => {
+                // Nobody waits for it where the loader is gone.
+                let _ = lanes[0].send(Err(error));
+                return;
+            }
+        },
+    };
     let seed = (shared.settings.order == Order::Shuffled).then_some(shared.settings.seed);
     // The batch before the first has its spare samples.
     let before = (first * count).saturating_sub(SPARE);
@@ -90,7 +110,9 @@ fn order(images: ImageStream, shared: &Shared, lanes: &[SyncSender<Result<Job>>]
         }
         let last = samples[samples.len().saturating_sub(SPARE)..].to_vec();
         let spare = std::mem::replace(&mut spare, last);
-        if lane.send(Ok(Job { first: start, samples, spare })).is_err() || ended {
+        let places = places.start.min(samples.len())..places.end.min(samples.len());
+        let first = start / count.max(1) * batch + offset;
+        if lane.send(Ok(Job { first, samples, places, spare })).is_err() || ended {
             return;
         }
     }
@@ -121,8 +143,8 @@ impl Worker {
     fn batch(&self, job: &Job) -> Result<Batch> {
         let form = self.shared.form;
         let count = job.samples.len();
-        let mut batch = form.empty(count);
-        for slot in 0..count {
+        let mut batch = form.empty(job.places.len());
+        for slot in job.places.clone() {
             // In an endless order the next sample of the batch replaces an unreadable one, at
             // last one before it.
             let own = job.samples[slot..].iter().chain(&job.samples[..slot]);

@@ -248,7 +248,7 @@ impl ImageStream {
     }
 
     /// Whether every shard is a local file.
-    fn is_local(&self) -> bool {
+    pub(super) fn is_local(&self) -> bool {
         self.shards.iter().all(|shard| matches!(shard.place, Place::Local(_)))
     }
 }

@@ -131,6 +131,7 @@ pub fn features(
         workers: settings.workers,
         order: Order::Sequential,
         max_unreadable: settings.max_unreadable,
+        part: (0, 1),
     };
     let batches =
         Loader::start(images.clone(), transform, settings.preprocess.normalise, loader, 0)?;

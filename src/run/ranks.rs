@@ -1,0 +1,82 @@
+//! What the ranks that train together settle before they begin.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::TrainConfig;
+use crate::device::{Device, adapters};
+use crate::error::{Error, Result};
+use crate::train::Ranks;
+
+/// Settings that may differ from rank to rank.
+const OWN: [&str; 5] = ["/out", "/device", "/data/workers", "/train/threads", "/data/val"];
+
+/// Refuses ranks with other settings than the first.
+///
+/// # Errors
+/// [`Error::RanksDiffer`](crate::Error::RanksDiffer) and those of the link.
+pub(super) fn check_alike(ranks: &Ranks, config: &impl Serialize) -> Result<()> {
+    let mut settings = json!(config);
+    for own in OWN {
+        if let Some(value) = settings.pointer_mut(own) {
+            *value = Value::Null;
+        }
+    }
+    ranks.check_alike(&settings.to_string())
+}
+
+/// The device of a run. Of several ranks on a machine each has a GPU of its own, as far as there
+/// are enough, where any would do.
+///
+/// # Errors
+/// As [`Device::open`].
+pub(super) fn device(ranks: &Ranks, wanted: &str) -> Result<Device> {
+    if ranks.several() && matches!(wanted, "auto" | "gpu") {
+        let gpus = adapters().iter().filter(|found| found.choice.starts_with("gpu:")).count();
+        if gpus > 0 {
+            return Device::open(&format!("gpu:{}", ranks.local_rank() % gpus));
+        }
+    }
+    Device::open(wanted)
+}
+
+/// Shards of each rank: on the CPU one for each of its threads, which it shares with the ranks
+/// on the same cores.
+///
+/// # Errors
+/// As [`Ranks::shards`].
+pub(super) fn shards(ranks: &Ranks, train: &TrainConfig, device: &Device) -> Result<usize> {
+    let all = train.shards(device);
+    let own = match train.threads {
+        None => (all / ranks.on_these_cores()).max(1),
+        Some(_) => all,
+    };
+    ranks.shards(own, train.batch)
+}
+
+/// What the first rank gives, at every rank.
+///
+/// # Errors
+/// Those of the first rank.
+pub(super) fn first_result<T: Serialize + DeserializeOwned>(
+    ranks: &Ranks,
+    own: Option<Result<T>>,
+) -> Result<T> {
+    if !ranks.several()
+        && let Some(own) = own
+    {
+        return own;
+    }
+    let mut kept = None;
+    let text = ranks.from_first(|| {
+        let value = own.ok_or(Error::Missing("result of the first rank"))??;
+        let text = serde_json::to_vec(&value).unwrap_or_default();
+        kept = Some(value);
+        Ok(text)
+    })?;
+    match kept {
+        Some(value) => Ok(value),
+        None => serde_json::from_slice(&text).map_err(|error| Error::Link(error.to_string())),
+    }
+}
