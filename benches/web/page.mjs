@@ -65,7 +65,7 @@ await page.waitForFunction(() => globalThis.long.length > 0, null, { timeout: 10
 report.ready = await measure(() => page.goto(`${server.url}?device=${backend}`));
 report.first_times = await page.textContent("#times");
 report.layer = await measure(() => slide("layer", "5"));
-report.quantile = await measure(() => slide("quantile", "0.9"));
+report.factor = await measure(() => slide("factor", "3"));
 report.side = await measure(() => slide("side", "2"));
 report.artifacts_found_in_64_scenes = await measure(() => page.click("#find"));
 report.scene = await measure(() => page.click("#scene"));

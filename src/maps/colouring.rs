@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::gpu::ColorMap;
 
-/// A colour scale. All but grey are perceptually ordered from dark to bright.
+/// A colour scale. All but grey and diverging are perceptually ordered from dark to bright.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Palette {
@@ -19,6 +19,8 @@ pub enum Palette {
     Turbo,
     /// Black to white.
     Grey,
+    /// Blue, white, red: for values on both sides of zero, with a range that is even around it.
+    Diverging,
 }
 
 impl Palette {
@@ -32,11 +34,15 @@ impl Palette {
             Self::Viridis => Some(colorous::VIRIDIS),
             Self::Magma => Some(colorous::MAGMA),
             Self::Turbo => Some(colorous::TURBO),
+            Self::Diverging => Some(colorous::RED_BLUE),
             Self::Grey => None,
         };
         std::array::from_fn(|level| match scale {
             Some(scale) => {
-                let colour = scale.eval_continuous(level as f64 / (Self::LEVELS - 1) as f64);
+                let at = level as f64 / (Self::LEVELS - 1) as f64;
+                // That scale begins with red.
+                let at = if self == Self::Diverging { 1.0 - at } else { at };
+                let colour = scale.eval_continuous(at);
                 [colour.r, colour.g, colour.b, 255]
             }
             None => [level as u8, level as u8, level as u8, 255],

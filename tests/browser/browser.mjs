@@ -7,6 +7,8 @@ import { serve } from "./server.mjs";
 export const DIST = resolve(process.env.SINGER_WEB_DIST ?? "../../web/dist");
 /** In tests of the page alone: the software rasteriser needs seconds for each picture. */
 export const ON_CPU = { query: "?device=cpu" };
+/** The page itself would measure that the rasteriser is slower than the CPU. */
+export const ON_GPU = { query: "?device=webgpu" };
 /** A forward pass takes seconds where there is no GPU. */
 export const PATIENCE = 120_000;
 

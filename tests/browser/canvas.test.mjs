@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { launch, ON_CPU, open, PATIENCE, redrawn, set, settled } from "./browser.mjs";
+import { launch, ON_CPU, ON_GPU, open, PATIENCE, redrawn, set, settled } from "./browser.mjs";
 
 /** Tells the engine that the adapter is no rasteriser, and counts what it reads back. */
 const AS_HARDWARE = `
@@ -35,7 +35,7 @@ async function onScreen(page, panel) {
 }
 
 test("maps appear on the screen straight from the GPU, in the colours of the CPU's", { timeout: 2 * PATIENCE }, async (t) => {
-    const direct = await open(t, browser, { patches: { "engine/worker.js": AS_HARDWARE } });
+    const direct = await open(t, browser, { ...ON_GPU, patches: { "engine/worker.js": AS_HARDWARE } });
     const byHost = await open(t, browser, ON_CPU);
     for (const { page } of [direct, byHost]) {
         assert.equal(await settled(page), null);
@@ -55,7 +55,7 @@ test("maps appear on the screen straight from the GPU, in the colours of the CPU
     }
     const [worker] = direct.page.workers();
     const before = await worker.evaluate(() => globalThis.readBack);
-    await redrawn(direct.page, () => set(direct.page, "quantile", 0.8));
+    await redrawn(direct.page, () => set(direct.page, "factor", 4));
     const bytes = (await worker.evaluate(() => globalThis.readBack)) - before;
     // Norms, thresholds and timestamps; one panel alone has over 300,000 bytes of pixels.
     assert.ok(bytes > 0 && bytes < 20_000, `${bytes} bytes were read back to draw`);
@@ -64,7 +64,7 @@ test("maps appear on the screen straight from the GPU, in the colours of the CPU
 });
 
 test("a picture is saved of what the GPU has drawn", { timeout: PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser, { patches: { "engine/worker.js": AS_HARDWARE } });
+    const { page, check } = await open(t, browser, { ...ON_GPU, patches: { "engine/worker.js": AS_HARDWARE } });
     await settled(page);
     const [saved] = await Promise.all([page.waitForEvent("download"), page.click("#save-png")]);
     const bytes = [...readFileSync(await saved.path())];

@@ -32,7 +32,7 @@ const DIM = 8;
 const DEPTH = 2;
 
 /** A tiny ViT with weights that follow from `seed`, as a file under timm's names. */
-export function checkpoint(name, { seed = 1, dim = DIM, heads = 2 } = {}) {
+export function checkpoint(name, { seed = 1, dim = DIM, heads = 2, side = 8, patch = 4 } = {}) {
     let state = seed;
     const random = () => {
         state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
@@ -40,8 +40,8 @@ export function checkpoint(name, { seed = 1, dim = DIM, heads = 2 } = {}) {
     };
     const tensors = {
         cls_token: [1, 1, dim],
-        pos_embed: [1, 5, dim],
-        "patch_embed.proj.weight": [dim, 3, 4, 4],
+        pos_embed: [1, 1 + (side / patch) ** 2, dim],
+        "patch_embed.proj.weight": [dim, 3, patch, patch],
         "patch_embed.proj.bias": [dim],
         "norm.weight": [dim],
         "norm.bias": [dim],
@@ -68,8 +68,8 @@ export function checkpoint(name, { seed = 1, dim = DIM, heads = 2 } = {}) {
         }
     }
     const config = {
-        img_size: [8, 8],
-        patch_size: 4,
+        img_size: [side, side],
+        patch_size: patch,
         embed_dim: dim,
         depth: DEPTH,
         num_heads: heads,

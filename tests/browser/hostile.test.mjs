@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { launch, ON_CPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
+import { launch, ON_CPU, ON_GPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
 import { brokenCheckpoints, checkpoint, cutJpeg, empty, hugeJpeg, jpeg, noImage, svg } from "./files.mjs";
 
 let browser;
@@ -55,7 +55,7 @@ test("checkpoints that cannot be loaded leave the model that was there", { timeo
         assert.match(await refusal(page, () => drop(page, [file])), said);
     }
     await page.selectOption("#role", "adapters");
-    assert.match(await refusal(page, () => drop(page, [checkpoint("adapters.safetensors")])), /does not list its layers/);
+    assert.match(await refusal(page, () => drop(page, [checkpoint("adapters.safetensors")])), /holds a model's weights and no adapters/);
     assert.match(await refusal(page, () => drop(page, [checkpoint("a.safetensors"), checkpoint("b.safetensors")])), /several/);
     assert.match(await text(page, "#model-info"), /2 blocks of width 8/);
     assert.equal(await redrawn(page, () => set(page, "layer", 1)), null);
@@ -63,18 +63,18 @@ test("checkpoints that cannot be loaded leave the model that was there", { timeo
 });
 
 test("switching models and controls while computing ends with what was asked last", { timeout: 3 * PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     await settled(page);
     await drop(page, [checkpoint("one.safetensors", { seed: 1 })]);
     await set(page, "layer", 1);
     await page.click("#scene");
     await drop(page, [checkpoint("two.safetensors", { seed: 2, dim: 16 })]);
-    for (let quantile = 0.6; quantile < 0.9; quantile += 0.02) {
-        await set(page, "quantile", quantile);
+    for (let factor = 1.6; factor < 3; factor += 0.1) {
+        await set(page, "factor", factor);
     }
     assert.equal(await settled(page), null);
     assert.match(await text(page, "#model-info"), /width 16/);
-    assert.equal(await redrawn(page, () => set(page, "quantile", 0.95)), null);
+    assert.equal(await redrawn(page, () => set(page, "factor", 4)), null);
     check();
 });
 
@@ -92,7 +92,7 @@ test("after a lost GPU device the page starts again with what was opened", { tim
             globalThis.Worker = class extends RealWorker { constructor(...args) { super(...args); workers.push(this); } };
             `,
     };
-    const { page } = await open(t, browser, { patches });
+    const { page } = await open(t, browser, { ...ON_GPU, patches });
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     await redrawn(page, () => drop(page, [jpeg]));
@@ -117,7 +117,7 @@ Object.defineProperty(GPUDevice.prototype, "limits", {
 `;
 
 test("a model beyond the device's limits gets a message with the numbers", { timeout: PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser, { patches: { "engine/worker.js": SMALL_DEVICE }, viewport: { width: 390, height: 800 } });
+    const { page, check } = await open(t, browser, { ...ON_GPU, patches: { "engine/worker.js": SMALL_DEVICE }, viewport: { width: 390, height: 800 } });
     assert.match(await settled(page), /is 0\.3 MB, and this device binds 0\.2 MB at most: keep it in half/);
     assert.equal(await redrawn(page, () => page.check("#half")), null, "half of it can be bound");
     // Not uncheck(), which wants the box to stay empty: the page may set it back before that is looked at.

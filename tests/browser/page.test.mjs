@@ -4,10 +4,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { launch, number, ON_CPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
+import { launch, number, ON_CPU, ON_GPU, open, PATIENCE, redrawn, set, drop, settled, text } from "./browser.mjs";
 import { checkpoint, closedForm, jpeg, otherJpeg, trainedAdapters } from "./files.mjs";
 
-const CONTROLS = { layer: 5, quantile: 0.9, strength: 0.5, overlay: 0.5, palette: "viridis", upsampling: "bilinear", range: "own" };
+const CONTROLS = { layer: 5, factor: 3.5, strength: 0.5, overlay: 0.5, palette: "viridis", upsampling: "bilinear", range: "own" };
 const shipped = (name) => new URL(`../../web/models/${name}`, import.meta.url).pathname;
 
 let browser;
@@ -26,7 +26,7 @@ const colours = (page, panel) =>
     });
 
 test("the page loads its models and draws all panels of a scene", { timeout: PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     assert.equal(await settled(page), null);
     assert.match(await text(page, "#device"), /WebGPU/);
     assert.equal(await page.isVisible("#notice"), false);
@@ -39,14 +39,14 @@ test("the page loads its models and draws all panels of a scene", { timeout: PAT
 });
 
 test("every control redraws the maps and stands in the address", { timeout: 2 * PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     await settled(page);
     for (const [id, value] of Object.entries(CONTROLS)) {
         assert.equal(await redrawn(page, () => set(page, id, value)), null, id);
         assert.ok((await page.evaluate(() => location.hash)).includes(`=${value}`), id);
     }
     assert.match(await text(page, "#outliers-teacher"), / of 64$/);
-    assert.equal(await redrawn(page, () => set(page, "side", 2)), null);
+    assert.equal(await redrawn(page, () => set(page, "side", 64)), null);
     assert.match(await text(page, "#outliers-teacher"), / of 256$/);
     const scene = await page.evaluate(() => location.hash);
     assert.equal(await redrawn(page, () => page.click("#scene")), null);
@@ -177,7 +177,7 @@ test("a picked file and a pasted one are opened too", { timeout: PATIENCE }, asy
 });
 
 test("norms equal the native program's", { timeout: 2 * PATIENCE, skip: !process.env.SINGER_BIN && "SINGER_BIN is not set" }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     await settled(page);
     const folder = mkdtempSync(join(tmpdir(), "singer-page-"));
     for (const image of [jpeg, otherJpeg]) {
@@ -209,7 +209,7 @@ function engineMaps(page, image, layer) {
     return page.evaluate(
         async ([bytes, layer]) => {
             const { Engine } = await import(new URL("engine/client.js", document.baseURI).href);
-            const engine = await Engine.start("auto");
+            const engine = await Engine.start("webgpu");
             const load = async (name) => (await fetch(`models/${name}.safetensors`)).arrayBuffer();
             await engine.loadTeacher("teacher", await load("demo-teacher"), {});
             await engine.loadStudent("student", await load("demo-student"), {});
@@ -246,6 +246,7 @@ test("a dropped checkpoint becomes the teacher, and is there the next time", { t
     await page.reload();
     await settled(page);
     assert.match(await text(page, "#stored"), /tiny\.safetensors \(teacher/);
+    assert.match(await text(page, "#model-name"), /^Teacher: tiny\.safetensors$/, "a reload keeps the model");
     const load = page.locator("#stored button[aria-label='Load tiny.safetensors']");
     assert.equal(await redrawn(page, () => load.click()), null);
     assert.match(await text(page, "#model-info"), /2 blocks of width 8/);
@@ -256,7 +257,7 @@ test("a dropped checkpoint becomes the teacher, and is there the next time", { t
 });
 
 test("training in the page lowers the loss, and its adapters are saved and loaded", { timeout: 3 * PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     await settled(page);
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));
     await set(page, "layer", 0);
@@ -302,7 +303,7 @@ test("panels fit a new width that comes while adapters are being fitted", { time
 });
 
 test("weights in half precision give nearly the same norms and are not refined", { timeout: 2 * PATIENCE }, async (t) => {
-    const { page, check } = await open(t, browser);
+    const { page, check } = await open(t, browser, ON_GPU);
     await settled(page);
     // Numbers that half precision cannot hold.
     await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors", { dim: 16 })]));
@@ -326,6 +327,7 @@ test("the panels are saved as one PNG", { timeout: PATIENCE }, async (t) => {
     const bytes = readFileSync(await saved.path());
     assert.equal(bytes.subarray(1, 4).toString(), "PNG");
     assert.ok(bytes.readUInt32BE(16) > 4 * 512, "four panels wide");
+    assert.ok(bytes.readUInt32BE(20) > 512 + 120, "with lines above and a scale below");
     check();
 });
 

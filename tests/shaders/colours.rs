@@ -6,10 +6,10 @@ use singer::{Device, Error};
 use crate::support::{normal, software};
 
 fn colourings() -> impl Iterator<Item = Colouring> {
-    use Palette::{Grey, Inferno, Magma, Turbo, Viridis};
+    use Palette::{Diverging, Grey, Inferno, Magma, Turbo, Viridis};
     let ranges =
         [ColourRange::Automatic, ColourRange::Fixed(-0.5, 1.0), ColourRange::Fixed(2.0, 2.0)];
-    [Inferno, Viridis, Magma, Turbo, Grey].into_iter().flat_map(move |palette| {
+    [Inferno, Viridis, Magma, Turbo, Grey, Diverging].into_iter().flat_map(move |palette| {
         [Upsampling::Nearest, Upsampling::Bilinear].into_iter().flat_map(move |upsampling| {
             ranges.map(|range| Colouring { palette, upsampling, range, opacity: 0.6 })
         })
@@ -63,6 +63,14 @@ fn the_largest_value_gets_the_last_colour_and_the_least_the_first() {
     let table = Palette::Inferno.table();
     assert_eq!(picture.get_pixel(15, 15).0, table[255]);
     assert_eq!(picture.get_pixel(25, 15).0, table[0]);
+}
+
+#[test]
+fn the_diverging_scale_is_blue_below_zero_pale_at_zero_and_red_above() {
+    let table = Palette::Diverging.table();
+    let [low, middle, high] = [0, Palette::LEVELS / 2, Palette::LEVELS - 1].map(|at| table[at]);
+    assert!(low[2] > low[0] && high[0] > high[2], "{low:?} {high:?}");
+    assert!(middle[..3].iter().all(|&channel| channel > 230), "{middle:?}");
 }
 
 #[test]

@@ -138,7 +138,7 @@ export interface Maps {
 
 export interface Look {
     kind: "norm" | "similarity";
-    palette: "inferno" | "viridis" | "magma" | "turbo" | "grey";
+    palette: "inferno" | "viridis" | "magma" | "turbo" | "grey" | "diverging";
     upsampling: "nearest" | "bilinear";
     /** Share of the map over the image: 1 for the map alone. */
     opacity: number;

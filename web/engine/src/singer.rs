@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::wgpu::WgpuSetup;
 use image::RgbImage;
-use js_sys::{Float32Array, Function, Object, Uint8Array};
+use js_sys::{Float32Array, Function, Object, Uint8Array, Uint8ClampedArray};
 use serde::Deserialize;
 use singer::Device;
 use singer::data::{LARGE_PIXELS, check_size, render};
@@ -339,6 +339,15 @@ impl Singer {
             }
             None => draw_by_host(&canvas, &map, &colouring, &self.maps).await,
         }
+    }
+
+    /// The colours of a palette, least first: four bytes each as in an `Image`.
+    #[wasm_bindgen(unchecked_return_type = "Uint8ClampedArray")]
+    pub fn palette(
+        #[wasm_bindgen(unchecked_param_type = "Look[\"palette\"]")] name: JsValue,
+    ) -> Result<JsValue> {
+        let palette: Palette = from_value("palette", name)?;
+        Ok(Uint8ClampedArray::from(palette.table().as_flattened()).into())
     }
 
     /// A procedural scene, the one that the program calls `scenes:SEED`.

@@ -6,19 +6,22 @@ const [WIDTH, HEIGHT, FOOT] = [300, 130, 16];
 const BINS = 40;
 
 /**
- * Distributions of patch norms on one axis, with the outlier threshold.
+ * Distributions of patch norms over the median of their own map, on one axis, with the
+ * factor above which a patch is an outlier.
  *
  * @param {HTMLElement} place
- * @param {Record<string, {norms: Float32Array, threshold: number} | null>} maps
+ * @param {Record<string, {norms: Float32Array, median: number, ratio: number} | null>} maps
+ * @param {number} factor
  */
-export function histogram(place, maps) {
+export function histogram(place, maps, factor) {
     const shown = ["teacher", "refined", "student"].filter((panel) => maps[panel]);
-    const high = Math.max(...shown.map((panel) => maps[panel].norms.reduce((a, b) => Math.max(a, b), 0)), Number.MIN_VALUE);
+    const high = Math.max(...shown.map((panel) => maps[panel].ratio), factor);
     const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}` });
     for (const panel of shown) {
         const counts = new Array(BINS).fill(0);
-        for (const norm of maps[panel].norms) {
-            counts[Math.min(BINS - 1, Math.floor((norm / high) * BINS))] += 1;
+        const { norms, median } = maps[panel];
+        for (const norm of norms) {
+            counts[Math.min(BINS - 1, Math.floor((norm / (median || 1) / high) * BINS))] += 1;
         }
         // Few patches are outliers: the root keeps them to be seen.
         const most = Math.sqrt(Math.max(...counts));
@@ -30,17 +33,18 @@ export function histogram(place, maps) {
         const path = `M0 ${floor}${counts.map(bar).join("")}L${WIDTH} ${floor}`;
         picture.append(svg("path", { class: `bars ${panel}`, d: path }));
     }
-    const at = (maps.teacher.threshold / high) * WIDTH;
+    const at = (factor / high) * WIDTH;
     picture.append(
         svg("line", { class: "threshold", x1: at, x2: at, y1: 0, y2: HEIGHT - FOOT }),
         svg("line", { class: "axis", x1: 0, x2: WIDTH, y1: HEIGHT - FOOT, y2: HEIGHT - FOOT }),
     );
     const words = (x, anchor, text) => svg("text", { x, y: HEIGHT - 3, "text-anchor": anchor }, text);
-    picture.append(words(0, "start", "0"), words(WIDTH, "end", high.toPrecision(3)));
-    const free = Math.min(Math.max(at, 40), WIDTH - 60);
-    picture.append(words(free, "middle", `γ ${maps.teacher.threshold.toPrecision(3)}`));
+    picture.append(words(0, "start", "0"), words(WIDTH, "end", `${high.toFixed(1)} × median`));
+    if (at < WIDTH - 90) {
+        picture.append(words(at, "middle", `${factor} ×`));
+    }
     const said = shown.map((panel) => `${panel}: median ${maps[panel].median.toPrecision(3)}, largest ${maps[panel].max.toPrecision(3)}`);
-    place.setAttribute("aria-label", `Histogram of patch norms, square-root heights. ${said.join("; ")}; threshold ${maps.teacher.threshold.toPrecision(3)}.`);
+    place.setAttribute("aria-label", `Histogram of patch norms over their median, square-root heights. ${said.join("; ")}; outliers from ${factor} times the median.`);
     place.replaceChildren(picture);
 }
 

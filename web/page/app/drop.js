@@ -1,11 +1,7 @@
 /** Files that are dropped, pasted, picked or photographed. */
 
 import { byId } from "./dom.js";
-
-const isModel = (file) => file.name.endsWith(".safetensors");
-const isConfig = (file) => file.name.endsWith(".json");
-/** Ends of names that a page would not take for images by their type. */
-const isOther = (file) => /\.(pth|pt|bin|onnx|zip|txt|pdf|mp4|toml)$/i.test(file.name);
+import { isConfig, isModel, refusal } from "./files.js";
 
 /**
  * Calls back with the files that belong together.
@@ -18,16 +14,16 @@ export function listen(onImages, onModel, onOther) {
     const sort = async (files) => {
         const models = files.filter(isModel);
         const configs = files.filter(isConfig);
-        const others = files.filter(isOther);
+        const others = files.filter((file) => refusal(file) !== null);
         const images = files.filter((file) => ![...models, ...configs, ...others].includes(file));
         if (others.length > 0) {
-            onOther(`${others[0].name}: neither an image nor a .safetensors file`);
+            onOther(refusal(others[0]));
         }
         if (models.length > 1) {
             onOther("several .safetensors files at once: open one, and say what it is");
         } else if (models.length === 1) {
             const texts = await Promise.all(configs.map((file) => file.text()));
-            const named = configs.map(({ name }, at) => [name, texts[at]]);
+            const named = configs.map(({ name }, at) => [name.toLowerCase(), texts[at]]);
             onModel(models[0], Object.fromEntries(named));
         } else if (configs.length > 0) {
             onOther(`${configs[0].name}: open it together with the .safetensors file beside it`);

@@ -8,7 +8,7 @@ export const MOST_IMAGES = 50;
 export class Images {
     #engine;
     #onChoose;
-    /** @type {{source: () => Promise<object>, key: number, item: HTMLElement}[]} */
+    /** `scene` is a scene's seed, null for an image of the user's. @type {{source: () => Promise<object>, key: number, item: HTMLElement, scene: number | null}[]} */
     #opened = [];
     #chosen = null;
 
@@ -32,20 +32,30 @@ export class Images {
 
     /** Opens a file; it is added to the strip and chosen. */
     async add(blob, name) {
-        if (this.#opened.length >= MOST_IMAGES) {
+        if (this.count >= MOST_IMAGES) {
             throw new Error(`${name}: ${MOST_IMAGES} images are open already, and no more are kept`);
         }
         try {
-            await this.#open(() => this.#engine.addImage(blob), name);
+            await this.#open(() => this.#engine.addImage(blob), name, null);
         } catch (error) {
             throw new Error(`${name}: ${error.message}`);
         }
     }
 
-    /** Shows a scene alone: opened images go. */
+    /** Shows a scene in the place of the one before; opened images stay. */
     async setScene(seed) {
-        await this.#clear();
-        await this.#open(() => this.#engine.addScene(seed), `scene ${seed}`);
+        await this.clearScene();
+        await this.#open(() => this.#engine.addScene(seed), `scene ${seed}`, seed);
+    }
+
+    /** How many images of the user's are open. */
+    get count() {
+        return this.#opened.filter(({ scene }) => scene === null).length;
+    }
+
+    /** Seed of the scene that is chosen; null for an image of the user's. */
+    get scene() {
+        return this.#opened.find(({ key }) => key === this.#chosen)?.scene ?? null;
     }
 
     /** Opens the same images in an engine that is new. */
@@ -61,9 +71,14 @@ export class Images {
         }
     }
 
-    /** Forgets the scene that was there before the user's own images. */
+    /** Forgets the scene; the last image of the user's is chosen then. */
     async clearScene() {
-        await this.#clear();
+        for (const { key, item } of this.#opened.filter(({ scene }) => scene !== null)) {
+            item.remove();
+            await this.#engine.removeImage(key);
+        }
+        this.#opened = this.#opened.filter(({ scene }) => scene === null);
+        this.choose(this.#opened.at(-1)?.key ?? null);
     }
 
     choose(key) {
@@ -73,12 +88,12 @@ export class Images {
         }
     }
 
-    async #open(source, name) {
+    async #open(source, name, scene) {
         const { key, width, height, thumbnail } = await source();
         const canvas = element("canvas", { width: thumbnail.width, height: thumbnail.height });
         canvas.getContext("2d").drawImage(thumbnail, 0, 0);
         thumbnail.close();
-        const opened = { source, key, item: null };
+        const opened = { source, key, item: null, scene };
         const button = element(
             "button",
             {
@@ -96,14 +111,5 @@ export class Images {
         this.#opened.push(opened);
         byId("strip").append(opened.item);
         this.choose(key);
-    }
-
-    async #clear() {
-        for (const { key, item } of this.#opened) {
-            item.remove();
-            await this.#engine.removeImage(key);
-        }
-        this.#opened = [];
-        this.#chosen = null;
     }
 }

@@ -1,33 +1,44 @@
 /** Puts the page together: what is opened, shown, changed and saved. */
 
 import { Engine } from "../engine/client.js";
-import { histogram } from "./charts.js";
-import { byId } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { listen } from "./drop.js";
+import { roleOf } from "./files.js";
 import { Images } from "./images.js";
+import { Maps } from "./maps.js";
 import { Models } from "./models.js";
-import { showNumbers, showSimilarity } from "./numbers.js";
 import { Panels } from "./panels.js";
 import * as refinement from "./refinement.js";
 import { download, sheet } from "./save.js";
 import { clearError, setState, showError, state } from "./status.js";
 import * as storage from "./storage.js";
-import { label, marked, onChange, readAddress, request, setBlocks, writeAddress } from "./view.js";
+import { verdict } from "./verdict.js";
+import { factor, label, marked, onChange, readAddress, setBlocks, setSides, side, writeAddress } from "./view.js";
 
 /** The scene that is shown first, and how many there are to go through. */
 const [FIRST_SCENE, SCENES] = [20002, 1_000_000];
 /** Longest side of a panel in a saved picture, in pixels. */
 const SAVED = 512;
+/** How many images this tab had opened, which a reload forgets. */
+const OPENED = "singer-opened";
 
-const images = new Images(() => run("Looking at the image", look));
+const images = new Images(() =>
+    run("Looking at the image", async () => {
+        marked.scene = images.scene;
+        writeAddress();
+        await look();
+    }),
+);
 const models = new Models();
-const panels = new Panels((patch) => {
-    marked.patch = patch;
+const panels = new Panels((kept) => {
+    marked.patch = kept;
     changed(false);
 });
+const maps = new Maps(panels, models);
 /** @type {Engine} */
 let engine;
-let lookTimes = [];
+/** Name of the teacher that the input sizes are for. */
+let sizedFor = null;
 let queue = Promise.resolve();
 let running = 0;
 
@@ -55,12 +66,17 @@ function run(words, action) {
 async function start() {
     const prefer = new URLSearchParams(location.search).get("device") ?? "auto";
     engine = await Engine.start(prefer, { onLost });
-    const { backend, name } = engine.device;
+    const { backend, name, slowGpu } = engine.device;
     byId("device").textContent = backend === "cpu" ? "CPU" : `WebGPU${name && ` (${name})`}`;
+    if (slowGpu) {
+        const all = element("a", { href: "?device=webgpu" }, "use it all the same");
+        byId("device").append(`, measured faster than WebGPU here (${slowGpu}): `, all);
+    }
     byId("half").disabled = backend === "cpu";
-    byId("notice").hidden = backend !== "cpu" || prefer === "cpu";
+    byId("notice").hidden = backend !== "cpu" || prefer === "cpu" || slowGpu !== "";
     images.use(engine);
     models.use(engine);
+    maps.use(engine);
     await panels.attach(engine);
 }
 
@@ -87,59 +103,19 @@ const complete = () => images.chosen !== null && Boolean(models.teacher);
 
 /** Shows the chosen image to the models, and their maps. */
 async function look() {
-    if (!complete()) {
-        return;
+    if (complete()) {
+        await maps.look(images.chosen);
     }
-    const seen = await engine.look(images.chosen, side());
-    lookTimes = seen.times;
-    await panels.setImage(engine, seen);
-    panels.caption("image", `${seen.size[1]}×${seen.size[0]} px, ${seen.grid[1]}×${seen.grid[0]} patches`);
-    await draw();
-}
-
-/** Shorter side of the input in pixels. */
-function side() {
-    return Math.min(...models.teacher.size) * Number(byId("side").value);
 }
 
 /** Draws at the panels' new width, whatever was shown to the user before. */
 async function fit() {
     if (complete() && state() !== "lost") {
-        await panels.fit(engine).then(draw).catch(showError);
+        await panels
+            .fit(engine)
+            .then(() => maps.draw())
+            .catch(showError);
     }
-}
-
-/** Computes and draws what the controls ask for. */
-async function draw() {
-    marked.patch = panels.setMark(marked.patch);
-    const wanted = request();
-    const shown = await engine.show(wanted);
-    if (shown === null) {
-        return;
-    }
-    panels.cover("teacher", null);
-    panels.cover("refined", shown.refined ? null : withoutAdapter());
-    panels.cover("student", shown.student ? null : "no student is loaded");
-    panels.caption("teacher", `block ${shown.teacher.layer}`);
-    panels.caption("refined", shown.refined ? refinedHow(wanted) : "");
-    panels.caption("student", shown.student ? `block ${shown.student.layer}` : "");
-    histogram(byId("histogram"), shown);
-    showNumbers(shown, [...lookTimes, ...shown.times]);
-    showSimilarity(shown.similarity, marked.patch, panels.grid);
-    document.documentElement.dataset.drawn = Number(document.documentElement.dataset.drawn) + 1;
-}
-
-function withoutAdapter() {
-    const there = models.layers.join(" or ");
-    return there ? `no adapter at this block: choose ${there}` : "not refined yet: find artifacts below";
-}
-
-/** What the refined panel shows. */
-function refinedHow({ layer, strength }) {
-    if (models.adapters.closed && !(models.layers[0] <= layer)) {
-        return `block ${layer}, no artifacts so far`;
-    }
-    return strength === 1 ? `block ${layer}` : `block ${layer}, ${strength.toFixed(2)} × the adapter`;
 }
 
 /** After a control or the mark has changed. */
@@ -149,13 +125,31 @@ function changed(input) {
     if (input) {
         run("Looking at the image", look);
     } else if (running === 0 && complete()) {
-        draw().catch(showError);
+        maps.draw().catch(showError);
     }
+}
+
+/** Loads models, while the maps of those before are covered; what is there in the end is shown. */
+function load(words, action) {
+    return run(words, async () => {
+        maps.hide(words);
+        try {
+            await action();
+        } finally {
+            await (models.teacher && settle());
+        }
+    });
 }
 
 /** A new set of models: the sliders fit it, and it looks at the image. */
 async function settle() {
     setBlocks(models.teacher.depth);
+    if (sizedFor !== models.name) {
+        sizedFor = models.name;
+        setSides(models.teacher);
+    }
+    marked.model = models.ownTeacher;
+    writeAddress();
     showRefinedBlock();
     await look();
 }
@@ -172,32 +166,28 @@ function showRefinedBlock() {
 
 /** Loads everything in the precision of a checkbox; where that fails, in the one before. */
 async function keepIn(checkbox) {
-    const load = () => (models.teacher ? models.reload() : models.loadShipped(Number(byId("models").value)));
+    const again = () => (models.teacher ? models.reload() : models.loadShipped(Number(byId("models").value)));
     models.half = checkbox.checked;
     try {
-        await load();
+        await again();
     } catch (error) {
         models.half = checkbox.checked = !checkbox.checked;
-        await (models.teacher && load());
+        await (models.teacher && again());
         throw error;
-    } finally {
-        await (models.teacher && settle());
     }
 }
 
 function openImages(files) {
     run("Reading the image", async () => {
-        if (marked.scene !== null) {
-            await images.clearScene();
-            marked.scene = null;
-        }
         const failures = [];
+        const before = images.count;
         for (const file of files) {
             await images.add(file, file.name || "image").catch((error) => failures.push(error.message));
         }
-        if (images.chosen === null) {
-            await showScene(FIRST_SCENE);
-        } else {
+        if (images.count > before) {
+            await images.clearScene();
+            marked.scene = null;
+            sessionStorage.setItem(OPENED, images.count);
             writeAddress();
             await look();
         }
@@ -209,10 +199,9 @@ function openImages(files) {
 }
 
 function openModel(file, configs) {
-    const role = byId("role").value;
-    run(`Loading ${file.name}`, async () => {
+    load(`Loading ${file.name}`, async () => {
+        const role = await roleOf(file, byId("role").value, Boolean(models.teacher));
         const kept = await models.loadFile(role, file, configs);
-        await settle();
         if (!kept) {
             throw new Error(`${file.name} is in use, but this browser has no room to keep it for next time`);
         }
@@ -234,7 +223,7 @@ function find() {
         models.adapters = await refinement.find(engine, images.keys, seed, side(), onBlock);
         showRefinedBlock();
         writeAddress();
-        await draw();
+        await maps.draw();
     });
 }
 
@@ -242,42 +231,31 @@ function train() {
     const layer = Number(byId("layer").value);
     const last = models.teacher.depth - 1;
     run("Fitting the adapters", async () => {
-        const wanted = refinement.settings([layer], side(), Number(byId("quantile").value));
-        setState("training", "Fitting: starting from the nullspace");
-        byId("train-stop").hidden = false;
-        byId("train").disabled = true;
-        try {
-            await refinement.fit(engine, images.keys, wanted, async (step, steps) => {
-                models.adapters = { layers: [...new Set([layer, last])], rank: wanted.rank, closed: false };
-                setState("training", `Fitting: step ${step} of ${steps}`);
-                await draw();
-            });
-        } finally {
-            byId("train-stop").hidden = true;
-            byId("train").disabled = false;
+        const wanted = refinement.settings([layer], side());
+        const done = await refinement.fit(engine, images.keys, wanted, async () => {
+            models.adapters = { layers: [...new Set([layer, last])].sort((a, b) => a - b), rank: wanted.rank, closed: false };
+            await maps.draw();
+        });
+        if (maps.shown?.refined) {
+            refinement.judge(done, maps.shown);
         }
     });
 }
 
 async function savePicture() {
-    const shown = [...document.querySelectorAll("figure[data-panel]")].filter(
-        (figure) => figure.querySelector(".cover")?.hidden ?? true,
-    );
-    const [rows, columns] = panels.grid;
-    const [width, height] = [columns, rows].map((count) => Math.round((SAVED * count) / Math.max(rows, columns)));
-    const drawn = [];
-    for (const figure of shown) {
-        const panel = figure.dataset.panel;
-        const source = panel === "image" ? figure.querySelector("canvas") : await engine.picture(panel, width, height);
-        drawn.push({ title: figure.querySelector("figcaption").textContent.trim(), source });
+    const { shown } = maps;
+    if (!shown) {
+        throw new Error("there are no maps to save yet");
     }
-    download(await sheet(drawn), "patch-norms.png");
+    const what = shown.similarity ? "cosine similarity to the marked patch" : "L2 norm of each patch's features";
+    const lines = [`${models.name}, block ${shown.teacher.layer}: ${what}`, verdict(shown, factor()).join(" ")];
+    download(await sheet(lines, await panels.pictured(engine, SAVED)), shown.similarity ? "patch-similarity.png" : "patch-norms.png");
 }
 
 async function share() {
     writeAddress();
     await navigator.clipboard.writeText(location.href).then(
-        () => setState("ready", "The link is copied; it holds the view, not your image"),
+        () => setState("ready", `The link is copied; it holds the view, not your image${marked.model === null ? "" : " or your model"}`),
         () => setState("ready", "The address bar holds the link"),
     );
 }
@@ -287,16 +265,11 @@ function connect() {
     listen(openImages, openModel, showError);
     byId("scene").onclick = () => run("Drawing a scene", () => showScene(((marked.scene ?? FIRST_SCENE) + 1) % SCENES));
     byId("models").onchange = ({ target }) =>
-        run("Loading the models", async () => {
-            await models.loadShipped(Number(target.value));
-            await settle();
-        });
-    byId("half").onchange = ({ target }) => run("Loading the models again", () => keepIn(target));
+        target.value !== "own" && load("Loading the models", () => models.loadShipped(Number(target.value)));
+    byId("shipped").onclick = () => load("Loading the models", () => models.loadShipped(0));
+    byId("half").onchange = ({ target }) => load("Loading the models again", () => keepIn(target));
     byId("stored").addEventListener("load-model", ({ detail: { role, name } }) =>
-        run(`Loading ${name}`, async () => {
-            await models.loadStored(role, name);
-            await settle();
-        }),
+        load(`Loading ${name}`, () => models.loadStored(role, name)),
     );
     byId("stored").addEventListener("remove-model", ({ detail: { role, name } }) =>
         run(`Removing ${name}`, async () => {
@@ -325,11 +298,24 @@ function connect() {
         }
     }).observe(byId("panels"));
     addEventListener("hashchange", () => {
-        const before = marked.scene;
+        const { scene: before, model } = marked;
         readAddress();
         const scene = marked.scene;
+        if (marked.model !== model) {
+            load("Loading the models", loadAddressed);
+        }
         run("Showing the view", () => (scene !== null && scene !== before ? showScene(scene) : look()));
     });
+}
+
+/** Loads the teacher that the address names, where this browser keeps it; else the shipped one. */
+async function loadAddressed() {
+    const name = marked.model;
+    const kept = name !== null && (await storage.list()).some((file) => file.role === "teacher" && file.name === name);
+    await (kept ? models.loadStored("teacher", name) : models.loadShipped(0));
+    if (name !== null && !kept) {
+        throw new Error(`this link is to a view of ${name}, which is not in this browser: open that file; until then the shipped model is shown`);
+    }
 }
 
 async function main() {
@@ -343,6 +329,8 @@ async function main() {
         return;
     }
     connect();
+    const forgotten = Number(sessionStorage.getItem(OPENED) ?? 0);
+    sessionStorage.removeItem(OPENED);
     await run("Loading the models", async () => {
         await models.showStored();
         await models.list();
@@ -351,10 +339,15 @@ async function main() {
         await images.setScene(scene);
         marked.scene = scene;
         marked.patch = patch;
-        await models.loadShipped(0);
-        setBlocks(models.teacher.depth);
-        await look();
+        try {
+            await loadAddressed();
+        } finally {
+            await (models.teacher && settle());
+        }
     });
+    if (forgotten > 0 && state() === "ready") {
+        setState("ready", `Images stay in this page alone, so a reload forgot ${forgotten}: open them again`);
+    }
     navigator.serviceWorker?.register("sw.js").catch(() => {
         // The page works without; it only needs the network the next time.
     });

@@ -15,6 +15,9 @@ export class Models {
     #sources = new Map();
     #info = new Map();
     #adapters = null;
+    /** Names of the user's own files that are in use, by role. */
+    #own = new Map();
+    #title = "";
 
     /** Whether models that are loaded from now on are kept in half precision. */
     half = false;
@@ -35,6 +38,16 @@ export class Models {
         byId("models").replaceChildren(...options);
     }
 
+    /** The teacher's name: the shipped set's, or the file's. */
+    get name() {
+        return this.ownTeacher ?? this.#title;
+    }
+
+    /** Name of the teacher's file, where it is the user's own. */
+    get ownTeacher() {
+        return this.#own.get("teacher") ?? null;
+    }
+
     /** Loads a shipped set. */
     async loadShipped(index) {
         const set = this.#shipped[index];
@@ -42,19 +55,31 @@ export class Models {
         for (const role of ROLES.filter((role) => set[role])) {
             await this.load(role, () => fetched(role, set[role]));
         }
+        this.#title = set.title;
+        this.#own.clear();
+        this.#describe();
     }
 
     /** Loads a file of the user's and keeps it for next time. */
     async loadFile(role, file, configs) {
         const get = async () => ({ role, name: file.name, bytes: await file.arrayBuffer(), configs });
-        await this.load(role, get);
+        await this.#loadOwn(role, file.name, get);
         const kept = await storage.store(await get());
         await this.showStored();
         return kept;
     }
 
     async loadStored(role, name) {
-        await this.load(role, () => storage.load(role, name));
+        await this.#loadOwn(role, name, () => storage.load(role, name));
+    }
+
+    async #loadOwn(role, name, get) {
+        await this.load(role, get);
+        if (role === "teacher") {
+            this.#own.clear();
+        }
+        this.#own.set(role, name);
+        this.#describe();
     }
 
     /** Loads everything again, into an engine that is new. */
@@ -73,6 +98,10 @@ export class Models {
         await this.load("adapters", get);
     }
 
+    get hasLoadedAdapters() {
+        return this.#sources.has("adapters");
+    }
+
     /** @param {() => Promise<storage.StoredModel>} get */
     async load(role, get) {
         const { name, bytes, configs } = await get();
@@ -89,6 +118,7 @@ export class Models {
             this.adapters = await this.#engine.loadAdapters(name, bytes);
         }
         this.#sources.set(role, get);
+        describe(this.#adapters, this.hasLoadedAdapters);
         this.#describe();
     }
 
@@ -99,7 +129,7 @@ export class Models {
 
     set adapters(adapters) {
         this.#adapters = adapters;
-        describe(adapters);
+        describe(adapters, this.hasLoadedAdapters);
     }
 
     /** The teacher's blocks that have an adapter. */
@@ -139,14 +169,23 @@ export class Models {
 
     #describe() {
         const millions = (count) => `${(count / 1e6).toFixed(count < 1e7 ? 1 : 0)} M parameters`;
-        const model = ({ arch, depth, width, patch, size, parameters, naming, half }) =>
-            `${arch}, ${millions(parameters)}${half ? " in half precision" : ""}, ${depth} blocks of width ${width}, patches of ${patch} px, ${size[1]}×${size[0]} px, names of ${naming}`;
+        const model = ({ arch, depth, width, patch, size, parameters, half }) =>
+            `${arch}, ${millions(parameters)}${half ? " in half precision" : ""}, ${depth} blocks of width ${width}, patches of ${patch} px, ${size[1]}×${size[0]} px`;
         const lines = [`Teacher: ${model(this.teacher)}.`];
         if (this.student) {
             lines.push(`Student: ${model(this.student)}.`);
         }
         const assumed = [this.teacher, this.student].flatMap((info) => info?.assumed ?? []);
         byId("model-info").textContent = [...lines, ...assumed.map((line) => `Assumed: ${line}.`)].join(" ");
+        const select = byId("models");
+        select.querySelector("[value=own]")?.remove();
+        if (this.ownTeacher !== null) {
+            select.append(element("option", { value: "own" }, this.ownTeacher));
+            select.value = "own";
+        }
+        const others = [...this.#own].filter(([role]) => role !== "teacher").map(([role, name]) => `, ${role} ${name}`);
+        byId("model-name").textContent = `Teacher: ${this.name}${others.join("")}`;
+        byId("shipped").hidden = this.#own.size === 0;
     }
 }
 

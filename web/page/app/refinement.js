@@ -2,6 +2,7 @@
 
 import { curve } from "./charts.js";
 import { byId, element } from "./dom.js";
+import { setState } from "./status.js";
 
 /** Images that artifacts are looked for in: opened ones, and scenes where those are fewer. */
 const IMAGES = 64;
@@ -26,8 +27,11 @@ export async function find(engine, keys, seed, side, onBlock) {
     return { layers, rank: Math.max(0, ...ranks), closed: true, found: { ...found, seconds } };
 }
 
-/** Says what refines the teacher; null where nothing does. */
-export function describe(adapters) {
+/** Says what refines the teacher, null where nothing does, and whether there are files to go back to. */
+export function describe(adapters, isLoaded) {
+    byId("trained").textContent = "";
+    byId("save-adapters").disabled = !adapters?.layers?.length;
+    byId("reset-adapters").disabled = !isLoaded;
     const { layers = [], rank, closed, found } = adapters ?? {};
     const blocks = `block${layers.length > 1 ? "s" : ""} ${layers.join(", ")}`;
     const said = () => {
@@ -54,7 +58,7 @@ export function describe(adapters) {
 }
 
 /** The settings that the form says, for these layers and this input. */
-export function settings(layers, side, quantile) {
+export function settings(layers, side) {
     const number = (id) => {
         const input = byId(id);
         if (!input.checkValidity()) {
@@ -65,7 +69,7 @@ export function settings(layers, side, quantile) {
     return {
         layers,
         side,
-        quantile,
+        quantile: number("train-quantile"),
         rank: number("train-rank"),
         lr: number("train-lr"),
         steps: number("train-steps"),
@@ -74,25 +78,61 @@ export function settings(layers, side, quantile) {
     };
 }
 
-/** Ends the fit after the step that runs. */
+/** Ends the fit after the step that runs, and says so at once. */
 export function stop() {
     stopped = true;
+    byId("train-stop").ariaDisabled = "true";
+    byId("train-stop").textContent = "Stopping…";
+    setState("training", "Stopping after this step");
 }
 
 /**
  * Fits adapters; `onStep` is awaited after each step.
  *
- * @param {(step: number, steps: number) => Promise<void>} onStep
+ * @param {() => Promise<void>} onStep
+ * @returns {Promise<string>} how many steps were done
  */
 export async function fit(engine, keys, wanted, onStep) {
     stopped = false;
-    await engine.startFit(keys, wanted);
-    const losses = [];
-    for (let done = false; !done && !stopped; ) {
-        const step = await engine.fitStep();
-        losses.push(step.outlier + step.info);
-        curve(byId("loss"), losses, step.steps);
-        await onStep(step.step, step.steps);
-        done = step.done;
+    setState("training", "Fitting: starting from the nullspace");
+    const [start, end] = [byId("train"), byId("train-stop")];
+    const had = document.activeElement === start;
+    end.hidden = false;
+    end.ariaDisabled = null;
+    end.textContent = "Stop";
+    // The button that had the focus cannot keep it while it does nothing.
+    if (had) {
+        end.focus();
     }
+    start.disabled = true;
+    let words = "";
+    try {
+        await engine.startFit(keys, wanted);
+        const losses = [];
+        for (let done = false; !done && !stopped; ) {
+            const step = await engine.fitStep();
+            losses.push(step.outlier + step.info);
+            curve(byId("loss"), losses, step.steps);
+            words = `${step.step} of ${step.steps} steps`;
+            if (!stopped) {
+                setState("training", `Fitting: ${words}; the view follows after each step`);
+            }
+            await onStep();
+            done = step.done;
+        }
+    } finally {
+        start.disabled = false;
+        if (document.activeElement === end) {
+            start.focus();
+        }
+        end.hidden = true;
+    }
+    return `${stopped ? "Stopped after" : "Done:"} ${words}.`;
+}
+
+/** Says what a fit came to on the image that is shown. */
+export function judge(words, { teacher, refined }) {
+    const ratios = `largest over median ${teacher.ratio.toFixed(2)} → ${refined.ratio.toFixed(2)}`;
+    const judged = refined.ratio > 1.001 * teacher.ratio ? "On this image these adapters are worse than none" : "On this image";
+    byId("trained").textContent = `${words} ${judged}: ${ratios}.`;
 }

@@ -19,3 +19,5 @@ export function showError(error) {
 export function clearError() {
     byId("error").hidden = true;
 }
+
+byId("dismiss").addEventListener("click", clearError);

@@ -151,6 +151,11 @@ export class Engine {
         return this.#ask("adapters", []);
     }
 
+    /** A palette's colours, least first, four bytes each. */
+    palette(name) {
+        return this.#ask("palette", [name]);
+    }
+
     /** A panel as it was drawn last, at another size. */
     picture(panel, width, height) {
         return this.#ask("picture", [panel, width, height]);

@@ -1,6 +1,7 @@
 /** The engine's own thread: does one thing after another, in the order asked. */
 
 import init, { Singer } from "../pkg/singer_web.js";
+import { prefersGpu } from "./choose.js";
 import { decode, thumbnail } from "./images.js";
 
 /** @type {Singer} */
@@ -22,9 +23,12 @@ const SCENE = 256;
 const methods = {
     async open(prefer) {
         await init();
-        singer = await Singer.open(prefer, fail);
+        const slow = prefer === "auto" && !(await prefersGpu());
+        singer = await Singer.open(slow ? "cpu" : prefer, fail);
         const device = singer.device();
-        return { ...device, name: device.name || (await adapterName()) };
+        // Whether there is WebGPU all the same.
+        const slowGpu = slow && navigator.gpu ? await adapterName() : "";
+        return { ...device, name: device.name || (await adapterName()), slowGpu };
     },
 
     attach(panel, canvas) {
@@ -78,19 +82,19 @@ const methods = {
         const similarity = patch === null ? null : await singer.similarity(patch);
         const kind = similarity ? "similarity" : "norm";
         const there = PANELS.filter((panel) => maps[panel]);
-        // A student's features are in a space of their own, so are its norms.
-        const alike = there.filter((panel) => panel !== "student");
-        const range = shared ? extent(alike.map((panel) => maps[panel].norms)) : null;
+        const ranges = similarity ? ofSimilarity(similarity, patch, there, shared) : ofNorms(maps, there, shared);
         for (const panel of there) {
-            const fixed = alike.includes(panel) ? range : null;
-            const own = { ...look, kind, range: kind === "similarity" ? [-1, 1] : fixed };
+            const own = { ...look, kind, range: ranges[panel] };
+            if (similarity && shared) {
+                own.palette = "diverging";
+            }
             const canvas = canvases.get(panel);
             if (canvas) {
                 await singer.draw(panel, canvas, own);
             }
             drawn.set(panel, own);
         }
-        return { ...maps, similarity };
+        return { ...maps, similarity, ranges };
     },
 
     estimate(keys, seeds, side) {
@@ -108,6 +112,10 @@ const methods = {
 
     async adapters() {
         return (await singer.adapters()).buffer;
+    },
+
+    palette(name) {
+        return Singer.palette(name);
     },
 
     async picture(panel, width, height) {
@@ -146,10 +154,25 @@ function kept(key) {
     return image;
 }
 
-/** The least and the largest of several lists. */
-function extent(lists) {
+/** Norms of each panel's first and last colour: shared ones are equal multiples of its median. */
+function ofNorms(maps, panels, shared) {
+    const over = panels.map((panel) => [panel, maps[panel].median || 1]);
+    const own = new Map(over.map(([panel, median]) => [panel, extent(maps[panel].norms).map((norm) => norm / median)]));
+    const all = extent([...own.values()].flat());
+    return Object.fromEntries(over.map(([panel, median]) => [panel, (shared ? all : own.get(panel)).map((times) => times * median)]));
+}
+
+/** Similarities of each panel's first and last colour: all there can be, or the least and the largest to other patches. */
+function ofSimilarity(similarity, patch, panels, shared) {
+    const others = (panel) => similarity[panel].filter((_, at) => at !== patch);
+    const range = (panel) => (shared || similarity[panel].length < 2 ? [-1, 1] : extent(others(panel)));
+    return Object.fromEntries(panels.map((panel) => [panel, range(panel)]));
+}
+
+/** The least and the largest. */
+function extent(values) {
     let [low, high] = [Infinity, -Infinity];
-    for (const value of lists.flatMap((list) => Array.from(list))) {
+    for (const value of values) {
         low = Math.min(low, value);
         high = Math.max(high, value);
     }

@@ -110,8 +110,11 @@ impl Singer {
     }
 
     /// The current adapters as a safetensors file, which `loadAdapters` and the
-    /// program read.
+    /// program read. Throws where nothing refines the teacher.
     pub async fn adapters(&self) -> Result<Uint8Array> {
+        if self.adapters.layers().is_empty() {
+            return Err(Fault::new("there are no adapters to save: nothing refines this teacher"));
+        }
         let bytes = self.adapters.to_tensors().await?.to_bytes()?;
         Ok(Uint8Array::from(bytes.as_slice()))
     }
