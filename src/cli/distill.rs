@@ -9,7 +9,7 @@ use super::args::DistillArgs;
 use super::config::{self, Override};
 use super::plan::parse_bytes;
 use super::session::{self, Stop};
-use super::{fit, models, ranks};
+use super::{fit, models, ranks, report};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
 use crate::run::{Distill, DistillConfig, Measurements, MethodKind, RefineKind, Run, Start};
@@ -30,7 +30,11 @@ fn run_on(ranks: &Ranks, args: DistillArgs) -> Result<ExitCode> {
     }
     let config = run.config();
     ranks::fetch(ranks, &[&config.teacher, &config.student])?;
-    session::exit_code(distill(run, idle, &Stop::watch(session::SAVING)?), session::RESUME)
+    let outcome = distill(run, idle, &Stop::watch(session::SAVING)?);
+    if let (Ok(run), true) = (&outcome, ranks.is_first()) {
+        report::of_run(run.folder());
+    }
+    session::exit_code(outcome, session::RESUME)
 }
 
 /// The settings of the flags and the configuration file, and a flag that changes nothing.

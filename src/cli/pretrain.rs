@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use super::args::PretrainArgs;
 use super::config::{self, Override};
-use super::ranks;
 use super::session::{self, Stop};
+use super::{ranks, report};
 use crate::error::Result;
 use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
 use crate::train::Ranks;
@@ -21,7 +21,11 @@ fn run_on(ranks: &Ranks, args: PretrainArgs) -> Result<ExitCode> {
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
     ranks::fetch(ranks, &[&config.model])?;
     let run = Pretrain::from_config(config).resume(args.train.resume).ranks(ranks);
-    session::exit_code(pretrain(run, &Stop::watch(session::SAVING)?), session::RESUME)
+    let outcome = pretrain(run, &Stop::watch(session::SAVING)?);
+    if let (Ok(run), true) = (&outcome, ranks.is_first()) {
+        report::of_run(run.folder());
+    }
+    session::exit_code(outcome, session::RESUME)
 }
 
 fn pretrain(run: Pretrain, stop: &Stop) -> Result<Pretrained> {

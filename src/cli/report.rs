@@ -1,6 +1,6 @@
 //! `singer report`: the page of trainings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -52,10 +52,21 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     }
 }
 
+/// Writes the page of a run that has just ended into its folder. That it cannot be written, is no
+/// failure of the training.
+pub(super) fn of_run(folder: &Path) {
+    let out = folder.join(FILE);
+    let written = TrainingRun::read(folder).and_then(|run| training::write(&[run], &out, None));
+    match written {
+        Ok(path) => say!("wrote {}", path.display()),
+        Err(error) => note!("singer: warning: no report was written: {error}"),
+    }
+}
+
 /// Whether two of the runs have the same name.
 fn has_twins(runs: &[TrainingRun]) -> bool {
     runs.iter().enumerate().any(|(index, run)| runs[..index].iter().any(|of| of.name == run.name))
 }
 
 /// The page's name in a run's folder.
-pub(super) const FILE: &str = "report.html";
+const FILE: &str = "report.html";
