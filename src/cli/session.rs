@@ -68,7 +68,8 @@ pub(super) struct TrainArgs {
     /// Seed of new weights, the order of images and augmentation
     #[arg(long)]
     pub(super) seed: Option<i64>,
-    /// auto, cpu, gpu, gpu:N or software (`singer devices` lists them)
+    /// auto, cpu, gpu, gpu:N or software (`singer devices` lists them); several share each
+    /// batch: gpu:0,gpu:1
     #[arg(long)]
     pub(super) device: Option<String>,
     /// f32, f16, bf16, or auto for what the device computes fastest: matrix products in it, the

@@ -13,7 +13,8 @@ use super::methods::{self, Measure, Models, Prepared};
 use super::refinement::{self, ReadAnew};
 use super::teacher_cache::TeacherCacheFolder;
 use super::{
-    DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, ranks, run_train, shapes,
+    DeviceName, DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, ranks,
+    run_train, shapes,
 };
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
@@ -28,6 +29,7 @@ use crate::ops::Precision;
 use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
 use crate::refine::nullspace::BasisKind;
 use crate::refine::{Adapters, ClosedForm, Refiner, RegisterNeuron};
+use crate::train::ranks::on_threads;
 use crate::train::{Progress, Ranks, TrainSettings};
 use crate::vit::VitConfig;
 
@@ -48,6 +50,7 @@ use crate::vit::VitConfig;
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Clone)]
 pub struct Distill {
     config: DistillConfig,
     teacher: Option<Model>,
@@ -277,8 +280,22 @@ impl Distill {
     /// [`Error::RunExists`], [`Error::OtherRun`], [`Error::Interrupted`] where
     /// [`stop`](Self::stop) was set, [`Error::NotFinite`]; errors of data, files and the
     /// device.
-    pub fn run(mut self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
+    pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
         let report = &mut report;
+        let devices = ranks::devices(&self.config.device.0);
+        if devices.len() > 1 {
+            ranks::check_devices(&self.ranks, &devices, self.teacher.is_some())?;
+            let on = |ranks: &Ranks| {
+                let device = DeviceName(devices[ranks.rank()].clone());
+                self.clone().ranks(ranks).configure(|config| config.device = device)
+            };
+            let other = |ranks: Ranks| on(&ranks).run_here(&mut |_| {}).map(|_| ());
+            return on_threads(devices.len(), |ranks| on(&ranks).run_here(report), other);
+        }
+        self.run_here(report)
+    }
+
+    fn run_here(mut self, report: &mut dyn FnMut(Event<'_>)) -> Result<Run> {
         ranks::check_alike(&self.ranks, &self.config)?;
         if let Some(size) = self.config.teacher.img_size {
             let resized = self.teacher.map(|teacher| teacher.with_size(size.sides()));

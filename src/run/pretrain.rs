@@ -7,7 +7,9 @@ use burn::module::Module;
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::{Event, PretrainConfig, RefineKind, Start, loss_scale, ranks, run_train, shapes};
+use super::{
+    DeviceName, Event, PretrainConfig, RefineKind, Start, loss_scale, ranks, run_train, shapes,
+};
 use crate::data::{ImageSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -15,10 +17,12 @@ use crate::export::{Card, MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{accuracy, in_classes};
+use crate::train::ranks::on_threads;
 use crate::train::{Pretraining, Ranks, TrainSettings};
 
 /// A supervised training to run: what `singer pretrain` does, without flags and
 /// printing. It makes teachers and baselines.
+#[derive(Clone)]
 pub struct Pretrain {
     config: PretrainConfig,
     device: Option<Device>,
@@ -122,6 +126,20 @@ impl Pretrain {
     /// [`Error::OtherRun`], [`Error::Interrupted`] where [`stop`](Self::stop) was set,
     /// [`Error::NotFinite`]; errors of data, files and the device.
     pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Pretrained> {
+        let devices = ranks::devices(&self.config.device.0);
+        if devices.len() > 1 && self.device.is_none() {
+            ranks::check_devices(&self.ranks, &devices, false)?;
+            let on = |ranks: &Ranks| {
+                let device = DeviceName(devices[ranks.rank()].clone());
+                self.clone().ranks(ranks).configure(|config| config.device = device)
+            };
+            let other = |ranks: Ranks| on(&ranks).run_here(&mut |_| {}).map(|_| ());
+            return on_threads(devices.len(), |ranks| on(&ranks).run_here(&mut report), other);
+        }
+        self.run_here(&mut report)
+    }
+
+    fn run_here(self, report: &mut dyn FnMut(Event<'_>)) -> Result<Pretrained> {
         let since = Instant::now();
         let (config, ranks) = (&self.config, &self.ranks);
         ranks::check_alike(ranks, config)?;
@@ -220,7 +238,7 @@ impl Pretrain {
         };
         let task = Pretraining { label_smoothing: config.label_smoothing };
         let feed = (images, transform, preprocess.normalise);
-        let outcome = run_train(&task, start, &training, feed, &settings, &self.stop, &mut report);
+        let outcome = run_train(&task, start, &training, feed, &settings, &self.stop, report);
         folder.write()?;
         let (trained, _) = outcome?;
         let trained = trained.valid().with_precision(Precision::F32);

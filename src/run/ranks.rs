@@ -26,6 +26,24 @@ pub(super) fn check_alike(ranks: &Ranks, config: &impl Serialize) -> Result<()> 
     ranks.check_alike(&settings.to_string())
 }
 
+/// The devices that a setting names, with commas between them.
+pub(super) fn devices(wanted: &str) -> Vec<String> {
+    wanted.split(',').map(|name| name.trim().to_owned()).collect()
+}
+
+/// Refuses several devices where each process is to have one, or where a model is on one already.
+///
+/// # Errors
+/// [`Error::Device`].
+pub(super) fn check_devices(ranks: &Ranks, devices: &[String], given: bool) -> Result<()> {
+    let reason = match (ranks.several(), given) {
+        (true, _) => "each rank of an MPI job has one device",
+        (false, true) => "the teacher is open on one device; give the file of its weights",
+        (false, false) => return Ok(()),
+    };
+    Err(Error::Device { wanted: devices.join(","), reason: reason.into() })
+}
+
 /// The device of a run. Of several ranks on a machine each has a GPU of its own, as far as there
 /// are enough, where any would do.
 ///

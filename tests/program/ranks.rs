@@ -1,7 +1,35 @@
 //! Training over the ranks of an MPI job, by the launcher `mpirun` or what `SINGER_MPIRUN` names.
 
 #[cfg(not(feature = "mpi"))]
-use crate::support::{fail_with, singer};
+use crate::support::singer;
+use crate::support::{distill, fail_with, metrics, succeed, teacher};
+
+#[test]
+fn several_devices_of_one_process_have_the_bits_of_as_many_threads() {
+    let (folder, teacher) = teacher();
+    for method in ["singer", "vitkd", "relational"] {
+        let outs =
+            ["threads", "devices"].map(|kind| folder.path().join(format!("{method}-{kind}")));
+        let command = |out: &std::path::Path| {
+            let mut command = distill(&teacher, out, 12);
+            command.args(["--method", method, "--set", "train.clip=0.5"]);
+            command.args(["--set", "train.log_every=1", "--set", "label_weight=0.5"]);
+            command.args(["--set", "train.batch=7"]);
+            command
+        };
+        succeed(command(&outs[0]).args(["--set", "train.threads=3"]));
+        let mut several = command(&outs[1]);
+        several.args(["--set", "train.threads=1", "--set", "device=cpu,cpu,cpu"]);
+        let outcome = succeed(&mut several);
+        assert!(outcome.stdout.contains("3 ranks, each with 2 or 3 images of a batch of 7"));
+        assert_eq!(metrics(&outs[0]), metrics(&outs[1]), "{method}");
+        let students = outs.map(|out| std::fs::read(out.join("student.safetensors")).unwrap());
+        assert!(students[0] == students[1], "{method}");
+    }
+    let out = folder.path().join("bad");
+    let mut several = distill(&teacher, &out, 2);
+    fail_with(several.args(["--set", "device=cpu,gpu:99"]), &["gpu:99", "no such GPU"]);
+}
 
 #[cfg(not(feature = "mpi"))]
 #[test]
