@@ -26,6 +26,7 @@ pub struct BatchLoss {
     /// What the task keeps of each image, in their order; see [`Loss::remembered`](super::Loss).
     pub remembered: Option<Tensor<2>>,
     /// The first rank whose terms are not finite, where several ranks share the batch.
+    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "there is one rank"))]
     pub(super) not_finite: Option<usize>,
 }
 

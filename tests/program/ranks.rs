@@ -31,6 +31,14 @@ fn several_devices_of_one_process_have_the_bits_of_as_many_threads() {
     fail_with(several.args(["--set", "device=cpu,gpu:99"]), &["gpu:99", "no such GPU"]);
 }
 
+#[test]
+fn a_fit_by_several_processes_is_refused() {
+    let (_folder, teacher) = teacher();
+    let mut command = crate::support::singer();
+    command.arg("fit").arg(&teacher).args(["--data", "scenes:4", "--device", "cpu"]);
+    fail_with(command.env("PMI_SIZE", "3"), &["3 processes", "singer fit"]);
+}
+
 #[cfg(not(feature = "mpi"))]
 #[test]
 #[ignore = "needs an MPI library and `--features mpi`"]
