@@ -325,7 +325,8 @@ pub fn train<T: Task>(
         let done = step == settings.steps;
         let due = step % settings.checkpoint_every.max(1) == 0;
         if step % settings.log_every.max(1) == 0 || due || done || interrupted {
-            let (records, images_per_second, waiting, each) = pending.read().map_err(&explain)?;
+            let Read { records, images_per_second, waiting, each } =
+                pending.read().map_err(&explain)?;
             ranks.check_parameters(&model, step)?;
             if let Some(metrics) = &mut metrics {
                 metrics.append(&records)?;
@@ -398,6 +399,16 @@ impl Default for Pending {
     }
 }
 
+/// What the steps since the last reading came to.
+struct Read {
+    records: Vec<Record>,
+    images_per_second: f64,
+    /// The share of the time that waited for data.
+    waiting: f64,
+    /// The time of a step.
+    each: Duration,
+}
+
 impl Pending {
     fn push(
         &mut self,
@@ -422,9 +433,8 @@ impl Pending {
         self.images += images;
     }
 
-    /// The records, images a second, the share of time that waited for data, and the time of a
-    /// step; with an error comes the rank that has it.
-    fn read(&mut self) -> Result<(Vec<Record>, f64, f64, Duration), (Error, usize)> {
+    /// With an error comes the rank that has it.
+    fn read(&mut self) -> Result<Read, (Error, usize)> {
         let all = read(Tensor::cat(std::mem::take(&mut self.values), 0));
         let all = all.map_err(|error| (error, 0))?;
         let mut values = all.into_iter();
@@ -446,9 +456,13 @@ impl Pending {
         }
         let elapsed = self.since.elapsed();
         let seconds = elapsed.as_secs_f64().max(1e-9);
-        let speed = self.images as f64 / seconds;
-        let waiting = (self.waited.as_secs_f64() / seconds).min(1.0);
+        let read = Read {
+            records,
+            images_per_second: self.images as f64 / seconds,
+            waiting: (self.waited.as_secs_f64() / seconds).min(1.0),
+            each: elapsed / count as u32,
+        };
         *self = Self::default();
-        Ok((records, speed, waiting, elapsed / count as u32))
+        Ok(read)
     }
 }
