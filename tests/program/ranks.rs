@@ -67,7 +67,7 @@ mod mpi {
     use burn::tensor::TensorData;
     use singer::weights::NamedTensors;
 
-    use crate::support::{Outcome, distill, metrics, run, succeed, teacher, tiny};
+    use crate::support::{Outcome, distill, metrics, run, singer, succeed, teacher, tiny};
 
     const METHODS: [&str; 13] = [
         "singer",
