@@ -83,7 +83,7 @@ echo "== the device"
 devices="$(inside /tmp/singer devices)"
 echo "$devices"
 grep -q 'SPIR-V' <<<"$devices" || fail "the kernels are not compiled to SPIR-V"
-grep -q 'f16->f32 [0-9]*x[0-9]*x[0-9]*' <<<"$devices" || fail "no matrix unit sums f16 in f32"
+grep -q 'f16->f32: [0-9]*x[0-9]*x[0-9]*' <<<"$devices" || fail "no matrix unit sums f16 in f32"
 
 echo "== the self-test, borrowed buffers and the operations of a transformer"
 tests tests/library.rs device::

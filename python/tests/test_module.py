@@ -190,7 +190,9 @@ def test_a_run_stopped_by_its_callback_goes_on_to_the_same_bits(teacher, closed,
 
 def test_ctrl_c_stops_and_saves(tmp_path):
     code = (
-        "import singer, sys\n"
+        # A shell starts what runs in the background with this signal ignored.
+        "import signal, singer, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def told(event):\n"
         "    if event['event'] == 'step': print(event['step'], flush=True)\n"
         f"singer.distill({str(DEMO_TEACHER)!r}, {STUDENT!r}, 'scenes:64', sys.argv[1], batch=16, steps=100000, device='cpu',\n"
