@@ -1,5 +1,6 @@
 """singer.torch against the golden tensors that the Rust library is tested with."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -82,7 +83,7 @@ def test_the_nullspace_basis_equals_the_golden_one(part):
 
 def test_the_closed_form_equals_its_reference(monkeypatch):
     monkeypatch.syspath_prepend(GOLDEN / "closed")
-    closed_form = pytest.importorskip("closed_form")
+    closed_form = importlib.import_module("closed_form")
     tensors, _ = golden("closed/closed")
     images, class_token = tensors["images"], tensors["class_token"]
     count, width = len(images), class_token.numel()

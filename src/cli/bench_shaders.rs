@@ -76,9 +76,7 @@ impl Bench<'_> {
             self.gpu.wait()?;
             Ok(start.elapsed().as_secs_f64() / self.repeats as f64)
         };
-        once()?;
-        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
-        Ok(2.0 * from.size as f64 / median(&seconds))
+        Ok(2.0 * from.size as f64 / self.median(once)?)
     }
 
     /// Bytes a second, read and written, of a kernel of burn's that reads and writes each value once.
@@ -97,9 +95,7 @@ impl Bench<'_> {
             device.sync().map_err(|error| failed(&error))?;
             Ok(start.elapsed().as_secs_f64() / self.repeats as f64)
         };
-        once()?;
-        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
-        Ok(8.0 * elements as f64 / median(&seconds))
+        Ok(8.0 * elements as f64 / self.median(once)?)
     }
 
     /// Median seconds of one piece of work, by the device's clock where it has one.
@@ -114,9 +110,13 @@ impl Bench<'_> {
             let waited = start.elapsed().as_secs_f64();
             Ok(on_device.unwrap_or(waited) / self.repeats as f64)
         };
+        self.median(once)
+    }
+
+    /// Median seconds of the runs, after one that is not counted.
+    fn median(&self, once: impl Fn() -> Result<f64>) -> Result<f64> {
         once()?;
-        let seconds = (0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?;
-        Ok(median(&seconds))
+        Ok(median(&(0..self.runs).map(|_| once()).collect::<Result<Vec<_>>>()?))
     }
 
     fn shaders(&self, args: &BenchShadersArgs, copy: f64) -> Result<Vec<Value>> {

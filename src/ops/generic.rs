@@ -225,8 +225,12 @@ fn parts(rows: usize, outputs: usize) -> usize {
     const GROUPS: usize = 256;
     /// Shorter sums are not worth a part.
     const ROWS: usize = 512;
-    let wanted = GROUPS.div_ceil(outputs.div_ceil(TILE)).min(rows / ROWS).max(1);
-    (1..=wanted).rev().find(|parts| rows.is_multiple_of(*parts)).unwrap_or(1)
+    largest_divisor(rows, GROUPS.div_ceil(outputs.div_ceil(TILE)).min(rows / ROWS))
+}
+
+/// The largest divisor of a number that is at most `most`, at least 1.
+fn largest_divisor(number: usize, most: usize) -> usize {
+    (1..=most).rev().find(|divisor| number.is_multiple_of(*divisor)).unwrap_or(1)
 }
 
 pub(super) fn right_gradient<B: Backend>(x: FloatTensor<B>, dy: FloatTensor<B>) -> FloatTensor<B> {
@@ -245,7 +249,7 @@ pub(super) fn right_gradient<B: Backend>(x: FloatTensor<B>, dy: FloatTensor<B>) 
 /// In two steps of about √N rows: burn gives a column of a step to one thread.
 pub(super) fn column_sums<B: Backend>(dy: FloatTensor<B>) -> FloatTensor<B> {
     let [rows, width] = dy.shape().dims();
-    let first = (1..=rows.isqrt()).rev().find(|step| rows.is_multiple_of(*step)).unwrap_or(1);
+    let first = largest_divisor(rows, rows.isqrt());
     let dy = B::float_reshape(f32::<B>(dy), Shape::new([rows / first, first, width]));
     B::float_reshape(B::float_sum_dim(B::float_sum_dim(dy, 1), 0), Shape::new([width]))
 }

@@ -23,6 +23,7 @@
 //! # Ok::<(), singer::Error>(())
 //! ```
 
+mod document;
 pub mod inspect;
 mod norms;
 pub mod probe;

@@ -13,8 +13,7 @@ use super::methods::{self, Measure, Models, Prepared};
 use super::refinement::{self, ReadAnew};
 use super::teacher_cache::TeacherCacheFolder;
 use super::{
-    DeviceName, DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, ranks,
-    run_train, shapes,
+    DistillConfig, Measurements, MethodKind, RefineKind, Run, loss_scale, ranks, run_train, shapes,
 };
 use crate::data::{ImageSet, Images, Normalise, PassedOver};
 use crate::device::{Compiler, Device, TestedPrecision};
@@ -29,7 +28,6 @@ use crate::ops::Precision;
 use crate::probe::{ModelKey, accuracy, in_classes, last_block_norms};
 use crate::refine::nullspace::BasisKind;
 use crate::refine::{Adapters, ClosedForm, Refiner, RegisterNeuron};
-use crate::train::ranks::on_threads;
 use crate::train::{Progress, Ranks, TrainSettings};
 use crate::vit::VitConfig;
 
@@ -281,18 +279,15 @@ impl Distill {
     /// [`stop`](Self::stop) was set, [`Error::NotFinite`]; errors of data, files and the
     /// device.
     pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Run> {
-        let report = &mut report;
         let devices = ranks::devices(&self.config.device.0);
-        if devices.len() > 1 {
-            ranks::check_devices(&self.ranks, &devices, self.teacher.is_some())?;
-            let on = |ranks: &Ranks| {
-                let device = DeviceName(devices[ranks.rank()].clone());
-                self.clone().ranks(ranks).configure(|config| config.device = device)
-            };
-            let other = |ranks: Ranks| on(&ranks).run_here(&mut |_| {}).map(|_| ());
-            return on_threads(devices.len(), |ranks| on(&ranks).run_here(report), other);
+        if devices.len() == 1 {
+            return self.run_here(&mut report);
         }
-        self.run_here(report)
+        let given = self.teacher.is_some();
+        ranks::on_devices(&self.ranks, &devices, given, &mut report, |ranks, device, report| {
+            let run = self.clone().ranks(ranks).configure(|config| config.device = device);
+            run.run_here(report)
+        })
     }
 
     fn run_here(mut self, report: &mut dyn FnMut(Event<'_>)) -> Result<Run> {
@@ -442,15 +437,10 @@ impl Distill {
         let task = Distillation { method, label_weight: config.label_weight };
         let shards = ranks::shards(ranks, &config.train, &device)?;
         let out = config.out.as_deref();
-        let mut folder = match ranks.is_first() {
-            true => {
-                let (name, seed) = (device.name(), config.seed);
-                RunFolder::prepare(out, self.resume, "distill", name, seed, config, since)?
-            }
-            false => RunFolder::elsewhere(out)?,
-        };
-        folder.record("ranks", ranks.count())?;
-        folder.record("parts", ranks.count() * shards)?;
+        let mut folder = ranks::folder(ranks, shards, out, || {
+            let (name, seed) = (device.name(), config.seed);
+            RunFolder::prepare(out, self.resume, "distill", name, seed, config, since)
+        })?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;

@@ -7,9 +7,7 @@ use burn::module::Module;
 use serde_json::json;
 
 use super::folder::RunFolder;
-use super::{
-    DeviceName, Event, PretrainConfig, RefineKind, Start, loss_scale, ranks, run_train, shapes,
-};
+use super::{Event, PretrainConfig, RefineKind, Start, loss_scale, ranks, run_train, shapes};
 use crate::data::{ImageSet, Images};
 use crate::device::Device;
 use crate::error::{Error, Result};
@@ -17,7 +15,6 @@ use crate::export::{Card, MODEL, Provenance};
 use crate::model::{Model, ModelSpec, ResolvedModel};
 use crate::ops::Precision;
 use crate::probe::{accuracy, in_classes};
-use crate::train::ranks::on_threads;
 use crate::train::{Pretraining, Ranks, TrainSettings};
 
 /// A supervised training to run: what `singer pretrain` does, without flags and
@@ -127,16 +124,13 @@ impl Pretrain {
     /// [`Error::NotFinite`]; errors of data, files and the device.
     pub fn run(self, mut report: impl FnMut(Event<'_>)) -> Result<Pretrained> {
         let devices = ranks::devices(&self.config.device.0);
-        if devices.len() > 1 && self.device.is_none() {
-            ranks::check_devices(&self.ranks, &devices, false)?;
-            let on = |ranks: &Ranks| {
-                let device = DeviceName(devices[ranks.rank()].clone());
-                self.clone().ranks(ranks).configure(|config| config.device = device)
-            };
-            let other = |ranks: Ranks| on(&ranks).run_here(&mut |_| {}).map(|_| ());
-            return on_threads(devices.len(), |ranks| on(&ranks).run_here(&mut report), other);
+        if devices.len() == 1 || self.device.is_some() {
+            return self.run_here(&mut report);
         }
-        self.run_here(&mut report)
+        ranks::on_devices(&self.ranks, &devices, false, &mut report, |ranks, device, report| {
+            let run = self.clone().ranks(ranks).configure(|config| config.device = device);
+            run.run_here(report)
+        })
     }
 
     fn run_here(self, report: &mut dyn FnMut(Event<'_>)) -> Result<Pretrained> {
@@ -186,15 +180,10 @@ impl Pretrain {
         let start = start.with_precision(precision.precision);
         let shards = ranks::shards(ranks, &config.train, &device)?;
         let out = config.out.as_deref();
-        let mut folder = match ranks.is_first() {
-            true => {
-                let (name, seed) = (device.name(), config.seed);
-                RunFolder::prepare(out, self.resume, "pretrain", name, seed, config, since)?
-            }
-            false => RunFolder::elsewhere(out)?,
-        };
-        folder.record("ranks", ranks.count())?;
-        folder.record("parts", ranks.count() * shards)?;
+        let mut folder = ranks::folder(ranks, shards, out, || {
+            let (name, seed) = (device.name(), config.seed);
+            RunFolder::prepare(out, self.resume, "pretrain", name, seed, config, since)
+        })?;
         folder.record("precision", precision.precision)?;
         folder.record("compiler", device.capabilities().compiler)?;
         folder.record("preprocess", preprocess)?;

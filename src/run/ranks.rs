@@ -1,13 +1,17 @@
 //! What the ranks that train together settle before they begin.
 
+use std::path::Path;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::TrainConfig;
+use super::folder::RunFolder;
+use super::{DeviceName, Event, TrainConfig};
 use crate::device::{Device, adapters};
 use crate::error::{Error, Result};
 use crate::train::Ranks;
+use crate::train::ranks::on_threads;
 
 /// Settings that may differ from rank to rank.
 const OWN: [&str; 5] = ["/out", "/device", "/data/workers", "/train/threads", "/data/val"];
@@ -31,17 +35,45 @@ pub(super) fn devices(wanted: &str) -> Vec<String> {
     wanted.split(',').map(|name| name.trim().to_owned()).collect()
 }
 
-/// Refuses several devices where each process is to have one, or where a model is on one already.
+/// Runs on each of several devices, a rank each. The first one has `report` and gives the outcome.
 ///
 /// # Errors
-/// [`Error::Device`].
-pub(super) fn check_devices(ranks: &Ranks, devices: &[String], given: bool) -> Result<()> {
-    let reason = match (ranks.several(), given) {
-        (true, _) => "each rank of an MPI job has one device",
-        (false, true) => "the teacher is open on one device; give the file of its weights",
-        (false, false) => return Ok(()),
+/// [`Error::Device`] where each process is to have one device, or where the teacher is on one
+/// already (`given`); those of `run`.
+pub(super) fn on_devices<T>(
+    ranks: &Ranks,
+    devices: &[String],
+    given: bool,
+    report: &mut dyn FnMut(Event<'_>),
+    run: impl Fn(&Ranks, DeviceName, &mut dyn FnMut(Event<'_>)) -> Result<T> + Sync,
+) -> Result<T> {
+    let refused = match (ranks.several(), given) {
+        (true, _) => Some("each rank of an MPI job has one device"),
+        (false, true) => Some("the teacher is open on one device; give the file of its weights"),
+        (false, false) => None,
     };
-    Err(Error::Device { wanted: devices.join(","), reason: reason.into() })
+    if let Some(reason) = refused {
+        return Err(Error::Device { wanted: devices.join(","), reason: reason.into() });
+    }
+    let device = |ranks: &Ranks| DeviceName(devices[ranks.rank()].clone());
+    let other = |ranks: Ranks| run(&ranks, device(&ranks), &mut |_| {}).map(|_| ());
+    on_threads(devices.len(), |ranks| run(&ranks, device(&ranks), report), other)
+}
+
+/// The folder that the first rank prepares, with what shares the batch; the others write none.
+///
+/// # Errors
+/// Those of [`RunFolder`].
+pub(super) fn folder(
+    ranks: &Ranks,
+    shards: usize,
+    out: Option<&Path>,
+    prepare: impl FnOnce() -> Result<RunFolder>,
+) -> Result<RunFolder> {
+    let mut folder = if ranks.is_first() { prepare()? } else { RunFolder::elsewhere(out)? };
+    folder.record("ranks", ranks.count())?;
+    folder.record("parts", ranks.count() * shards)?;
+    Ok(folder)
 }
 
 /// The device of a run. Of several ranks on a machine each has a GPU of its own, as far as there

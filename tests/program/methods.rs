@@ -6,31 +6,9 @@ use std::process::Command;
 use burn::tensor::TensorData;
 use singer::weights::NamedTensors;
 
-use crate::support::{die_after_a_step, distill, fail_with, metrics, singer, succeed, teacher};
-
-/// Methods, some with what refines the teacher after a slash.
-const METHODS: [&str; 13] = [
-    "singer",
-    "singer/published",
-    "singer/trained",
-    "fitnet",
-    "fitnet/closed",
-    "cosine",
-    "normalised",
-    "relational",
-    "proteus",
-    "vitkd",
-    "vitkd-reference",
-    "kd",
-    "none",
-];
-
-/// With a method, and what refines the teacher after a slash.
-fn by(mut command: Command, method: &str) -> Command {
-    let (method, refine) = method.split_once('/').map_or((method, None), |(a, b)| (a, Some(b)));
-    command.args(["--method", method]).args(refine.map(|kind| format!("--refine={kind}")));
-    command
-}
+use crate::support::{
+    METHODS, by, die_after_a_step, distill, fail_with, metrics, singer, succeed, teacher,
+};
 
 fn command(teacher: &Path, out: &Path, method: &str) -> Command {
     let mut command = by(distill(teacher, out, 3), method);

@@ -1,6 +1,21 @@
 //! Training over the ranks of an MPI job, by the launcher `mpirun` or what `SINGER_MPIRUN` names.
 
-use crate::support::{distill, fail_with, metrics, singer, succeed, teacher};
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{by, distill, fail_with, metrics, singer, succeed, teacher};
+
+/// A training by a method whose parts weigh: clipped, with labels, and with a batch that no number
+/// of ranks divides.
+fn shared(command: Command, method: &str) -> Command {
+    let mut command = by(command, method);
+    command.args(["--set", "train.log_every=1", "--set", "train.clip=0.5"]);
+    if method != "none" {
+        command.args(["--set", "label_weight=0.5"]);
+    }
+    command.args(["--set", "train.batch=7"]);
+    command
+}
 
 #[test]
 fn several_devices_of_one_process_have_the_bits_of_as_many_threads() {
@@ -8,13 +23,7 @@ fn several_devices_of_one_process_have_the_bits_of_as_many_threads() {
     for method in ["singer", "vitkd", "relational"] {
         let outs =
             ["threads", "devices"].map(|kind| folder.path().join(format!("{method}-{kind}")));
-        let command = |out: &std::path::Path| {
-            let mut command = distill(&teacher, out, 12);
-            command.args(["--method", method, "--set", "train.clip=0.5"]);
-            command.args(["--set", "train.log_every=1", "--set", "label_weight=0.5"]);
-            command.args(["--set", "train.batch=7"]);
-            command
-        };
+        let command = |out: &Path| shared(distill(&teacher, out, 12), method);
         succeed(command(&outs[0]).args(["--set", "train.threads=3"]));
         let mut several = command(&outs[1]);
         several.args(["--set", "train.threads=1", "--set", "device=cpu,cpu,cpu"]);
@@ -67,38 +76,11 @@ mod mpi {
     use burn::tensor::TensorData;
     use singer::weights::NamedTensors;
 
-    use crate::support::{Outcome, distill, metrics, run, singer, succeed, teacher, tiny};
-
-    const METHODS: [&str; 13] = [
-        "singer",
-        "singer/published",
-        "singer/trained",
-        "fitnet",
-        "fitnet/closed",
-        "cosine",
-        "normalised",
-        "relational",
-        "proteus",
-        "vitkd",
-        "vitkd-reference",
-        "kd",
-        "none",
-    ];
+    use super::shared;
+    use crate::support::{METHODS, Outcome, distill, metrics, run, singer, succeed, teacher, tiny};
 
     /// How long a job may take to end.
     const SOON: Duration = Duration::from_secs(10);
-
-    fn by(mut command: Command, method: &str) -> Command {
-        let (method, refine) = method.split_once('/').map_or((method, None), |(a, b)| (a, Some(b)));
-        command.args(["--method", method]).args(refine.map(|kind| format!("--refine={kind}")));
-        command.args(["--set", "train.log_every=1", "--set", "train.clip=0.5"]);
-        if method != "none" {
-            command.args(["--set", "label_weight=0.5"]);
-        }
-        // No number of ranks divides it.
-        command.args(["--set", "train.batch=7"]);
-        command
-    }
 
     fn threads(mut command: Command, count: usize) -> Command {
         command.args(["--set", &format!("train.threads={count}")]);
@@ -173,8 +155,8 @@ mod mpi {
             for count in [2, 3, 4] {
                 let out = |kind: &str| folder.path().join(format!("{method}-{kind}-{count}"));
                 let (alone, together) = (out("threads"), out("ranks"));
-                succeed(&mut threads(by(distill(&teacher, &alone, 20), method), count));
-                let command = by(distill(&teacher, &together, 20), method);
+                succeed(&mut threads(shared(distill(&teacher, &alone, 20), method), count));
+                let command = shared(distill(&teacher, &together, 20), method);
                 succeed(&mut mpirun(&command, count));
                 assert_eq!(metrics(&together).len(), 20, "{method}");
                 same_run(&alone, &together, &format!("{method} on {count} ranks"));
@@ -194,7 +176,7 @@ mod mpi {
             let out = |kind: &str| folder.path().join(format!("{kind}-{place}"));
             let (alone, together) = (out("threads"), out("ranks"));
             let command = |out: &Path| {
-                let mut command = by(distill(&teacher, out, 3), "singer/published");
+                let mut command = shared(distill(&teacher, out, 3), "singer/published");
                 command.args(way);
                 command
             };
@@ -219,7 +201,7 @@ mod mpi {
         for method in ["singer/published", "vitkd"] {
             let out = |kind: &str| folder.path().join(format!("{method}-{kind}"));
             let command = |kind: &str, lr: &str| {
-                let command = by(distill(&teacher, &out(kind), 1), method);
+                let command = shared(distill(&teacher, &out(kind), 1), method);
                 let mut command = threads(command, 1);
                 // With SGD and a rate of 1 the step is the gradient.
                 command.args(["--set", "optimizer={name=\"sgd\",lr=1.0}", "--lr", lr]);
@@ -252,7 +234,7 @@ mod mpi {
         let (folder, teacher) = teacher();
         let here: Vec<PathBuf> = (0..3).map(|rank| folder.path().join(rank.to_string())).collect();
         here.iter().for_each(|folder| fs::create_dir(folder).unwrap());
-        let command = by(distill(&teacher, Path::new("run"), 4), "singer");
+        let command = shared(distill(&teacher, Path::new("run"), 4), "singer");
         let parts: Vec<_> =
             here.iter().map(|folder| (1, Some(folder.as_path()), &command)).collect();
         let outcome = succeed(&mut jobs(&parts));
@@ -270,7 +252,7 @@ mod mpi {
         let (folder, teacher) = teacher();
         let out = folder.path().join("run");
         let command = |flags: [&str; 2]| {
-            let mut command = by(distill(&teacher, &out, 4), "fitnet");
+            let mut command = shared(distill(&teacher, &out, 4), "fitnet");
             command.args(flags);
             command
         };
@@ -297,7 +279,7 @@ mod mpi {
         let out = folder.path().join("run");
         let of_rank = Path::new("teacher.safetensors");
         let job = |out: &Path| {
-            let command = by(distill(of_rank, out, 30), "fitnet");
+            let command = shared(distill(of_rank, out, 30), "fitnet");
             jobs(&[(1, Some(&here[0]), &command), (1, Some(&here[1]), &command)])
         };
         // Its teacher is missing.
@@ -325,7 +307,7 @@ mod mpi {
         }
         fs::write(data.join("11.png"), b"damaged").unwrap();
         let command = |name: &str, share: &str| {
-            let usual = by(distill(&teacher, &folder.path().join(name), 12), "fitnet");
+            let usual = shared(distill(&teacher, &folder.path().join(name), 12), "fitnet");
             let mut command = Command::new(usual.get_program());
             let place = |arg| if arg == "scenes:64" { data.as_os_str() } else { arg };
             command.args(usual.get_args().map(place));
@@ -409,7 +391,7 @@ mod mpi {
 
     /// Enough steps that a job does not end by itself, and a checkpoint at each.
     fn long(teacher: &Path, out: &Path, steps: usize) -> Command {
-        let mut command = by(distill(teacher, out, steps), "singer");
+        let mut command = shared(distill(teacher, out, steps), "singer");
         command.args(["--set", "train.checkpoint_every=1", "--set", "schedule.name=constant"]);
         command
     }

@@ -97,3 +97,27 @@ pub(crate) fn die_after_a_step(command: &mut Command, out: &Path) {
     let _ = started.kill();
     started.wait().unwrap();
 }
+
+/// Methods, some with what refines the teacher after a slash.
+pub(crate) const METHODS: [&str; 13] = [
+    "singer",
+    "singer/published",
+    "singer/trained",
+    "fitnet",
+    "fitnet/closed",
+    "cosine",
+    "normalised",
+    "relational",
+    "proteus",
+    "vitkd",
+    "vitkd-reference",
+    "kd",
+    "none",
+];
+
+/// With a method, and what refines the teacher after a slash.
+pub(crate) fn by(mut command: Command, method: &str) -> Command {
+    let (method, refine) = method.split_once('/').map_or((method, None), |(a, b)| (a, Some(b)));
+    command.args(["--method", method]).args(refine.map(|kind| format!("--refine={kind}")));
+    command
+}

@@ -2,7 +2,7 @@
 
 use base64::Engine;
 use image::RgbImage;
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 
 use super::charts::{Chart, Part, charts};
 use super::ranges::Ranges;
@@ -11,6 +11,9 @@ use crate::error::Result;
 use crate::figure::{ColourBar, Hue, SheetRow, Tile, TileImage, jpeg, png, small_map_picture};
 use crate::inspect::{Findings, ImageFindings};
 use crate::maps::{FeatureMaps, Palette};
+use crate::report::document::document;
+
+const TITLE: &str = "Inspection of a Vision Transformer's features";
 
 /// The page's source.
 pub(super) fn page(findings: &Findings, ranges: &Ranges, maps: &FeatureMaps) -> Result<String> {
@@ -23,58 +26,47 @@ pub(super) fn page(findings: &Findings, ranges: &Ranges, maps: &FeatureMaps) -> 
         .map(|part| -> Result<Vec<Markup>> { charts(findings, part).iter().map(chart).collect() });
     let positions = where_outliers_are(findings, maps)?;
     let (spectra, injection) = (spectra?, injection?);
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                title { "Inspection of a Vision Transformer's features" }
-                style { (PreEscaped(style())) }
+    let body = html! {
+        h1 { (TITLE) }
+        (settings(findings))
+        (notes(findings))
+        nav {
+            a href="#images" { "Images" } a href="#norms" { "Norms" }
+            @if !spectra.is_empty() { a href="#spectra" { "Spectra" } }
+            @if !findings.injections.is_empty() { a href="#injection" { "Injection" } }
+        }
+        section #images {
+            h2 { "Images" }
+            p {
+                "Patch norm: the L2 norm of each patch token; artifacts are single bright \
+                 patches, mostly on plain ground. Similarity to ×: the cosine of each patch to \
+                 the marked one; clean features light up where the same object or surface is, \
+                 artifacts show as holes or specks. Similarity to student: the cosine of \
+                 each patch to the student's, mapped into the teacher's space."
             }
-            body {
-                h1 { "Inspection of a Vision Transformer's features" }
-                (settings(findings))
-                (notes(findings))
-                nav {
-                    a href="#images" { "Images" } a href="#norms" { "Norms" }
-                    @if !spectra.is_empty() { a href="#spectra" { "Spectra" } }
-                    @if !findings.injections.is_empty() { a href="#injection" { "Injection" } }
-                }
-                section #images {
-                    h2 { "Images" }
-                    p {
-                        "Patch norm: the L2 norm of each patch token; artifacts are single bright \
-                         patches, mostly on plain ground. Similarity to ×: the cosine of each patch to \
-                         the marked one; clean features light up where the same object or surface is, \
-                         artifacts show as holes or specks. Similarity to student: the cosine of \
-                         each patch to the student's, mapped into the teacher's space."
-                    }
-                    p.faint { (images::key(findings, ranges)) }
-                    @for image in &images { (image) }
-                }
-                section #norms {
-                    h2 { "Norms and outliers" }
-                    @for chart in &norms? { (chart) }
-                    (positions)
-                    (tables::norms(findings))
-                }
-                @if !spectra.is_empty() {
-                    section #spectra { h2 { "Spectra" } @for chart in &spectra { (chart) } }
-                }
-                @if !findings.injections.is_empty() {
-                    section #injection {
-                        h2 { "What the teacher makes of other features" }
-                        (about_injection())
-                        (tables::injections(findings))
-                        @for chart in &injection { (chart) }
-                    }
-                }
-                p.faint { "All numbers are in inspect.json beside this page; the figures are in images/ and charts/." }
+            p.faint { (images::key(findings, ranges)) }
+            @for image in &images { (image) }
+        }
+        section #norms {
+            h2 { "Norms and outliers" }
+            @for chart in &norms? { (chart) }
+            (positions)
+            (tables::norms(findings))
+        }
+        @if !spectra.is_empty() {
+            section #spectra { h2 { "Spectra" } @for chart in &spectra { (chart) } }
+        }
+        @if !findings.injections.is_empty() {
+            section #injection {
+                h2 { "What the teacher makes of other features" }
+                (about_injection())
+                (tables::injections(findings))
+                @for chart in &injection { (chart) }
             }
         }
+        p.faint { "All numbers are in inspect.json beside this page; the figures are in images/ and charts/." }
     };
-    Ok(markup.into_string())
+    Ok(document(TITLE, &style(), None, &body))
 }
 
 fn settings(findings: &Findings) -> Markup {

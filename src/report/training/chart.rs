@@ -1,4 +1,4 @@
-use super::TrainingRun;
+use super::{TrainingRun, distinct};
 use crate::figure::{Axis, Dash, Hue, Line, Mark, Marker, Panel};
 
 /// Of the runs, in turn.
@@ -17,12 +17,7 @@ const WIDE: f64 = 20.0;
 
 /// A panel for the loss, each of its terms, and the learning rate; a line for each run.
 pub(super) fn panels(runs: &[TrainingRun]) -> Vec<Panel> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in runs.iter().flat_map(TrainingRun::terms) {
-        if !names.contains(&name) {
-            names.push(name);
-        }
-    }
+    let names = distinct(runs.iter().flat_map(TrainingRun::terms));
     let curves = |name: &str| runs.iter().map(|run| run.curve(name)).collect();
     let mut panels: Vec<Panel> =
         names.iter().filter_map(|name| panel(runs, name, curves(name))).collect();

@@ -63,14 +63,8 @@ impl TrainingRun {
 
     /// The curves' names: the loss, its terms and other quantities, in the order of the file.
     fn terms(&self) -> Vec<&str> {
-        let mut names = vec!["loss"];
-        for record in &self.records {
-            for name in record.terms.keys() {
-                if !names.contains(&name.as_str()) {
-                    names.push(name);
-                }
-            }
-        }
+        let terms = self.records.iter().flat_map(|record| record.terms.keys());
+        let mut names = distinct(std::iter::once("loss").chain(terms.map(String::as_str)));
         // A single term is the loss.
         if names.len() == 2 {
             names.pop();
@@ -87,6 +81,16 @@ impl TrainingRun {
         let points = self.records.iter();
         points.filter_map(|of| Some([of.step as f64, f64::from(value(of)?)])).collect()
     }
+}
+
+/// The values in the order in which they come first.
+fn distinct<T: PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
+    values.fold(Vec::new(), |mut found, value| {
+        if !found.contains(&value) {
+            found.push(value);
+        }
+        found
+    })
 }
 
 /// Writes the page of `runs`, which follows a running one where `refresh` is a number of seconds.

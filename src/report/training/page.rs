@@ -1,8 +1,9 @@
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
-use super::{TrainingRun, chart, verdicts};
+use super::{TrainingRun, chart, distinct, verdicts};
 use crate::error::Result;
+use crate::report::document::{STYLE, document};
 
 /// The page of one run, or of several with a line for each in every chart and the settings in
 /// which they differ. With `refresh`, a browser loads it anew after so many seconds.
@@ -16,34 +17,21 @@ pub fn page(runs: &[TrainingRun], refresh: Option<u32>) -> Result<String> {
     };
     let charts: Vec<String> =
         chart::panels(runs).iter().map(|panel| panel.to_svg()).collect::<Result<_>>()?;
-    let markup = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                @if let Some(seconds) = refresh {
-                    meta http-equiv="refresh" content=(seconds);
-                }
-                title { (title) }
-                style { (PreEscaped(include_str!("style.css"))) }
-            }
-            body {
-                h1 { (title) }
-                @for run in runs { (summary(run, runs.len() > 1)) }
-                h2 { "Curves" }
-                div.charts { @for chart in &charts { figure { (PreEscaped(chart)) } } }
-                (norms(runs))
-                @if runs.len() > 1 {
-                    h2 { "Settings that differ" }
-                    (settings(runs))
-                } @else {
-                    details { summary { "Settings" } (settings(runs)) }
-                }
-            }
+    let body = html! {
+        h1 { (title) }
+        @for run in runs { (summary(run, runs.len() > 1)) }
+        h2 { "Curves" }
+        div.charts { @for chart in &charts { figure { (PreEscaped(chart)) } } }
+        (norms(runs))
+        @if runs.len() > 1 {
+            h2 { "Settings that differ" }
+            (settings(runs))
+        } @else {
+            details { summary { "Settings" } (settings(runs)) }
         }
     };
-    Ok(markup.into_string())
+    let style = format!("{STYLE}{}", include_str!("style.css"));
+    Ok(document(&title, &style, refresh, &body))
 }
 
 fn summary(run: &TrainingRun, named: bool) -> Markup {
@@ -119,12 +107,7 @@ fn settings(runs: &[TrainingRun]) -> Markup {
             found
         })
         .collect();
-    let mut keys: Vec<&String> = Vec::new();
-    for (key, _) in all.iter().flatten() {
-        if !keys.contains(&key) {
-            keys.push(key);
-        }
-    }
+    let keys = distinct(all.iter().flatten().map(|(key, _)| key));
     let value = |of: &[(String, String)], key: &str| {
         of.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone()).unwrap_or_default()
     };
