@@ -57,6 +57,8 @@ mod positions;
 mod probe;
 #[path = "library/quantile.rs"]
 mod quantile;
+#[path = "library/ranks.rs"]
+mod ranks;
 #[path = "library/recover.rs"]
 mod recover;
 #[path = "library/refinement.rs"]

@@ -4,14 +4,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args as ClapArgs, ValueEnum};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::models::ShapeArgs;
 use super::preprocessing::PreprocessArgs;
 use super::progress::Shown;
-use super::{models, session};
+use super::{models, ranks, session};
 use crate::data::{ImageSet, Split};
-use crate::device::Device;
 use crate::distill::singer::{
     AdapterFit, FitSettings, FitStep, LayerNorms, LossWeights, SingerSettings,
 };
@@ -19,7 +20,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::refine::{Adapters, ClosedForm, ClosedSettings, FoundArtifacts};
 use crate::run::{self, DataConfig, batches};
-use crate::train::Shards;
+use crate::train::{Ranks, Shards};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FitArgs {
@@ -52,7 +53,7 @@ pub(super) struct FitArgs {
 }
 
 /// How adapters are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
 enum Kind {
     /// Artifacts are found block by block and removed; nothing is trained
     Closed,
@@ -113,6 +114,9 @@ struct TrainedArgs {
     /// Seed of a random basis [default: 0]
     #[arg(long, value_name = "SEED")]
     seed: Option<u64>,
+    /// CPU threads of a process [default: as many as it has cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
 }
 
 impl ClosedArgs {
@@ -142,6 +146,7 @@ impl TrainedArgs {
             ("--outlier-weight", self.outlier_weight.is_some()),
             ("--info-weight", self.info_weight.is_some()),
             ("--seed", self.seed.is_some()),
+            ("--threads", self.threads.is_some()),
         ];
         flags.into_iter().find_map(|(flag, given)| given.then_some(flag))
     }
@@ -161,8 +166,13 @@ fn check_kind(args: &FitArgs) -> Result<()> {
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     check_kind(args)?;
+    ranks::together(|ranks| run_on(ranks, args))
+}
+
+fn run_on(ranks: &Ranks, args: &FitArgs) -> Result<ExitCode> {
+    ranks::fetch(ranks, &[&args.shape.spec(&args.teacher)])?;
     let shape = args.shape.open(&args.teacher)?;
-    let device = Device::open(&args.device)?;
+    let device = run::ranks::device(ranks, &args.device)?;
     if args.limit == Some(0) {
         return Err(Error::config("--limit must be at least 1"));
     }
@@ -183,15 +193,25 @@ pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     let teacher = models::load(shape, &data, &device)?;
     let limit = settings.as_ref().map_or(closed.images, |settings| settings.images);
     let images = session::images(&args.data, Split::Train, side, Some(limit))?;
+    let alike = json!({ "teacher": args.teacher, "data": args.data, "kind": args.kind });
+    ranks.check_alike(&alike.to_string())?;
     // Before the work, that it is not lost.
     let folder = args.out.parent().unwrap_or(&args.out);
-    std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    if ranks.is_first() {
+        std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
+    }
     let adapters = match settings {
-        None => find(&teacher, &images, &closed)?,
-        Some(settings) => train(&teacher, &images, settings, &data, &device)?,
+        // One rank does that for all.
+        None => ranks.is_first().then(|| find(&teacher, &images, &closed)).transpose()?,
+        Some(settings) => {
+            let shards = run::ranks::fit_shards(ranks, args.trained.threads, &device)?;
+            train(ranks, &teacher, &images, settings, &data, shards)?
+        }
     };
-    adapters.save(&args.out)?;
-    say!("wrote {}", args.out.display());
+    if let Some(adapters) = adapters {
+        adapters.save(&args.out)?;
+        say!("wrote {}", args.out.display());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -270,24 +290,27 @@ fn training(args: &FitArgs) -> Result<FitSettings> {
     Ok(settings)
 }
 
-/// Adapters by the losses.
+/// Adapters by the losses, which the first rank gives and measures.
 fn train(
+    ranks: &Ranks,
     teacher: &Model,
     images: &ImageSet,
     settings: FitSettings,
     data: &DataConfig,
-    device: &Device,
-) -> Result<Adapters> {
+    shards: Shards,
+) -> Result<Option<Adapters>> {
     let (batches, passed_over) = batches(teacher, images, settings.images, data.max_unreadable)?;
     let shown = Shown::new(false);
-    let shards = Shards::new(device.shards())?;
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings, shards)?;
     let mut last = None;
-    fit.run(&mut |step| {
+    fit.run_on(ranks, &mut |step| {
         shown.adapters(step);
         last = Some(step);
     })?;
     shown.finish();
+    if !ranks.is_first() {
+        return Ok(None);
+    }
     if let Some(FitStep { steps, outlier, information, .. }) = last {
         say!("after {steps} steps: outlier loss {outlier:.4}, information loss {information:.4}");
     }
@@ -299,7 +322,7 @@ fn train(
         );
     }
     session::report(passed_over.as_ref());
-    Ok(fit.adapters())
+    Ok(Some(fit.adapters()))
 }
 
 fn named<T: DeserializeOwned>(flag: &str, name: &str, known: &str) -> Result<T> {

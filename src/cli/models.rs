@@ -60,8 +60,11 @@ impl ShapeArgs {
 
     /// The same where no image is looked at, so that its size costs nothing.
     pub(super) fn open_weights(&self, weights: &Path) -> Result<ResolvedModel> {
-        let spec = ModelSpec { img_size: self.size, ..self.weights.spec(weights) };
-        resolve(&spec, "model")
+        resolve(&self.spec(weights), "model")
+    }
+
+    pub(super) fn spec(&self, weights: &Path) -> ModelSpec {
+        ModelSpec { img_size: self.size, ..self.weights.spec(weights) }
     }
 
     /// The model of another file of weights, for images of the size of `like`.

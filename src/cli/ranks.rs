@@ -60,16 +60,6 @@ pub(super) fn together(work: impl FnOnce(&Ranks) -> Result<ExitCode>) -> Result<
     Ok(code)
 }
 
-/// Refuses a command that several processes would each do whole.
-pub(super) fn alone(command: &str) -> Result<()> {
-    match started() {
-        0 | 1 => Ok(()),
-        count => Err(Error::config(format!(
-            "a launcher started {count} processes, and each would do all of `singer {command}`; distill and pretrain alone share their work"
-        ))),
-    }
-}
-
 /// Processes that a launcher started for this command: Open MPI's, MPICH's and its kin's,
 /// Slurm's.
 fn started() -> usize {

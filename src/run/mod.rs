@@ -9,7 +9,7 @@ mod methods;
 mod places;
 mod plan;
 mod pretrain;
-mod ranks;
+pub(crate) mod ranks;
 mod refinement;
 pub(crate) mod settings_file;
 mod shapes;

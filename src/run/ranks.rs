@@ -10,8 +10,8 @@ use super::folder::RunFolder;
 use super::{DeviceName, Event, TrainConfig};
 use crate::device::{Device, adapters};
 use crate::error::{Error, Result};
-use crate::train::Ranks;
 use crate::train::ranks::on_threads;
+use crate::train::{Ranks, Shards};
 
 /// Settings that may differ from rank to rank.
 const OWN: [&str; 5] = ["/out", "/device", "/data/workers", "/train/threads", "/data/val"];
@@ -81,7 +81,7 @@ pub(super) fn folder(
 ///
 /// # Errors
 /// As [`Device::open`].
-pub(super) fn device(ranks: &Ranks, wanted: &str) -> Result<Device> {
+pub(crate) fn device(ranks: &Ranks, wanted: &str) -> Result<Device> {
     if ranks.several() && matches!(wanted, "auto" | "gpu") {
         let gpus = adapters().iter().filter(|found| found.choice.starts_with("gpu:")).count();
         if gpus > 0 {
@@ -97,12 +97,34 @@ pub(super) fn device(ranks: &Ranks, wanted: &str) -> Result<Device> {
 /// # Errors
 /// As [`Ranks::shards`].
 pub(super) fn shards(ranks: &Ranks, train: &TrainConfig, device: &Device) -> Result<usize> {
-    let all = train.shards(device);
     let own = match train.threads {
-        None => (all / ranks.on_these_cores()).max(1),
-        Some(_) => all,
+        None => fair_shards(ranks, device),
+        Some(_) => train.shards(device),
     };
     ranks.shards(own, train.batch)
+}
+
+/// A rank's part of the threads of the cores that it may use.
+fn fair_shards(ranks: &Ranks, device: &Device) -> usize {
+    (device.shards() / ranks.on_these_cores()).max(1)
+}
+
+/// Shards of each rank where batches may have fewer images than there are ranks, of so many
+/// threads on the CPU, else of all that it may use.
+///
+/// # Errors
+/// As [`Ranks::shards`] and [`Shards::new`].
+pub(crate) fn fit_shards(ranks: &Ranks, threads: Option<usize>, device: &Device) -> Result<Shards> {
+    let own = match threads {
+        Some(threads) if device.is_cpu() => threads.max(1),
+        _ => fair_shards(ranks, device),
+    };
+    let count = ranks.shards(own, usize::MAX)?;
+    // What a rank computes in one piece is not split over the cores of other ranks.
+    match ranks.several() && device.is_cpu() {
+        true => Shards::on_own_threads(count),
+        false => Shards::new(count),
+    }
 }
 
 /// What the first rank gives, at every rank.

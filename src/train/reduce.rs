@@ -27,7 +27,7 @@ pub struct BatchLoss {
     pub remembered: Option<Tensor<2>>,
     /// The first rank whose terms are not finite, where several ranks share the batch.
     #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "there is one rank"))]
-    pub(super) not_finite: Option<usize>,
+    pub(crate) not_finite: Option<usize>,
 }
 
 impl BatchLoss {

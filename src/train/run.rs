@@ -259,12 +259,7 @@ pub fn train<T: Task>(
             Ok(NotFiniteOrigin { place: task.not_finite_in(&pixels)?, batch: file })
         });
         let origin = origin.and_then(Result::<_>::ok).map(Box::new);
-        let error = Error::NotFinite { step, term, value, origin };
-        match (ranks.several(), ranks.is_first()) {
-            (false, _) => error,
-            (true, true) => Error::Rank { rank, error: Box::new(error) },
-            (true, false) => Error::OtherRank { rank: 0 },
-        }
+        ranks.found_by_all(rank, Error::NotFinite { step, term, value, origin })
     };
     // What a rank computes in one piece is not split over the cores of other ranks.
     let shards = match ranks.several() && is_cpu {

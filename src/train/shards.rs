@@ -103,6 +103,21 @@ impl Shards {
         Self { recompute, ..self }
     }
 
+    /// Shards of a batch that has an image for each.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn count(&self) -> usize {
+        self.pools.len().max(1)
+    }
+
+    /// The parts of each batch that so many such shards make, one after the other.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn in_turn(&self, parts: usize) -> Result<Self> {
+        Ok(Self::on_own_threads(self.pools.len().min(1))?.accumulate(parts))
+    }
+
     /// Calls `work` with the range of each shard of `count` items, at the same time; the
     /// results come in the shards' order. A panic in one of them is passed on when all
     /// have ended.

@@ -44,7 +44,7 @@ fn student() -> Vit {
     init_weights(shape().build(&Device::flex().autodiff()).unwrap(), 2)
 }
 
-fn singer() -> (Singer, SingerModel) {
+pub(crate) fn singer() -> (Singer, SingerModel) {
     let teacher = teacher();
     let settings = SingerSettings::default().with(|s| {
         s.layers = vec![1];

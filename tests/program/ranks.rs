@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{by, distill, fail_with, metrics, singer, succeed, teacher};
+#[cfg(not(feature = "mpi"))]
+use crate::support::singer;
+use crate::support::{by, distill, fail_with, metrics, succeed, teacher};
 
 /// A training by a method whose parts weigh: clipped, with labels, and with a batch that no number
 /// of ranks divides.
@@ -38,14 +40,6 @@ fn several_devices_of_one_process_have_the_bits_of_as_many_threads() {
     fail_with(several.args(["--set", "device=cpu,gpu:99"]), &["gpu:99", "no such GPU"]);
 }
 
-#[test]
-fn a_fit_by_several_processes_is_refused() {
-    let (_folder, teacher) = teacher();
-    let mut command = singer();
-    command.arg("fit").arg(&teacher).args(["--data", "scenes:4", "--device", "cpu"]);
-    fail_with(command.env("PMI_SIZE", "3"), &["3 processes", "singer fit"]);
-}
-
 #[cfg(not(feature = "mpi"))]
 #[test]
 #[ignore = "needs an MPI library and `--features mpi`"]
@@ -54,12 +48,10 @@ fn ranks_train_together() {}
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn without_mpi_a_launcher_is_refused_and_one_process_is_not() {
-    let mut command = singer();
-    command.args(["distill", "--out", "nowhere"]);
-    fail_with(
-        command.env("PMI_SIZE", "3"),
-        &["3 processes", "built without MPI", "--features mpi"],
-    );
+    for flags in [&["distill", "--out", "nowhere"][..], &["fit", "nowhere", "--data", "scenes:4"]] {
+        let parts = ["3 processes", "built without MPI", "--features mpi"];
+        fail_with(singer().args(flags).env("PMI_SIZE", "3"), &parts);
+    }
     let mut command = singer();
     command.args(["distill", "--out", "nowhere"]);
     fail_with(command.env("PMI_SIZE", "1"), &["teacher"]);
@@ -105,7 +97,9 @@ mod mpi {
                 job.arg("-wdir").arg(folder);
             }
             job.arg(command.get_program()).args(command.get_args());
-            job.args(["--set", "train.threads=1"]);
+            if command.get_args().next() != Some("fit".as_ref()) {
+                job.args(["--set", "train.threads=1"]);
+            }
         }
         // What Open MPI 4 and 5 ask for as root and with more ranks than cores.
         job.env("OMPI_ALLOW_RUN_AS_ROOT", "1").env("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1");
@@ -457,6 +451,40 @@ mod mpi {
             let step: usize = checkpoint.metadata["singer.step"].parse().unwrap();
             assert_eq!(metrics(&out).len(), step);
         }
+    }
+
+    #[test]
+    fn a_fit_has_the_bits_of_as_many_threads_and_rank_0_alone_writes_it() {
+        let (folder, teacher) = teacher();
+        // The last batch has fewer images than there are ranks.
+        let command = |out: &Path, flags: &[&str]| {
+            let mut command = singer();
+            command.arg("fit").arg(&teacher).args(["--data", "scenes:34", "--device", "cpu"]);
+            command.args(flags).arg("--out").arg(out);
+            command
+        };
+        let trained = |kind: &'static str, threads: &'static str| {
+            ["--kind", kind, "--rank", "4", "--layers", "1", "--steps", "7", "--threads", threads]
+        };
+        for kind in ["published", "trained"] {
+            let out = |how: &str| folder.path().join(format!("{kind}-{how}.safetensors"));
+            succeed(&mut command(&out("threads"), &trained(kind, "3")));
+            let outcome = succeed(&mut mpirun(&command(&out("ranks"), &trained(kind, "1")), 3));
+            let wrote = outcome.stdout.lines().filter(|line| line.starts_with("wrote ")).count();
+            assert_eq!(wrote, 1, "{}", outcome.stdout);
+            let files = ["threads", "ranks"].map(|how| fs::read(out(how)).unwrap());
+            assert!(files[0] == files[1], "{kind}");
+        }
+        // The closed form is estimated by one rank for all.
+        let [alone, together] = ["alone", "together"].map(|name| folder.path().join(name));
+        succeed(&mut command(&alone, &[]));
+        let outcome = succeed(&mut mpirun(&command(&together, &[]), 2));
+        assert_eq!(outcome.stdout.matches("wrote ").count(), 1, "{}", outcome.stdout);
+        assert!(fs::read(&alone).unwrap() == fs::read(&together).unwrap());
+        let usual = command(&together, &trained("trained", "1"));
+        let other = command(&together, &trained("published", "1"));
+        let job = &mut jobs(&[(1, None, &usual), (1, None, &other)]);
+        refused(job, &["rank 1 has other settings", "kind"]);
     }
 
     #[test]

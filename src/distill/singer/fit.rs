@@ -2,8 +2,11 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use burn::module::Module;
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
+#[cfg(not(target_family = "wasm"))]
+use serde_json::json;
 
 use super::{Adapter, Refinement, SingerSettings, TeacherFeatures, adapters_async};
 #[cfg(not(target_family = "wasm"))]
@@ -11,7 +14,11 @@ use super::{LayerNorms, adapters_on};
 use crate::error::{Error, Result};
 use crate::readback::read_async;
 use crate::refine::Adapters;
-use crate::train::{Loss, OptimizerSettings, ParamOptimizer, Schedule, Shard, Shards, Task};
+#[cfg(not(target_family = "wasm"))]
+use crate::train::Ranks;
+use crate::train::{
+    BatchLoss, Loss, OptimizerSettings, ParamOptimizer, Schedule, Shard, Shards, Task,
+};
 use crate::vit::Vit;
 
 /// How adapters are fitted without a student.
@@ -192,27 +199,31 @@ impl AdapterFit {
 
     /// One step on the next batch; none when all are done.
     pub fn step(&mut self) -> Option<FitLosses> {
-        let FitSettings { steps, lr, .. } = self.settings;
-        if self.step >= steps {
+        if self.step >= self.settings.steps {
             return None;
         }
-        let images = &self.batches[self.step % self.batches.len()];
+        let Self { task, adapters, training, .. } = &*self;
+        let images = self.batch();
         let labels = vec![0; images.dims()[0]];
-        let (loss, gradients) = self.shards.backward(
-            &self.task,
-            &self.adapters,
-            &self.training,
-            images,
-            &labels,
-            self.step,
-        );
+        let (loss, gradients) =
+            self.shards.backward(task, adapters, training, images, &labels, self.step);
+        Some(self.follow(loss, gradients))
+    }
+
+    /// The images of the next step.
+    fn batch(&self) -> &Tensor<4> {
+        &self.batches[self.step % self.batches.len()]
+    }
+
+    fn follow(&mut self, loss: BatchLoss, gradients: GradientsParams) -> FitLosses {
+        let FitSettings { steps, lr, .. } = self.settings;
         let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 };
         let rate = cosine.rate(lr, self.step, steps, steps);
         let adapters = std::mem::take(&mut self.adapters);
         self.adapters = self.optimizer.step(rate, adapters, gradients, None);
         self.step += 1;
         let values = loss.terms.into_iter().map(|(_, value)| value).collect();
-        Some(FitLosses { step: self.step, steps, values: Tensor::cat(values, 0) })
+        FitLosses { step: self.step, steps, values: Tensor::cat(values, 0) }
     }
 
     /// Goes on to the last step.
@@ -221,10 +232,34 @@ impl AdapterFit {
     /// [`Error::NotFinite`] and [`Error::Gpu`].
     #[cfg(not(target_family = "wasm"))]
     pub fn run(&mut self, report: &mut dyn FnMut(FitStep)) -> Result<()> {
-        while let Some(losses) = self.step() {
-            report(losses.read()?);
+        self.run_on(&Ranks::default(), report)
+    }
+
+    /// As `run`, with other ranks, each of which has the same batches and computes its share of
+    /// each. All start with the first one's adapters and end with the same.
+    ///
+    /// # Errors
+    /// As `run`; [`Error::Rank`], [`Error::OtherRank`], [`Error::RanksDiffer`] and
+    /// [`Error::RanksDrifted`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn run_on(&mut self, ranks: &Ranks, report: &mut dyn FnMut(FitStep)) -> Result<()> {
+        if ranks.several() {
+            let images: Vec<_> = self.batches.iter().map(|batch| batch.dims()).collect();
+            let alike = json!({ "fit": self.settings, "step": self.step, "images": images });
+            ranks.check_alike(&alike.to_string())?;
+            let adapters = std::mem::take(&mut self.adapters);
+            self.adapters = ranks.start_alike(adapters, &self.training)?;
         }
-        Ok(())
+        while self.step < self.settings.steps {
+            let Self { shards, task, adapters, training, .. } = &*self;
+            let (images, step) = (self.batch(), self.step);
+            let (loss, gradients) =
+                ranks.backward_whole(shards, task, adapters, training, images, step)?;
+            let at = loss.not_finite.unwrap_or_default();
+            let losses = self.follow(loss, gradients);
+            report(losses.read().map_err(|error| ranks.found_by_all(at, error))?);
+        }
+        ranks.check_parameters(&self.adapters, self.step)
     }
 
     /// The adapters as they are now, on the plain device.

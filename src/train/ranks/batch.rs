@@ -1,6 +1,7 @@
 //! A batch over the ranks: counts, terms and gradients of all of them.
 
 use std::hash::{DefaultHasher, Hasher};
+use std::path::Path;
 use std::sync::mpsc::sync_channel;
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -11,7 +12,7 @@ use super::Ranks;
 use crate::error::{Error, Result};
 use crate::readback::{failed, named_parameters, read};
 use crate::train::shards::BatchShare;
-use crate::train::{BatchLoss, Shards, Task};
+use crate::train::{BatchLoss, Checkpoint, OptimizerSettings, ParamOptimizer, Shards, Task};
 
 /// Values that are read from the device and added up at a time, 24 MiB: while the ranks add up
 /// one bucket, the next one is on its way from the device.
@@ -35,12 +36,48 @@ impl Ranks {
         Ok((self.loss(loss)?, self.gradients(model, grads)?))
     }
 
-    /// Refuses to go on where the parameters of a rank are not those of the first.
-    pub(in crate::train) fn check_parameters<M: Module>(
+    /// Loss and gradients of a batch that every rank has the images of, `[B, 3, H, W]`: each
+    /// computes a share, and all of a batch with fewer images than there are parts.
+    pub(crate) fn backward_whole<T: Task>(
         &self,
-        model: &M,
+        shards: &Shards,
+        task: &T,
+        model: &T::Model,
+        device: &Device,
+        images: &Tensor<4>,
         step: usize,
-    ) -> Result<()> {
+    ) -> Result<(BatchLoss, GradientsParams)> {
+        let of = images.dims()[0];
+        let labels = vec![0; of];
+        let parts = self.count() * shards.count();
+        if of < parts && self.several() {
+            let shards = shards.in_turn(parts)?;
+            return Ok(shards.backward(task, model, device, images, &labels, step));
+        }
+        let (rank, ranks) = (self.rank(), self.count());
+        let own = rank * of / ranks..(rank + 1) * of / ranks;
+        let images = &images.clone().narrow(0, own.start, own.len());
+        let (labels, rank, scale) = (&labels[own], (rank, ranks), 1.0);
+        let share = BatchShare { images, labels, of, rank, step, scale };
+        self.backward(shards, task, model, device, &share)
+    }
+
+    /// The first rank's parameters, at every rank.
+    pub(crate) fn start_alike<M: Module>(&self, model: M, device: &Device) -> Result<M> {
+        let mut optimizer = ParamOptimizer::new(&OptimizerSettings::default());
+        let state = || Checkpoint::capture(&model, &optimizer, 0, "", None).to_bytes();
+        let state = self.from_first(state)?;
+        match self.is_first() {
+            true => Ok(model),
+            false => {
+                let path = Path::new("the first rank's parameters");
+                Checkpoint::from_bytes(state)?.restore(path, model, &mut optimizer, device)
+            }
+        }
+    }
+
+    /// Refuses to go on where the parameters of a rank are not those of the first.
+    pub(crate) fn check_parameters<M: Module>(&self, model: &M, step: usize) -> Result<()> {
         if !self.several() {
             return Ok(());
         }

@@ -235,6 +235,15 @@ impl Ranks {
         Err(if self.is_first() { error } else { Error::OtherRank { rank: 0 } })
     }
 
+    /// An error of `rank` that all ranks found at the same place: the first one has it.
+    pub(crate) fn found_by_all(&self, rank: usize, error: Error) -> Error {
+        match (self.several(), self.is_first()) {
+            (false, _) => error,
+            (true, true) => Error::Rank { rank, error: Box::new(error) },
+            (true, false) => Error::OtherRank { rank: 0 },
+        }
+    }
+
     /// An outcome that, if it failed, the other ranks learn of at their next meeting.
     fn pass_on<T>(&self, outcome: Result<T>) -> Result<T> {
         outcome.or_else(|error| self.agree(Err(error)))
