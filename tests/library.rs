@@ -37,6 +37,8 @@ mod layout;
 mod lists;
 #[path = "library/loss_scale.rs"]
 mod loss_scale;
+#[path = "library/maps.rs"]
+mod maps;
 #[path = "library/memory.rs"]
 mod memory;
 #[path = "library/methods.rs"]

@@ -1,7 +1,12 @@
 //! Feature maps: norms, outliers, refinement and similarity of patch tokens, on a GPU or
-//! the CPU.
+//! the CPU; over all images of a set, principal components as colours ([`PcaColours`]) and
+//! segments ([`Segments`]), on the host.
 
 mod colouring;
+mod fine;
+mod kmeans;
+mod patches;
+mod pca;
 mod refinement;
 
 use burn::tensor::{Device as BurnDevice, Int, Tensor, TensorData};
@@ -21,6 +26,10 @@ use crate::tokens::{patch_norms, quantile};
 
 use colouring::check_picture;
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
+pub use fine::{FineFeatures, shifted};
+pub use kmeans::{SegmentSettings, Segments};
+pub use patches::{HeldFeatures, PatchFeatures};
+pub use pca::{Pca, PcaColours};
 
 /// The outliers of a batch: patches whose norm exceeds their image's quantile.
 #[derive(Debug, Clone)]

@@ -2,7 +2,8 @@
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::activation::softmax;
+use burn::tensor::{Device, FloatDType, Int, Tensor, TensorData};
 
 use super::config::{QkvBias, VitConfig};
 use super::positions::Rope;
@@ -86,6 +87,36 @@ impl Attention {
             mixed = norm.forward(mixed.cast(FloatDType::F32)).cast(dtype);
         }
         ops::linear(mixed, &self.proj)
+    }
+
+    /// The attention that the tokens `queries` pay to every token, `softmax(q kᵀ / √d)`, for the
+    /// flat tokens of `batch` images: `[N, D]` to `[B, H, Q, T]`. The matrix of all tokens is
+    /// never made.
+    pub(super) fn rows(
+        &self,
+        x: Tensor<2>,
+        norm: &LayerNorm,
+        epsilon: f64,
+        batch: usize,
+        queries: &[usize],
+    ) -> Tensor<4> {
+        let bias = self.separate_bias();
+        let mut qkv = ops::norm_linear(x, norm, epsilon, &self.qkv, bias, Precision::F32);
+        if let Some(rope) = &self.rope {
+            qkv = self.rotated(qkv, batch, rope);
+        }
+        let [rows, width] = qkv.dims();
+        let (tokens, heads, dim) = (rows / batch, self.num_heads, width / 3 / self.num_heads);
+        let qkv = qkv.reshape([batch, tokens, 3, heads, dim]);
+        let part = |index| {
+            let part: Tensor<4> = qkv.clone().narrow(2, index, 1).squeeze_dim(2);
+            part.swap_dims(1, 2)
+        };
+        let chosen: Vec<i32> = queries.iter().map(|&query| query as i32).collect();
+        let chosen =
+            Tensor::<1, Int>::from_data(TensorData::new(chosen, [queries.len()]), &qkv.device());
+        let scores = part(0).select(2, chosen).matmul(part(1).swap_dims(2, 3));
+        softmax(scores / (dim as f64).sqrt(), 3)
     }
 
     /// Packed queries, keys and values `[N, 3 D]` with queries and keys rotated.

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::attention::Attention;
 use super::config::VitConfig;
 use super::mlp::Mlp;
+use crate::error::{Error, Result};
 use crate::ops::Precision;
 
 /// A learned gain for each channel of a residual branch.
@@ -74,6 +75,22 @@ impl Block {
     /// `[B, T, D] -> [B, T, D]`.
     pub fn attend(&self, x: Tensor<3>) -> Tensor<3> {
         on_flat_tokens(x, |x, batch| self.attend_flat(x, batch))
+    }
+
+    /// The attention that the tokens `queries` of each image pay to all tokens, by head, without
+    /// the `T×T` matrix: the tokens `[B, T, D]` that enter the block to `[B, H, Q, T]`, whose rows
+    /// add up to 1. Token 0 is the class token where there is one.
+    ///
+    /// # Errors
+    /// [`Error::Setting`] for a token that there is not.
+    pub fn attention_rows(&self, x: Tensor<3>, queries: &[usize]) -> Result<Tensor<4>> {
+        let [batch, tokens, dim] = x.dims();
+        if let Some(query) = queries.iter().find(|&&query| query >= tokens) {
+            let expected = format!("the tokens are 0 to {}", tokens - 1);
+            return Err(Error::setting("token", query, expected));
+        }
+        let x = x.reshape([batch * tokens, dim]);
+        Ok(self.attn.rows(x, &self.norm1, self.norm_eps, batch, queries))
     }
 
     /// `[B, T, D] -> [B, T, D]`.

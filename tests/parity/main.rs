@@ -8,6 +8,7 @@ mod golden;
 mod baselines;
 mod closed;
 mod mapping;
+mod maps;
 mod metrics;
 mod positions;
 mod preprocess;
