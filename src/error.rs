@@ -451,6 +451,14 @@ pub enum Error {
         /// Why not, and how to fix it.
         reason: String,
     },
+    /// A tracker does not take what it is sent.
+    #[error("{tracker}: {reason}")]
+    Tracker {
+        /// Its name and address.
+        tracker: String,
+        /// Why not.
+        reason: String,
+    },
     /// The wanted device does not exist or cannot be started.
     #[error("device {wanted}: {reason}")]
     Device {

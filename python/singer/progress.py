@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Union
 
-#: True for a bar, False for silence, or a function that is called with each event.
-Progress = Union[bool, Callable[[dict], Any]]
+#: True for a bar, False for silence, a function that is called with each event, or several of these.
+Progress = Union[bool, Callable[[dict], Any], Sequence[Union[bool, Callable[[dict], Any]]]]
 
 
 class Reporter:
     """Hears events as JSON; a context manager, so that a bar ends with the work."""
 
     def __init__(self, progress: Progress, title: str):
-        self._call = progress if callable(progress) else None
-        self._show, self._title, self._bar = progress is True, title, None
+        wanted = progress if isinstance(progress, Sequence) else [progress]
+        self._calls = [one for one in wanted if callable(one)]
+        self._show, self._title, self._bar = any(one is True for one in wanted), title, None
 
     def __call__(self, text: str) -> None:
         event = json.loads(text)
-        if self._call is not None:
-            self._call(event)
-        elif self._show:
+        for call in self._calls:
+            call(event)
+        if self._show:
             self._draw(event)
 
     def _draw(self, event: dict) -> None:

@@ -92,7 +92,7 @@ def fit(
         For a teacher that is opened here.
     settings : mapping, optional
         Any other setting by its name: of the section ``closed`` in docs/settings.md, or of ``FitSettings``.
-    progress : bool or callable
+    progress : bool, callable or sequence of these
         True for a bar, False for silence, or a function that hears each event as a dictionary.
 
     Returns
@@ -171,7 +171,7 @@ def distill(
         Whether to go on from the folder's checkpoint.
     settings : mapping, optional
         Any other key of docs/settings.md, nested as in the file, or with points: ``{"train.log_every": 1}``.
-    progress : bool or callable
+    progress : bool, callable or sequence of these
         True for a bar, False for silence, or a function that hears each event as a dictionary: ``start``, ``closed_form``,
         ``step`` (with ``loss``, its terms, ``lr``, ``images_per_second``, ``waiting``, ``eta`` in seconds), ``passed_over``.
 

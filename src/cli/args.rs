@@ -12,6 +12,7 @@ use super::probe::ProbeArgs;
 use super::recover::RecoverArgs;
 use super::session::TrainArgs;
 use crate::model::ImageSize;
+use crate::report::track::TrackerKind;
 use crate::run::PrecisionChoice;
 
 /// Distil Vision Transformers into small, clean students on any GPU (SiNGER).
@@ -259,6 +260,9 @@ pub(super) struct StudyArgs {
     /// Only write the results of the jobs that are done
     #[arg(long, conflicts_with = "list")]
     pub(super) collect: bool,
+    /// Print JSON instead of a table, with --list or --collect
+    #[arg(long, conflicts_with = "job")]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -269,9 +273,16 @@ pub(super) struct ReportArgs {
     /// The page; by default report.html, of a single run in its folder
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: Option<PathBuf>,
-    /// Write TensorBoard's event files there too, of several runs into a folder for each
-    #[arg(long, value_name = "DIR")]
-    pub(super) tensorboard: Option<PathBuf>,
+    /// Track the runs, as `distill --track` does: tensorboard (event files in their folders) or
+    /// mlflow (the server of MLFLOW_TRACKING_URI)
+    #[arg(long, value_name = "TRACKER", value_parser = named::<TrackerKind>)]
+    pub(super) track: Vec<TrackerKind>,
+    /// Put the photographs of the example maps into the page
+    #[arg(long)]
+    pub(super) photos: bool,
+    /// Print what the page says as JSON, and write nothing
+    #[arg(long, conflicts_with_all = ["watch", "out", "track", "photos"])]
+    pub(super) json: bool,
     /// Go on until the runs are finished: a browser shows what has come since
     #[arg(long)]
     pub(super) watch: bool,

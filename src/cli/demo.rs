@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use super::args::DemoArgs;
 use super::distill::distill;
+use super::report;
 use super::session::{self, Stop};
+use super::track::Track;
 use crate::data::Split;
 use crate::device::Device;
 use crate::distill::singer::SingerSettings;
@@ -76,7 +78,9 @@ pub(super) fn run(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 fn distill_and_draw(config: DistillConfig, teacher: &Path) -> Result<()> {
-    let run = distill(Distill::from_config(config), None, &Stop::watch(session::SAVING)?)?;
+    let stop = Stop::watch(session::SAVING)?;
+    let run = distill(Distill::from_config(config), None, &stop, &Track::nothing())?;
+    report::of_distillation(&run);
     let figure = run.folder().join("norms.png");
     draw(&figure, teacher, &run)?;
     say!(

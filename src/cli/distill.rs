@@ -9,6 +9,7 @@ use super::args::DistillArgs;
 use super::config::{self, Override};
 use super::plan::parse_bytes;
 use super::session::{self, Stop};
+use super::track::Track;
 use super::{fit, models, ranks, report};
 use crate::distill::singer::BasisReport;
 use crate::error::Result;
@@ -23,6 +24,7 @@ fn run_on(ranks: &Ranks, args: DistillArgs) -> Result<ExitCode> {
     let resume = args.train.resume;
     let limit = parse_bytes("--teacher-cache-limit", &args.teacher_cache_limit)?;
     let cache = args.teacher_cache.clone();
+    let trackers = args.train.track.clone();
     let (config, idle) = settings(args)?;
     let mut run = Distill::from_config(config).resume(resume).ranks(ranks);
     if let Some(folder) = cache {
@@ -30,10 +32,13 @@ fn run_on(ranks: &Ranks, args: DistillArgs) -> Result<ExitCode> {
     }
     let config = run.config();
     ranks::fetch(ranks, &[&config.teacher, &config.student])?;
-    let outcome = distill(run, idle, &Stop::watch(session::SAVING)?);
+    let out = config.out.clone().filter(|_| ranks.is_first());
+    let track = Track::start(&trackers, out.as_deref())?;
+    let outcome = distill(run, idle, &Stop::watch(session::SAVING)?, &track);
     if let (Ok(run), true) = (&outcome, ranks.is_first()) {
-        report::of_run(run.folder());
+        report::of_distillation(run);
     }
+    track.finish(&outcome);
     session::exit_code(outcome, session::RESUME)
 }
 
@@ -74,7 +79,7 @@ pub(super) fn settings(args: DistillArgs) -> Result<(DistillConfig, Option<&'sta
 
 /// Runs a distillation and shows how it goes and what came out.
 /// `idle` is a flag that changes nothing.
-pub(super) fn distill(run: Distill, idle: Option<&str>, stop: &Stop) -> Result<Run> {
+pub(super) fn distill(run: Distill, idle: Option<&str>, stop: &Stop, track: &Track) -> Result<Run> {
     let config = run.config();
     let sized = config.teacher.img_size.is_some() || config.student.img_size.is_some();
     let begun = |start: &Start| {
@@ -85,7 +90,11 @@ pub(super) fn distill(run: Distill, idle: Option<&str>, stop: &Stop) -> Result<R
             );
         }
     };
-    let run = run.stop(stop.flag()).run(session::watch(stop, begun))?;
+    let mut watch = session::watch(stop, begun);
+    let run = run.stop(stop.flag()).run(|event| {
+        track.hear(&event);
+        watch(event);
+    })?;
     print_measurements(run.measurements());
     say!("wrote {}", run.folder().join("student.safetensors").display());
     Ok(run)

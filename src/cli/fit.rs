@@ -2,12 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Args as ClapArgs, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use super::fit_report::{Fitted, conclude};
 use super::models::ShapeArgs;
 use super::preprocessing::PreprocessArgs;
 use super::progress::Shown;
@@ -18,17 +20,18 @@ use crate::distill::singer::{
 };
 use crate::error::{Error, Result};
 use crate::model::Model;
-use crate::refine::{Adapters, ClosedForm, ClosedSettings, FoundArtifacts};
+use crate::refine::{ClosedForm, ClosedSettings, FoundArtifacts};
+use crate::report::track::TrackerKind;
 use crate::run::{self, DataConfig, batches};
-use crate::train::{Ranks, Shards};
+use crate::train::{Ranks, Record, Schedule, Shards};
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct FitArgs {
     /// The teacher's weights
-    teacher: PathBuf,
+    pub(super) teacher: PathBuf,
     /// Images, as `distill --data` takes them; no labels needed
     #[arg(long, value_name = "PLACE", required = true)]
-    data: Vec<String>,
+    pub(super) data: Vec<String>,
     /// How the adapters are made
     #[arg(long, value_enum, default_value_t = Kind::Closed)]
     kind: Kind,
@@ -38,7 +41,7 @@ pub(super) struct FitArgs {
     limit: Option<usize>,
     /// The file to write
     #[arg(short, long, value_name = "FILE", default_value = "singer.safetensors")]
-    out: PathBuf,
+    pub(super) out: PathBuf,
     #[command(flatten)]
     closed: ClosedArgs,
     #[command(flatten)]
@@ -50,6 +53,12 @@ pub(super) struct FitArgs {
     device: String,
     #[command(flatten)]
     preprocess: PreprocessArgs,
+    /// Track the fit, as `distill --track` does: tensorboard or mlflow
+    #[arg(long, value_name = "TRACKER", value_parser = super::args::named::<TrackerKind>)]
+    pub(super) track: Vec<TrackerKind>,
+    /// Print JSON: what was found or trained, and the norms before and after
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// How adapters are made.
@@ -166,10 +175,14 @@ fn check_kind(args: &FitArgs) -> Result<()> {
 
 pub(super) fn run(args: &FitArgs) -> Result<ExitCode> {
     check_kind(args)?;
+    for tracker in &args.track {
+        tracker.check()?;
+    }
     ranks::together(|ranks| run_on(ranks, args))
 }
 
 fn run_on(ranks: &Ranks, args: &FitArgs) -> Result<ExitCode> {
+    let since = Instant::now();
     ranks::fetch(ranks, &[&args.shape.spec(&args.teacher)])?;
     let shape = args.shape.open(&args.teacher)?;
     let device = run::ranks::device(ranks, &args.device)?;
@@ -200,29 +213,47 @@ fn run_on(ranks: &Ranks, args: &FitArgs) -> Result<ExitCode> {
     if ranks.is_first() {
         std::fs::create_dir_all(folder).map_err(|error| Error::io(folder, error))?;
     }
-    let adapters = match settings {
+    let config = match &settings {
+        None => json!({ "refine": args.kind, "closed": closed }),
+        Some(settings) => json!({ "refine": args.kind, "fit": settings }),
+    };
+    let fitted = match settings {
         // One rank does that for all.
-        None => ranks.is_first().then(|| find(&teacher, &images, &closed)).transpose()?,
+        None => ranks.is_first().then(|| find(&teacher, &images, &closed, args.json)).transpose()?,
         Some(settings) => {
             let shards = run::ranks::fit_shards(ranks, args.trained.threads, &device)?;
-            train(ranks, &teacher, &images, settings, &data, shards)?
+            train(ranks, &teacher, &images, settings, &data, shards, args.json)?
         }
     };
-    if let Some(adapters) = adapters {
-        adapters.save(&args.out)?;
+    let Some(mut fitted) = fitted else { return Ok(ExitCode::SUCCESS) };
+    fitted.adapters.save(&args.out)?;
+    let examples = fitted.examples(&teacher, &images);
+    if args.json {
+        say!("{:#}", fitted.described(args));
+    } else {
         say!("wrote {}", args.out.display());
     }
+    let run = fitted.into_run(args, config, &device, since, examples.ok());
+    conclude(args, &run)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// The closed form.
-fn find(teacher: &Model, images: &ImageSet, settings: &ClosedSettings) -> Result<Adapters> {
+fn find(
+    teacher: &Model,
+    images: &ImageSet,
+    settings: &ClosedSettings,
+    quiet: bool,
+) -> Result<Fitted> {
     let shown = Shown::new(true);
     let mut report = |done, blocks| shown.looking(done, blocks);
     let found = run::closed_form(teacher, images, settings, &mut report)?;
     shown.finish();
-    announce(&found);
-    Ok(found.adapters)
+    if !quiet {
+        announce(&found);
+    }
+    let (records, norms) = (Vec::new(), Vec::new());
+    Ok(Fitted { adapters: found.adapters.clone(), found: Some(found), records, norms })
 }
 
 /// Says what the closed form found.
@@ -298,31 +329,46 @@ fn train(
     settings: FitSettings,
     data: &DataConfig,
     shards: Shards,
-) -> Result<Option<Adapters>> {
+    quiet: bool,
+) -> Result<Option<Fitted>> {
     let (batches, passed_over) = batches(teacher, images, settings.images, data.max_unreadable)?;
-    let shown = Shown::new(false);
+    let shown = Shown::new(quiet);
+    let (lr, cosine) =
+        (settings.lr, Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 });
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings, shards)?;
-    let mut last = None;
-    fit.run_on(ranks, &mut |step| {
-        shown.adapters(step);
-        last = Some(step);
+    let mut records = Vec::new();
+    fit.run_on(ranks, &mut |progress| {
+        shown.adapters(progress);
+        let FitStep { step, steps, outlier, information, identity } = progress;
+        let terms = [("outlier", outlier), ("info", information), ("identity", identity)];
+        records.push(Record {
+            step,
+            epoch: 0.0,
+            lr: cosine.rate(lr, step - 1, steps, steps),
+            loss: outlier + information + identity,
+            terms: terms.map(|(name, value)| (name.to_owned(), value)).into(),
+        });
     })?;
     shown.finish();
     if !ranks.is_first() {
         return Ok(None);
     }
-    if let Some(FitStep { steps, outlier, information, .. }) = last {
-        say!("after {steps} steps: outlier loss {outlier:.4}, information loss {information:.4}");
+    let norms = fit.norms()?;
+    if !quiet {
+        if let Some(Record { step, terms, .. }) = records.last() {
+            let [outlier, info] = ["outlier", "info"].map(|name| terms[name]);
+            say!("after {step} steps: outlier loss {outlier:.4}, information loss {info:.4}");
+        }
+        for LayerNorms { layer, raw, refined } in &norms {
+            say!(
+                "block {layer}: largest over median patch norm {:.2} raw, {:.2} refined",
+                raw.max_over_median,
+                refined.max_over_median
+            );
+        }
+        session::report(passed_over.as_ref());
     }
-    for LayerNorms { layer, raw, refined } in fit.norms()? {
-        say!(
-            "block {layer}: largest over median patch norm {:.2} raw, {:.2} refined",
-            raw.max_over_median,
-            refined.max_over_median
-        );
-    }
-    session::report(passed_over.as_ref());
-    Ok(Some(fit.adapters()))
+    Ok(Some(Fitted { adapters: fit.adapters(), found: None, records, norms }))
 }
 
 fn named<T: DeserializeOwned>(flag: &str, name: &str, known: &str) -> Result<T> {

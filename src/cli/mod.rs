@@ -19,6 +19,7 @@ mod distill;
 mod evaluate;
 mod export;
 mod fit;
+mod fit_report;
 mod hints;
 mod inspect;
 mod list_models;
@@ -36,6 +37,7 @@ mod report;
 mod session;
 mod shell;
 mod study;
+mod track;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use super::args::PretrainArgs;
 use super::config::{self, Override};
 use super::session::{self, Stop};
+use super::track::Track;
 use super::{ranks, report};
 use crate::error::Result;
 use crate::run::{Pretrain, PretrainConfig, Pretrained, Start};
@@ -20,16 +21,23 @@ fn run_on(ranks: &Ranks, args: PretrainArgs) -> Result<ExitCode> {
     overrides.extend(args.weights_key.map(|key| Override::new("model.weights_key", key)));
     let config: PretrainConfig = config::read(args.train.config.as_deref(), overrides)?;
     ranks::fetch(ranks, &[&config.model])?;
+    let out = config.out.clone().filter(|_| ranks.is_first());
+    let track = Track::start(&args.train.track, out.as_deref())?;
     let run = Pretrain::from_config(config).resume(args.train.resume).ranks(ranks);
-    let outcome = pretrain(run, &Stop::watch(session::SAVING)?);
+    let outcome = pretrain(run, &Stop::watch(session::SAVING)?, &track);
     if let (Ok(run), true) = (&outcome, ranks.is_first()) {
         report::of_run(run.folder());
     }
+    track.finish(&outcome);
     session::exit_code(outcome, session::RESUME)
 }
 
-fn pretrain(run: Pretrain, stop: &Stop) -> Result<Pretrained> {
-    let run = run.stop(stop.flag()).run(session::watch(stop, announce))?;
+fn pretrain(run: Pretrain, stop: &Stop, track: &Track) -> Result<Pretrained> {
+    let mut watch = session::watch(stop, announce);
+    let run = run.stop(stop.flag()).run(|event| {
+        track.hear(&event);
+        watch(event);
+    })?;
     say!("wrote {}", run.folder().join("model.safetensors").display());
     if let Some(accuracy) = run.val_accuracy() {
         say!("validation accuracy {:.2} %", accuracy * 100.0);

@@ -4,9 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::args::ReportArgs;
+use crate::device::Device;
 use crate::error::{Error, Result};
-use crate::report::training::{self, EventFile, TrainingRun};
+use crate::export::plain;
+use crate::report::track::{Ended, Tracker};
+use crate::report::training::{self, Examples, PAGE, TrainingRun, photographs, verdicts};
+use crate::run::{Run, RunRecord};
 
 /// Between two looks at running trainings.
 const EVERY: u32 = 5;
@@ -14,59 +20,106 @@ const EVERY: u32 = 5;
 pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
     let out = match (&args.out, &args.runs[..]) {
         (Some(out), _) => out.clone(),
-        (None, [run]) => run.join(FILE),
-        (None, _) => PathBuf::from(FILE),
+        (None, [run]) => run.join(PAGE),
+        (None, _) => PathBuf::from(PAGE),
     };
     if out.is_dir() {
         return Err(Error::config(format!("{} is a folder; give --out a file", out.display())));
     }
-    let mut trackers: Vec<EventFile> = Vec::new();
+    let mut trackers: Vec<Tracker> = Vec::new();
     loop {
-        let runs =
-            args.runs.iter().map(|run| TrainingRun::read(run)).collect::<Result<Vec<_>>>()?;
-        if args.tensorboard.is_some() && has_twins(&runs) {
-            return Err(Error::config(
-                "two of the runs have the same folder name, and so would their event files; report them one by one",
-            ));
+        let read = |run: &PathBuf| match args.photos {
+            true => with_photographs(run),
+            false => TrainingRun::read(run),
+        };
+        let runs = args.runs.iter().map(read).collect::<Result<Vec<_>>>()?;
+        if args.json {
+            say!("{:#}", Value::from_iter(runs.iter().map(described)));
+            return Ok(ExitCode::SUCCESS);
         }
         let going = runs.iter().any(|run| !run.finished());
         let watching = args.watch && going;
         training::write(&runs, &out, watching.then_some(EVERY))?;
-        if let (Some(folder), true) = (&args.tensorboard, trackers.is_empty()) {
-            let folder = |run: &TrainingRun| match runs.len() {
-                1 => folder.clone(),
-                _ => folder.join(&run.name),
-            };
-            let made = runs.iter().map(|run| EventFile::create(&folder(run), run));
-            trackers = made.collect::<Result<_>>()?;
+        if trackers.is_empty() {
+            for folder in &args.runs {
+                for &kind in &args.track {
+                    trackers.push(Tracker::open(kind, folder)?);
+                }
+            }
         }
-        for (events, run) in trackers.iter_mut().zip(&runs) {
-            events.follow(run)?;
+        let tracked = runs.iter().flat_map(|run| args.track.iter().map(move |_| run));
+        for (tracker, run) in trackers.iter_mut().zip(tracked) {
+            match run.finished() {
+                true => {
+                    let page = training::page(std::slice::from_ref(run), None)?;
+                    tracker.end(run, Ended::Finished, Some(&page))?;
+                }
+                false => tracker.follow(run)?,
+            }
         }
         if !watching {
             say!("wrote {}", out.display());
-            trackers.iter().for_each(|events| say!("wrote {}", events.path().display()));
+            trackers.iter().for_each(|tracker| say!("tracked in {}", tracker.place()));
             return Ok(ExitCode::SUCCESS);
         }
         std::thread::sleep(Duration::from_secs(EVERY.into()));
     }
 }
 
-/// Writes the page of a run that has just ended into its folder. That it cannot be written, is no
-/// failure of the training.
+/// A run with the photographs of its example maps. A run from before there were maps gets them.
+fn with_photographs(folder: &PathBuf) -> Result<TrainingRun> {
+    let record = RunRecord::open(folder)?;
+    let mut run = TrainingRun::read(folder)?;
+    if run.examples.is_none() {
+        let device = Device::open(&record.config.device.0).or_else(|_| Device::open("auto"))?;
+        if let Some(examples) = Examples::of_run(&Run::open(folder, &device)?)? {
+            examples.write(folder)?;
+            run.examples = Some(examples);
+        }
+    }
+    if let Some(examples) = &run.examples {
+        run.photographs = photographs(&record.config, examples)?;
+    }
+    Ok(run)
+}
+
+/// What the page says of a run.
+fn described(run: &TrainingRun) -> Value {
+    let said = verdicts(run);
+    let said = said.iter().map(|one| json!({ "warning": one.warning, "text": one.text }));
+    plain(&json!({
+        "run": run.name,
+        "command": run.description["command"],
+        "finished": run.finished(),
+        "verdicts": Value::from_iter(said),
+        "last": run.records.last(),
+        "pace": run.pace.last(),
+        "result": run.description["result"],
+    }))
+}
+
+/// Measures the example maps of a distillation that has just ended and writes its page into its
+/// folder. That this fails, is no failure of the training.
+pub(super) fn of_distillation(run: &Run) {
+    let kept = Examples::of_run(run).and_then(|examples| match examples {
+        Some(examples) => examples.write(run.folder()),
+        None => Ok(()),
+    });
+    if let Err(error) = kept {
+        note!("singer: warning: the report has no example maps: {error}");
+    }
+    of_run(run.folder());
+}
+
+/// The same of a run without a teacher.
 pub(super) fn of_run(folder: &Path) {
-    let out = folder.join(FILE);
-    let written = TrainingRun::read(folder).and_then(|run| training::write(&[run], &out, None));
-    match written {
+    written(TrainingRun::read(folder), &folder.join(PAGE));
+}
+
+/// Writes a page beside what it is about.
+pub(super) fn written(run: Result<TrainingRun>, out: &Path) {
+    match run.and_then(|run| training::write(&[run], out, None)) {
         Ok(path) => say!("wrote {}", path.display()),
         Err(error) => note!("singer: warning: no report was written: {error}"),
     }
 }
-
-/// Whether two of the runs have the same name.
-fn has_twins(runs: &[TrainingRun]) -> bool {
-    runs.iter().enumerate().any(|(index, run)| runs[..index].iter().any(|of| of.name == run.name))
-}
-
-/// The page's name in a run's folder.
-const FILE: &str = "report.html";

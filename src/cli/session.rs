@@ -11,11 +11,13 @@ use clap::Args as ClapArgs;
 use serde::Serialize;
 use serde_json::json;
 
+use super::args::named as value_named;
 use super::config::Override;
 use super::console::Console;
 use crate::data::{ClassifySet, ImageSet, ImageStream, PassedOver, Split};
 use crate::error::{Error, Result};
 use crate::model::ImageSize;
+use crate::report::track::TrackerKind;
 use crate::run::{Event, Start};
 use crate::vit::{Precision, VitConfig};
 
@@ -85,6 +87,10 @@ pub(super) struct TrainArgs {
     /// Resume from the checkpoint in the output folder
     #[arg(long)]
     pub(super) resume: bool,
+    /// Follow the training by a tracker: tensorboard (an event file in the output folder) or
+    /// mlflow (the server of MLFLOW_TRACKING_URI). May be given several times
+    #[arg(long, value_name = "TRACKER", value_parser = value_named::<TrackerKind>)]
+    pub(super) track: Vec<TrackerKind>,
 }
 
 /// The overrides that flags of both training commands stand for; `models` are the sections of

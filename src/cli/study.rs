@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::args::StudyArgs;
 use super::session::Stop;
@@ -18,6 +18,15 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     if !args.devices.is_empty() {
         study = study.devices(args.devices.clone());
     }
+    if args.json && !(args.list || args.collect) {
+        return Err(Error::config("--json goes with --list or --collect"));
+    }
+    if args.list && args.json {
+        let jobs = study.jobs();
+        let job = |job: &Job| json!({ "title": job.title(), "done": study.is_done(job) });
+        say!("{:#}", Value::from_iter(jobs.iter().map(job)));
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.list {
         for (index, job) in study.jobs().iter().enumerate() {
             let state = if study.is_done(job) { "done" } else { "open" };
@@ -27,7 +36,14 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     }
     if args.collect {
         let open = study.jobs().iter().filter(|job| !study.is_done(job)).count();
-        report(&study)?;
+        match args.json {
+            true => {
+                let results = study.results();
+                write(&results, study.out())?;
+                say!("{}", serde_json::to_string_pretty(&results).unwrap_or_default());
+            }
+            false => report(&study)?,
+        }
         if open > 0 {
             note!("{open} of {} jobs are not done yet", study.jobs().len());
         }

@@ -5,6 +5,7 @@
 //! - [`recover`]: table and chart of what comes back from planted artifacts.
 //! - [`study`]: methods compared over seeds, with paired tests and a radar chart.
 //! - [`training`]: curves, norms and settings of runs, and in words how they went.
+//! - [`track`]: TensorBoard's event files and an MLflow server, which follow trainings.
 //! - [`probe`]: inputs, truths and predictions of dense probes, side by side.
 //! - [`NormFigure`]: patch norms of teacher, refined teacher and student.
 //!
@@ -29,6 +30,7 @@ mod norms;
 pub mod probe;
 pub mod recover;
 pub mod study;
+pub mod track;
 pub mod training;
 
 pub use norms::NormFigure;

@@ -307,6 +307,17 @@ impl DataConfig {
         images.map(|images| images.into_set(None)).transpose()
     }
 
+    /// A few images to look at, spread over those to measure on, or else over those to train on;
+    /// none where none are named.
+    pub(crate) fn few(&self, count: usize, side: usize) -> Result<Option<ImageSet>> {
+        let (places, split) = match self.val.is_empty() {
+            true => (&self.path, Split::Train),
+            false => (&self.val, Split::Val),
+        };
+        let images = self.open(None, places, split, false, side)?;
+        images.map(|images| images.into_set(Some(count))).transpose()
+    }
+
     fn open(
         &self,
         given: Option<&Images>,

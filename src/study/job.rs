@@ -164,6 +164,14 @@ impl Job {
         write_atomically(&self.probe_file(probe), &bytes)
     }
 
+    /// The page of its training from the study's folder, where it is written.
+    pub(super) fn report(&self, out: &Path) -> Option<String> {
+        let page = self.folder.join("report.html");
+        let page = page.is_file().then(|| page.strip_prefix(out).ok().map(Path::to_owned))??;
+        let parts: Vec<_> = page.iter().map(|part| part.to_string_lossy()).collect();
+        Some(parts.join("/"))
+    }
+
     /// The job's folder.
     pub fn folder(&self) -> &Path {
         &self.folder

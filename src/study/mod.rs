@@ -128,6 +128,10 @@ impl Study {
         let of_jobs = |name: &str, number: &dyn Fn(&Job) -> Option<f64>| -> Vec<Option<f64>> {
             self.jobs.iter().filter(|job| job.name() == name).map(number).collect()
         };
+        let reports = |name: &str| {
+            let jobs = self.jobs.iter().filter(|job| job.name() == name);
+            jobs.map(|job| job.report(&self.plan.out)).collect()
+        };
         let values = |name: &str| -> Vec<Vec<Option<f64>>> {
             metrics().map(|(probe, m)| of_jobs(name, &|job| job.value(probe, m))).collect()
         };
@@ -140,6 +144,7 @@ impl Study {
             Row::variant(&variant.name, values(&variant.name))
                 .with_norms(of_jobs(&variant.name, &Job::student_norms))
                 .with_seconds(of_jobs(&variant.name, &Job::seconds))
+                .with_reports(reports(&variant.name))
                 .with_chart(variant.chart)
                 .with_baseline(variant.baseline)
         });

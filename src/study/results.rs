@@ -55,6 +55,9 @@ pub struct Row {
     pub norms: Vec<Option<f64>>,
     /// Seconds of each seed's run, see [`with_seconds`](Self::with_seconds).
     pub seconds: Vec<Option<f64>>,
+    /// The report of each seed's run, relative to the study's folder, see
+    /// [`with_reports`](Self::with_reports).
+    pub reports: Vec<Option<String>>,
     /// One per column.
     pub cells: Vec<Cell>,
 }
@@ -79,9 +82,9 @@ impl Row {
             Cell { values, summary, test: None }
         });
         let cells = cells.collect();
-        let (norms, seconds) = (Vec::new(), Vec::new());
+        let (norms, seconds, reports) = (Vec::new(), Vec::new(), Vec::new());
         let (trained, baseline, chart) = (true, false, true);
-        Self { name: name.into(), trained, baseline, chart, norms, seconds, cells }
+        Self { name: name.into(), trained, baseline, chart, norms, seconds, reports, cells }
     }
 
     /// A model that was measured as it is, with the value of each metric.
@@ -105,6 +108,11 @@ impl Row {
     /// refinement, training, and the run's own measurements.
     pub fn with_seconds(self, seconds: Vec<Option<f64>>) -> Self {
         Self { seconds, ..self }
+    }
+
+    /// With the page of each seed's run, where it is written.
+    pub fn with_reports(self, reports: Vec<Option<String>>) -> Self {
+        Self { reports, ..self }
     }
 
     /// As one of the baselines, or not.

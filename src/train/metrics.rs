@@ -23,6 +23,49 @@ pub struct Record {
     pub terms: std::collections::BTreeMap<String, f32>,
 }
 
+/// Name of the metrics in a run's folder.
+pub(crate) const METRICS: &str = "metrics.jsonl";
+/// Name of the file of [`Pace`] in a run's folder.
+pub(crate) const PACE: &str = "pace.jsonl";
+
+/// How fast a run went up to a step: a line of `pace.jsonl`. It is apart from the metrics, which
+/// are the same for every run of the same settings.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Pace {
+    /// The step, from 1.
+    pub step: usize,
+    /// Seconds since 1970.
+    pub time: f64,
+    /// Images a second since the line before.
+    pub images_per_second: f64,
+    /// Share of that time spent waiting for data, 0 to 1.
+    pub waiting: f64,
+}
+
+impl Pace {
+    /// Adds a line to the file of a run's folder.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(crate) fn append(&self, folder: &Path) -> Result<()> {
+        let path = folder.join(PACE);
+        let line = serde_json::to_string(self).unwrap_or_default() + "\n";
+        let file = OpenOptions::new().append(true).create(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(line.as_bytes()));
+        written.map_err(|error| Error::io(&path, error))
+    }
+
+    /// The lines without those of steps that were done anew after the run was interrupted.
+    #[cfg(feature = "figures")]
+    pub(crate) fn of_last_attempt(lines: Vec<Self>) -> Vec<Self> {
+        lines.into_iter().fold(Vec::new(), |mut kept, line| {
+            kept.truncate(kept.partition_point(|before: &Self| before.step < line.step));
+            kept.push(line);
+            kept
+        })
+    }
+}
+
 /// The file of a run's metrics, one JSON object a line.
 pub struct MetricsFile {
     path: PathBuf,

@@ -34,8 +34,10 @@ mod supervised;
 pub use checkpoint::Checkpoint;
 pub use loss::{Loss, Observation, Ratio, Term, Value};
 pub use loss_scale::{LossScale, LossScaleSettings};
+#[cfg(feature = "figures")]
+pub(crate) use metrics::{METRICS, PACE};
 #[cfg(not(target_family = "wasm"))]
-pub use metrics::{MetricsFile, Record};
+pub use metrics::{MetricsFile, Pace, Record};
 pub use optimizer::{OptimizerSettings, ParamOptimizer};
 #[cfg(not(target_family = "wasm"))]
 pub use ranks::Ranks;

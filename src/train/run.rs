@@ -1,16 +1,17 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::json;
 
 use super::checkpoint::first_difference;
+use super::metrics::METRICS;
 use super::ranks::Merged;
 use super::shards::BatchShare;
 use super::{
-    BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings,
+    BatchLoss, Checkpoint, LossScale, LossScaleSettings, MetricsFile, OptimizerSettings, Pace,
     ParamOptimizer, Ranks, Record, Schedule, Shards, Task,
 };
 use crate::data::{Images, Loader, LoaderSettings, Normalise, PassedOver, Transform};
@@ -228,7 +229,7 @@ pub fn train<T: Task>(
         }
     }
     let size = transform.size();
-    let metrics = settings.out.join("metrics.jsonl");
+    let metrics = settings.out.join(METRICS);
     let mut metrics = ranks.is_first().then(|| MetricsFile::open(&metrics, step)).transpose()?;
     // Where an epoch's length is not known, the run is taken as the paper's hundred.
     let per_epoch = match images.len() {
@@ -325,6 +326,9 @@ pub fn train<T: Task>(
             ranks.check_parameters(&model, step)?;
             if let Some(metrics) = &mut metrics {
                 metrics.append(&records)?;
+                let time = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                let time = time.as_secs_f64();
+                Pace { step, time, images_per_second, waiting }.append(&settings.out)?;
             }
             if let Some(record) = records.last() {
                 let left = (settings.steps - step) as u32;

@@ -4,7 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
-use singer::report::training::{self, TrainingRun, Verdict, page, verdicts};
+use singer::refine::{ClosedSettings, Refiner};
+use singer::report::training::{
+    self, Compared, Examples, Subject, TrainingRun, Verdict, page, verdicts,
+};
+use singer::{Device, ImageSet, Model};
 
 /// A run's folder with this description and these losses.
 fn folder(at: &Path, description: &Value, losses: &[f64]) -> TrainingRun {
@@ -120,4 +124,72 @@ fn a_line_that_is_being_written_is_left_out_and_damage_is_named() {
     assert!(error.contains("metrics.jsonl") && error.contains("damaged"), "{error}");
     let error = TrainingRun::read(scratch.path()).unwrap_err().to_string();
     assert!(error.contains("no run's folder"), "{error}");
+}
+
+#[test]
+fn words_follow_the_pace_and_steps_done_anew_count_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let at = scratch.path().join("run");
+    folder(&at, &finished(json!({})), &[1.0, 0.9, 0.8]);
+    let line = |step: usize, waiting: f64| {
+        let time = 100 + step;
+        format!(
+            "{}\n",
+            json!({ "step": step, "time": time, "images_per_second": 50.0, "waiting": waiting })
+        )
+    };
+    // Killed after step 3, and gone on with after step 1.
+    let lines = [line(1, 0.9), line(2, 0.9), line(3, 0.9), line(2, 0.4), line(3, 0.2)];
+    fs::write(at.join("pace.jsonl"), lines.concat()).unwrap();
+    let run = TrainingRun::read(&at).unwrap();
+    assert_eq!(run.pace.iter().map(|pace| pace.step).collect::<Vec<_>>(), [1, 2, 3]);
+    says(&verdicts(&run), "waited for images 30 % of the time", true);
+    assert!(page(&[run], None).unwrap().contains("\nimages/s\n"));
+}
+
+#[test]
+fn examples_are_the_norms_of_the_models_on_the_images() {
+    let device = Device::cpu();
+    let teacher = Model::open("assets/demo-teacher.safetensors", &device).unwrap();
+    let images = ImageSet::open("scenes:64").unwrap().with_scene_side(32);
+    let settings = ClosedSettings::default().with(|s| s.images = 64);
+    let found = singer::closed_form(&teacher, &images, &settings, &mut |_, _| {}).unwrap();
+    let compared = Compared {
+        teacher: &teacher,
+        refiner: Some(Refiner::ClosedForm(found.adapters)),
+        adapters: None,
+        student: Some(&teacher),
+        layers: vec![(3, Some(2)), (5, Some(5))],
+    };
+    let examples = Examples::measure(&compared, &images.sample(8)).unwrap();
+    assert_eq!((examples.measured, examples.images.len(), examples.grid), (8, 4, [8, 8]));
+    // Six blocks each of teacher, refined teacher and student.
+    assert_eq!(examples.blocks.len(), 18);
+    let ratio = |subject: Subject, block: usize| {
+        let mut all = examples.blocks.iter();
+        let of = all.find(|of| (of.subject, of.block) == (subject, block)).unwrap();
+        of.norms.max_over_median
+    };
+    assert_eq!(ratio(Subject::Teacher, 2), ratio(Subject::Refined, 2), "before the artifacts");
+    assert!(ratio(Subject::Teacher, 3) > 1.1 * ratio(Subject::Refined, 3));
+    assert_eq!(ratio(Subject::Student, 5), ratio(Subject::Teacher, 5));
+    for image in &examples.images {
+        let subjects = image.maps.iter().map(|map| (map.subject, map.layer, map.block));
+        let wanted = |layer, own| {
+            [
+                (Subject::Teacher, layer, layer),
+                (Subject::Refined, layer, layer),
+                (Subject::Student, layer, own),
+            ]
+        };
+        assert_eq!(subjects.collect::<Vec<_>>(), [wanted(3, 2), wanted(5, 5)].concat());
+        assert!(image.maps.iter().all(|map| map.norms.len() == 64));
+    }
+    for histogram in &examples.histograms {
+        assert_eq!(histogram.counts.iter().sum::<usize>(), 8 * 64);
+    }
+    let [third, last] = &examples.moved[..] else { panic!("{:?}", examples.moved) };
+    assert!(third.change > 0.0 && third.change < 0.2 && last.change < 0.2);
+    let norms = examples.norms(&[3]);
+    assert_eq!(norms[0].raw.max_over_median, ratio(Subject::Teacher, 3));
 }

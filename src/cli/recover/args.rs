@@ -90,6 +90,9 @@ pub(in crate::cli) struct RecoverArgs {
     /// Plant with this many seeds, and give means and standard deviations
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seeds: usize,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) shape: ShapeArgs,
     /// auto, cpu, gpu, gpu:N or software

@@ -19,7 +19,7 @@ use crate::plant::{Kind, Placement, silence};
 use crate::recover::{Event, Experiment, GivenTeacher, Images, Subject, Treatment};
 use crate::refine::Adapters;
 use crate::refine::nullspace::BasisKind;
-use crate::report::recover::{markdown, write};
+use crate::report::recover::{json, markdown, write};
 use crate::run::{DataConfig, RunRecord, batches};
 
 pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
@@ -39,7 +39,9 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let mut clean = model.vit().clone();
     if let Some(block) = args.silence {
         let (silenced, unit) = silence(clean, block)?;
-        say!("silenced hidden unit {unit} of block {block}");
+        if !args.json {
+            say!("silenced hidden unit {unit} of block {block}");
+        }
         clean = silenced;
     }
     let fit = images(&args.data, Split::Train)?;
@@ -63,7 +65,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
             if let Some(shown) = shown.take() {
                 shown.finish();
             }
-            if case.subject != Subject::Given {
+            if case.subject != Subject::Given && !args.json {
                 say!("{} done", case.name());
             }
         }
@@ -72,11 +74,14 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let normalise = model.preprocess().normalise;
     let images = Images { fit: &fit, measure: &measure, normalise };
     let findings = experiment.run(&teacher, &clean, images, given, &device, &mut report)?;
+    let written = write(&findings, &args.out)?;
+    if args.json {
+        say!("{}", json(&findings)?);
+        return Ok(ExitCode::SUCCESS);
+    }
     say_part!("{}", markdown(&findings));
     session::report(&passed_over);
-    for path in write(&findings, &args.out)? {
-        say!("wrote {}", path.display());
-    }
+    written.iter().for_each(|path| say!("wrote {}", path.display()));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -23,6 +23,15 @@ struct Report<'a> {
     summaries: Vec<Summary>,
 }
 
+/// The findings and their summaries, as `recovery.json` holds them.
+///
+/// # Errors
+/// [`Error::Io`](crate::Error::Io).
+pub fn json(findings: &Findings) -> Result<String> {
+    let report = Report { findings, summaries: findings.summaries() };
+    serde_json::to_string_pretty(&report).map_err(|error| Error::io("recovery.json", error.into()))
+}
+
 /// Writes `recovery.json`, `recovery.md` and `recovery.png`. Returns what was
 /// written.
 ///
@@ -31,10 +40,8 @@ struct Report<'a> {
 pub fn write(findings: &Findings, out: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
     let figure = subplots("Distance to clean", &panels(findings))?;
     let out = out.as_ref();
-    let json = serde_json::to_string_pretty(&Report { findings, summaries: findings.summaries() })
-        .map_err(|error| Error::io(out.join("recovery.json"), error.into()))?;
     let mut folder = Folder::new(out);
-    folder.write("recovery.json", (json + "\n").as_bytes())?;
+    folder.write("recovery.json", (json(findings)? + "\n").as_bytes())?;
     folder.write("recovery.md", markdown(findings).as_bytes())?;
     folder.write("recovery.png", &png(figure)?)?;
     Ok(folder.written)

@@ -23,6 +23,14 @@ pub fn page(results: &Results, radar: Option<&str>) -> String {
                 th scope="row" {
                     (row.name)
                     @if row.baseline { span { "baseline" } }
+                    @if row.reports.iter().any(Option::is_some) {
+                        span {
+                            "report of seed"
+                            @for (seed, report) in results.seeds.iter().zip(&row.reports) {
+                                @if let Some(report) = report { " " a href=(report) { (seed) } }
+                            }
+                        }
+                    }
                     @if !row.trained { span { "not trained here" } }
                 }
                 @for (column, cell) in row.cells.iter().enumerate() {

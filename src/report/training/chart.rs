@@ -15,7 +15,7 @@ const POINTS: usize = 500;
 /// Curves that span this much are drawn on a logarithmic axis.
 const WIDE: f64 = 20.0;
 
-/// A panel for the loss, each of its terms, and the learning rate; a line for each run.
+/// A panel for the loss, each of its terms, the learning rate and the speed; a line for each run.
 pub(super) fn panels(runs: &[TrainingRun]) -> Vec<Panel> {
     let names = distinct(runs.iter().flat_map(TrainingRun::terms));
     let curves = |name: &str| runs.iter().map(|run| run.curve(name)).collect();
@@ -25,6 +25,10 @@ pub(super) fn panels(runs: &[TrainingRun]) -> Vec<Panel> {
         .iter()
         .map(|run| run.records.iter().map(|record| [record.step as f64, record.lr]).collect());
     panels.extend(panel(runs, "learning rate", rates.collect()));
+    let speeds = runs.iter().map(|run| {
+        run.pace.iter().map(|pace| [pace.step as f64, pace.images_per_second]).collect()
+    });
+    panels.extend(panel(runs, "images/s", speeds.collect()));
     panels
 }
 
@@ -36,7 +40,7 @@ fn panel(runs: &[TrainingRun], name: &str, curves: Vec<Vec<[f64; 2]>>) -> Option
     if last == 0.0 {
         return None;
     }
-    let y = match low > 0.0 && high / low > WIDE && name != "learning rate" {
+    let y = match low > 0.0 && high / low > WIDE && !matches!(name, "learning rate" | "images/s") {
         true => Axis::log("logarithmic", low, high),
         false => Axis::from_zero("", high, ""),
     };

@@ -2,22 +2,32 @@
 //! needs no other file, of one run or of several beside each other.
 
 mod chart;
+mod examples;
+mod maps;
+mod measure;
 mod page;
-mod tensorboard;
 mod verdict;
 
 use std::path::{Path, PathBuf};
 
+use image::RgbImage;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::export::RUN_FILE;
-use crate::train::Record;
+use crate::train::{METRICS, PACE, Pace, Record};
 use crate::weights::write_atomically;
 
+pub use examples::{
+    BlockNorms, Compared, Example, Examples, Moved, NormHistogram, NormMap, Subject, photographs,
+};
+pub(super) use maps::{high, picture};
 pub use page::page;
-pub use tensorboard::EventFile;
 pub use verdict::{Verdict, verdicts};
+
+/// The page's name in a run's folder.
+pub const PAGE: &str = "report.html";
 
 /// A run's folder as it stands, finished or not.
 #[derive(Debug, Clone)]
@@ -28,6 +38,12 @@ pub struct TrainingRun {
     pub description: Value,
     /// The logged steps, in order.
     pub records: Vec<Record>,
+    /// How fast it went, in order.
+    pub pace: Vec<Pace>,
+    /// Norms on a few of its images, where they were measured.
+    pub examples: Option<Examples>,
+    /// The photographs of their maps, where they are to be shown.
+    pub photographs: Vec<RgbImage>,
 }
 
 impl TrainingRun {
@@ -45,15 +61,31 @@ impl TrainingRun {
         let description = serde_json::from_str(&text(RUN_FILE)?).map_err(|error| {
             Error::data(folder.join(RUN_FILE), format!("it is damaged ({error})"))
         })?;
-        let metrics = text("metrics.jsonl")?;
-        let whole = metrics.rfind('\n').map_or("", |end| &metrics[..end]);
-        let records = whole.lines().map(serde_json::from_str).collect::<Result<_, _>>();
-        let records = records.map_err(|error| {
-            Error::data(folder.join("metrics.jsonl"), format!("it is damaged ({error})"))
-        })?;
+        let records = lines(folder, METRICS, &text(METRICS)?)?;
+        // Runs from before it was kept have none.
+        let pace = lines(folder, PACE, &text(PACE).unwrap_or_default())?;
         let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
         let name = absolute.file_name().map(|name| name.to_string_lossy().into_owned());
-        Ok(Self { name: name.unwrap_or_default(), description, records })
+        Ok(Self {
+            name: name.unwrap_or_default(),
+            description,
+            records,
+            pace: Pace::of_last_attempt(pace),
+            examples: Examples::read(folder),
+            photographs: Vec::new(),
+        })
+    }
+
+    /// Seconds since 1970 at which a step was done. Where it was not kept, steps are spread evenly
+    /// over the run.
+    pub(super) fn time(&self, step: usize) -> f64 {
+        if let Some(pace) = self.pace.iter().find(|pace| pace.step >= step) {
+            return pace.time;
+        }
+        let of = |key: &str| self.description[key].as_f64();
+        let started = of("started").unwrap_or(0.0);
+        let last = self.records.last().map_or(1, |record| record.step.max(1));
+        started + of("seconds").unwrap_or(0.0) * step as f64 / last as f64
     }
 
     /// Whether it came to its end.
@@ -81,6 +113,13 @@ impl TrainingRun {
         let points = self.records.iter();
         points.filter_map(|of| Some([of.step as f64, f64::from(value(of)?)])).collect()
     }
+}
+
+/// The lines of a file of a run's folder, but for a last one that is being written.
+fn lines<T: DeserializeOwned>(folder: &Path, name: &str, text: &str) -> Result<Vec<T>> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    let values = whole.lines().map(serde_json::from_str).collect::<Result<_, _>>();
+    values.map_err(|error| Error::data(folder.join(name), format!("it is damaged ({error})")))
 }
 
 /// The values in the order in which they come first.

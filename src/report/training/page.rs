@@ -1,9 +1,10 @@
 use maud::{Markup, PreEscaped, html};
 use serde_json::Value;
 
-use super::{TrainingRun, chart, distinct, verdicts};
+use super::{TrainingRun, chart, distinct, maps, verdicts};
 use crate::error::Result;
 use crate::report::document::{STYLE, document};
+use crate::report::track::flatten;
 
 /// The page of one run, or of several with a line for each in every chart and the settings in
 /// which they differ. With `refresh`, a browser loads it anew after so many seconds.
@@ -17,12 +18,19 @@ pub fn page(runs: &[TrainingRun], refresh: Option<u32>) -> Result<String> {
     };
     let charts: Vec<String> =
         chart::panels(runs).iter().map(|panel| panel.to_svg()).collect::<Result<_>>()?;
+    let examples: Vec<Markup> = runs.iter().map(maps::section).collect::<Result<_>>()?;
     let body = html! {
         h1 { (title) }
         @for run in runs { (summary(run, runs.len() > 1)) }
-        h2 { "Curves" }
-        div.charts { @for chart in &charts { figure { (PreEscaped(chart)) } } }
+        @if !charts.is_empty() {
+            h2 { "Curves" }
+            div.charts { @for chart in &charts { figure { (PreEscaped(chart)) } } }
+        }
         (norms(runs))
+        @for (run, examples) in runs.iter().zip(&examples) {
+            @if runs.len() > 1 && run.examples.is_some() { h2.run { (run.name) } }
+            (examples)
+        }
         @if runs.len() > 1 {
             h2 { "Settings that differ" }
             (settings(runs))
@@ -104,7 +112,9 @@ fn settings(runs: &[TrainingRun]) -> Markup {
         .map(|run| {
             let mut found = Vec::new();
             flatten("", &run.description["config"], &mut found);
-            found
+            let text =
+                |value: Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            found.into_iter().map(|(key, value)| (key, text(value))).collect()
         })
         .collect();
     let keys = distinct(all.iter().flatten().map(|(key, _)| key));
@@ -129,20 +139,5 @@ fn settings(runs: &[TrainingRun]) -> Markup {
                 @for value in values { td { (value) } }
             } } }
         } }
-    }
-}
-
-/// `section.key` and its value for each leaf that is set.
-fn flatten(prefix: &str, value: &Value, found: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(map) => {
-            for (key, value) in map {
-                let dot = if prefix.is_empty() { "" } else { "." };
-                flatten(&format!("{prefix}{dot}{key}"), value, found);
-            }
-        }
-        Value::Null => {}
-        Value::String(text) => found.push((prefix.to_owned(), text.clone())),
-        other => found.push((prefix.to_owned(), crate::export::plain(other).to_string())),
     }
 }

@@ -1,6 +1,6 @@
 use serde_json::Value;
 
-use super::TrainingRun;
+use super::{Moved, TrainingRun};
 
 /// A sentence on how a run went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,10 @@ const FALLS: f64 = 0.01;
 const RISES: f64 = 0.05;
 /// Of patches above three times the median norm: fewer are no artifacts worth a word.
 const FEW: f64 = 0.002;
+/// Training that waits for data for more than this share of its time is worth a word.
+const WAITS: f64 = 0.1;
+/// Refined tokens that are this far from the raw ones, over their norm, are others.
+const FAR: f32 = 0.5;
 /// A largest norm of this many medians is an artifact's.
 const ARTIFACT: f64 = 3.0;
 
@@ -28,7 +32,9 @@ pub fn verdicts(run: &TrainingRun) -> Vec<Verdict> {
     let mut say = |warning: bool, text: String| all.push(Verdict { warning, text });
     state(run, &mut say);
     loss(run, &mut say);
+    waiting(run, &mut say);
     artifacts(run, &mut say);
+    moved(run, &mut say);
     let result = &run.description["result"];
     if let Some(accuracy) = result["val_accuracy"].as_f64() {
         say(false, format!("Validation accuracy {:.2} %.", accuracy * 100.0));
@@ -41,6 +47,9 @@ fn state(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
     let seconds = run.description["seconds"].as_f64();
     let settings = &run.description["config"]["train"];
     match (run.finished(), seconds) {
+        (true, Some(seconds)) if step == 0 => {
+            say(false, format!("Finished in {}.", duration(seconds)));
+        }
         (true, Some(seconds)) => {
             let images = settings["batch"].as_f64().unwrap_or(0.0) * step as f64;
             say(
@@ -74,6 +83,10 @@ fn duration(seconds: f64) -> String {
 
 fn loss(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
     let curve: Vec<f64> = run.curve("loss").into_iter().map(|[_, loss]| loss).collect();
+    // Nothing was trained, as for a closed form.
+    if curve.is_empty() && run.finished() {
+        return;
+    }
     if curve.iter().any(|loss| !loss.is_finite()) {
         return say(
             true,
@@ -98,6 +111,42 @@ fn loss(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
         say(false, format!("{fell} and is still falling: a longer run would go on learning."));
     } else {
         say(false, format!("{fell} and is flat in the end."));
+    }
+}
+
+/// Whether training waited for its images. The first steps wait for the first ones.
+fn waiting(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
+    let later = run.pace.get(1..).unwrap_or_default();
+    if later.is_empty() {
+        return;
+    }
+    let share = later.iter().map(|pace| pace.waiting).sum::<f64>() / later.len() as f64;
+    if share > WAITS {
+        let share = share * 100.0;
+        say(
+            true,
+            format!(
+                "Training waited for images {share:.0} % of the time: more workers or smaller files would make it faster."
+            ),
+        );
+    }
+}
+
+/// How far refined features are from the raw ones.
+fn moved(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
+    let moved = run.examples.iter().flat_map(|examples| &examples.moved);
+    for Moved { layer, change } in moved {
+        let far = *change > FAR;
+        let text = format!(
+            "Block {layer}: refinement moves a patch token by {:.1} % of its norm on average",
+            change * 100.0
+        );
+        match far {
+            true => {
+                say(true, format!("{text}: the student learns other features than the teacher's."))
+            }
+            false => say(false, format!("{text}.")),
+        }
     }
 }
 
