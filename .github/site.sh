@@ -31,7 +31,7 @@ title() { sed -n '/^# /{s/^# //p;q}' "$1"; }
     echo
     echo "[singer](README.md)"
     echo
-    for file in distill data models settings inspect nullspace recovery probes study results speed shaders web python cluster; do
+    for file in distill data models settings inspect nullspace recovery probes study results speed shaders web python tracking cluster; do
         [ -e "docs/$file.md" ] && echo "- [$(title "docs/$file.md")](docs/$file.md)"
     done
     echo "- [Contributing](CONTRIBUTING.md)"

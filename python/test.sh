@@ -19,3 +19,8 @@ SINGER_BIN="$(dirname "$python")/singer"
 export SINGER_BIN
 echo "wheel: $(du -b "$wheel" | cut -f1) bytes"
 "$python" -m pytest -q -p no:cacheprovider python/tests "$@"
+if [ -n "${SINGER_TRACKERS:-}" ]; then
+    SINGER_WHEEL="$wheel" bash tests/trackers/run.sh "$SINGER_PYTHON" "$folder"
+else
+    echo "test.sh: NOT TESTED: MLflow, W&B and trackio; SINGER_TRACKERS=1 installs them (1 GB) and does"
+fi

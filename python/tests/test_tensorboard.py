@@ -2,14 +2,30 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
-from conftest import distilled, singer
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
 from tensorboard.plugins.hparams import plugin_data_pb2
+
+SINGER = os.environ.get("SINGER_BIN", "target/release/singer")
+STEPS = 30
+TRAINING = [
+    *"distill --teacher assets/demo-teacher.safetensors --student vit_tiny_patch16_224 --data scenes:32".split(),
+    *f"--layers 3 --steps {STEPS} --refine published --device cpu --rank 4 --set train.batch=8".split(),
+    *"--set student.embed_dim=32 --set student.depth=4 --set student.num_heads=2".split(),
+    *"--set train.log_every=1 --set train.checkpoint_every=5 --track tensorboard --out".split(),
+]
+
+
+def singer(*arguments):
+    return subprocess.run([SINGER, *map(str, arguments)], check=True, capture_output=True, text=True)
 
 
 def events_of(folder):
@@ -24,7 +40,9 @@ def records(run):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return distilled(tmp_path_factory.mktemp("run") / "student", "--track", "tensorboard")
+    folder = tmp_path_factory.mktemp("run") / "student"
+    singer(*TRAINING, folder)
+    return folder
 
 
 def test_scalars_and_settings_are_the_runs(run):
@@ -81,10 +99,16 @@ def test_hyperparameters_are_those_that_the_plugin_reads(run):
 
 def test_a_resumed_run_leaves_no_step_twice(tmp_path):
     run = tmp_path / "student"
-    distilled(run, "--track", "tensorboard", "--set", "train.checkpoint_every=2", kill_at=3)
-    distilled(run, "--track", "tensorboard", "--resume", "--set", "train.checkpoint_every=2")
+    training = subprocess.Popen([SINGER, *TRAINING, run], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    metrics = run / "metrics.jsonl"
+    while not metrics.exists() or metrics.read_text().count("\n") < 13:
+        assert training.poll() is None
+        time.sleep(0.005)
+    training.send_signal(signal.SIGKILL)
+    training.wait()
+    singer(*TRAINING, run, "--resume")
     assert len(list(run.glob("events.out.tfevents.*"))) == 1
-    assert [scalar.step for scalar in events_of(run).Scalars("loss")] == [1, 2, 3, 4, 5, 6]
+    assert [scalar.step for scalar in events_of(run).Scalars("loss")] == list(range(1, STEPS + 1))
 
 
 def test_a_run_is_tracked_afterwards_as_while_it_went(run):

@@ -63,6 +63,7 @@ pub(super) struct FitArgs {
 
 /// How adapters are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
 enum Kind {
     /// Artifacts are found block by block and removed; nothing is trained
     Closed,
@@ -219,7 +220,9 @@ fn run_on(ranks: &Ranks, args: &FitArgs) -> Result<ExitCode> {
     };
     let fitted = match settings {
         // One rank does that for all.
-        None => ranks.is_first().then(|| find(&teacher, &images, &closed, args.json)).transpose()?,
+        None => {
+            ranks.is_first().then(|| find(&teacher, &images, &closed, args.json)).transpose()?
+        }
         Some(settings) => {
             let shards = run::ranks::fit_shards(ranks, args.trained.threads, &device)?;
             train(ranks, &teacher, &images, settings, &data, shards, args.json)?

@@ -53,7 +53,7 @@ fn a_run_killed_again_and_again_ends_with_the_same_bits() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
-    assert_eq!(left.len(), 7, "{left:?}");
+    assert_eq!(left.len(), 9, "{left:?}");
 }
 
 #[test]

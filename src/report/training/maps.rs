@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::examples::{Example, Examples, NormMap, Subject};
 use super::{TrainingRun, distinct};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::figure::{Axis, Dash, Hue, Line, Mark, Marker, Panel, jpeg, number, png};
 use crate::maps::{ColourRange, Colouring, Palette, Upsampling, draw};
 use crate::statistics::median;
@@ -89,9 +89,7 @@ fn rows(
 ) -> Result<Markup> {
     let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
     let photograph = photograph
-        .map(|photo| {
-            Ok::<_, crate::Error>(format!("data:image/jpeg;base64,{}", encode(&jpeg(photo)?)))
-        })
+        .map(|photo| Ok::<_, Error>(format!("data:image/jpeg;base64,{}", encode(&jpeg(photo)?))))
         .transpose()?;
     let [height, width] = examples.grid;
     let layers = distinct(image.maps.iter().map(|map| map.layer));
