@@ -32,6 +32,9 @@ for (const colorScheme of ["light", "dark"]) {
             // As text, which the page's policy allows to the tests alone.
             await page.evaluate(axe);
             assert.deepEqual(await broken(page), []);
+            await page.click("#tour-start");
+            assert.deepEqual(await broken(page), [], "with the tour");
+            await page.click("#tour-end");
             await redrawn(page, () => page.click("#find"));
             assert.deepEqual(await broken(page), [], "with what was found");
             await redrawn(page, () => drop(page, [checkpoint("tiny.safetensors")]));

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { chromium } from "playwright-core";
+import { HUB } from "./hub.mjs";
 import { serve } from "./server.mjs";
 
 export const DIST = resolve(process.env.SINGER_WEB_DIST ?? "../../web/dist");
@@ -34,13 +35,15 @@ export function launch({ webgpu = true, shown = false } = {}) {
 
 /**
  * Opens the page in a context of its own until the test `t` ends; `check` fails on
- * anything that the console, the page or the network reported.
+ * anything that the console, the page or the network reported. Requests to the hub go to
+ * `hub`, where one is given.
  */
-export async function open(t, browser, { query = "", hash = "", patches, ...options } = {}) {
+export async function open(t, browser, { query = "", hash = "", patches, hub, ...options } = {}) {
     const server = await serve(DIST, patches);
     t.after(() => server.close());
     const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
     t.after(() => context.close());
+    await hub?.answer(context);
     const page = await context.newPage();
     const complaints = [];
     page.on("console", (message) => {
@@ -51,7 +54,7 @@ export async function open(t, browser, { query = "", hash = "", patches, ...opti
     page.on("pageerror", (error) => complaints.push(String(error)));
     context.on("request", (request) => {
         const url = request.url();
-        if (!url.startsWith(server.url) && !/^(blob|data):/.test(url)) {
+        if (!url.startsWith(server.url) && !/^(blob|data):/.test(url) && !(hub && url.startsWith(HUB))) {
             complaints.push(`a request left for ${url}`);
         }
     });

@@ -402,3 +402,40 @@ test("a WebGPU that is faster than the CPU is chosen", { timeout: PATIENCE }, as
     assert.match(await text(page, "#device"), /^WebGPU/);
     check();
 });
+
+test("two checkpoints are compared: the smaller one, or the one called so, is the student", { timeout: PATIENCE }, async (t) => {
+    const { page, check } = await open(t, browser, ON_CPU);
+    await settled(page);
+    const [wide, slim] = [checkpoint("wide.safetensors", { dim: 16 }), checkpoint("slim.safetensors")];
+    assert.equal(await redrawn(page, () => drop(page, [slim, wide])), null);
+    assert.match(await text(page, "#model-name"), /^Teacher: wide\.safetensors, student slim\.safetensors/);
+    assert.match(await text(page, "#model-info"), /Student: .* width 8/);
+    const named = { ...wide, name: "student-of-it.safetensors" };
+    assert.equal(await redrawn(page, () => drop(page, [named, slim])), null);
+    assert.match(await text(page, "#model-name"), /^Teacher: slim\.safetensors, student student-of-it\.safetensors/);
+    await drop(page, [slim, wide, named]);
+    assert.match(await settled(page), /open one \.safetensors file, with its config\.json, or two to compare/);
+    check();
+});
+
+test("a tour shows the page in four steps, by mouse or keyboard, on a phone too", { timeout: PATIENCE }, async (t) => {
+    for (const options of [{}, PHONE]) {
+        const { page, check } = await open(t, browser, { ...ON_CPU, ...options });
+        await settled(page);
+        assert.equal(await page.isVisible("#tour"), false, "it does not force itself on anyone");
+        await page.click("#tour-start");
+        const outlined = [];
+        for (let step = 1; step <= 4; step += 1) {
+            assert.match(await text(page, "#tour-words"), new RegExp(`^${step} of 4 `));
+            assert.ok(await inSight(page, "#tour"));
+            outlined.push(await page.$eval(".toured", ({ dataset, id }) => dataset.panel ?? id));
+            await page.keyboard.press("Enter");
+        }
+        assert.deepEqual(outlined, ["teacher", "refined", "student", "source"]);
+        assert.equal(await page.isVisible("#tour"), false);
+        await page.click("#tour-start");
+        await page.keyboard.press("Escape");
+        assert.equal(await page.$(".toured"), null);
+        check();
+    }
+});

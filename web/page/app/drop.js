@@ -7,10 +7,10 @@ import { isConfig, isModel, refusal } from "./files.js";
  * Calls back with the files that belong together.
  *
  * @param {(images: File[]) => void} onImages
- * @param {(model: File, configs: Record<string, string>) => void} onModel
+ * @param {(models: File[], configs: Record<string, string>) => void} onModels one, or two to compare
  * @param {(message: string) => void} onOther
  */
-export function listen(onImages, onModel, onOther) {
+export function listen(onImages, onModels, onOther) {
     const sort = async (files) => {
         const models = files.filter(isModel);
         const configs = files.filter(isConfig);
@@ -19,12 +19,12 @@ export function listen(onImages, onModel, onOther) {
         if (others.length > 0) {
             onOther(refusal(others[0]));
         }
-        if (models.length > 1) {
-            onOther("several .safetensors files at once: open one, and say what it is");
-        } else if (models.length === 1) {
+        if (models.length > 2 || (models.length === 2 && configs.length > 0)) {
+            onOther("too many files at once: open one .safetensors file, with its config.json, or two to compare");
+        } else if (models.length > 0) {
             const texts = await Promise.all(configs.map((file) => file.text()));
             const named = configs.map(({ name }, at) => [name.toLowerCase(), texts[at]]);
-            onModel(models[0], Object.fromEntries(named));
+            onModels(models, Object.fromEntries(named));
         } else if (configs.length > 0) {
             onOther(`${configs[0].name}: open it together with the .safetensors file beside it`);
         }

@@ -32,7 +32,7 @@ export function refusal(file) {
  * @param {boolean} hasTeacher
  * @returns {Promise<"teacher" | "student" | "adapters">}
  */
-export async function roleOf(file, asked, hasTeacher) {
+async function roleOf(file, asked, hasTeacher) {
     const names = await tensorNames(file);
     if (names.some((name) => name.startsWith("adapter."))) {
         return "adapters";
@@ -53,4 +53,23 @@ async function tensorNames(file) {
     } catch {
         return [];
     }
+}
+
+/**
+ * What one or two files are for, in the order in which they are loaded. Of two models, to be compared, the student is the
+ * one that is called so, else the smaller file.
+ *
+ * @param {File[]} files
+ * @returns {Promise<{file: File, role: "teacher" | "student" | "adapters"}[]>}
+ */
+export async function rolesOf(files, asked, hasTeacher) {
+    const found = await Promise.all(files.map(async (file) => ({ file, role: await roleOf(file, asked, hasTeacher) })));
+    const models = found.filter(({ role }) => role !== "adapters");
+    if (models.length === 2) {
+        const called = ({ file }) => Number(/student/i.test(file.name));
+        models.sort((a, b) => called(a) - called(b) || b.file.size - a.file.size);
+        models[0].role = "teacher";
+        models[1].role = "student";
+    }
+    return [...models, ...found.filter(({ role }) => role === "adapters")];
 }

@@ -2,8 +2,10 @@
 
 import { Engine } from "../engine/client.js";
 import { byId, element } from "./dom.js";
+import { fromHub, listenForHub, takeLinked } from "./downloads.js";
 import { listen } from "./drop.js";
-import { roleOf } from "./files.js";
+import { rolesOf } from "./files.js";
+import { isHub } from "./hub.js";
 import { Images } from "./images.js";
 import { Maps } from "./maps.js";
 import { Models } from "./models.js";
@@ -12,6 +14,7 @@ import * as refinement from "./refinement.js";
 import { download, sheet } from "./save.js";
 import { clearError, setState, showError, state } from "./status.js";
 import * as storage from "./storage.js";
+import "./tour.js";
 import { verdict } from "./verdict.js";
 import { factor, label, marked, onChange, readAddress, setBlocks, setSides, side, writeAddress } from "./view.js";
 
@@ -198,14 +201,28 @@ function openImages(files) {
     });
 }
 
-function openModel(file, configs) {
-    load(`Loading ${file.name}`, async () => {
-        const role = await roleOf(file, byId("role").value, Boolean(models.teacher));
-        const kept = await models.loadFile(role, file, configs);
-        if (!kept) {
-            throw new Error(`${file.name} is in use, but this browser has no room to keep it for next time`);
+function openModels(files, configs) {
+    const names = files.map(({ name }) => name).join(" and ");
+    load(`Loading ${names}`, async () => {
+        let kept = true;
+        for (const { file, role } of await rolesOf(files, byId("role").value, Boolean(models.teacher))) {
+            kept = (await models.loadFile(role, file, configs)) && kept;
         }
+        mustBeKept(names, kept);
     });
+}
+
+function openFromHub(text, role) {
+    load(`Looking for ${text} on the hub`, async () => {
+        const model = await fromHub(text);
+        mustBeKept(model.name, await models.loadDownloaded(role, model));
+    });
+}
+
+function mustBeKept(name, kept) {
+    if (!kept) {
+        throw new Error(`${name}: in use, but this browser has no room to keep it for next time`);
+    }
 }
 
 async function showScene(seed) {
@@ -262,7 +279,8 @@ async function share() {
 
 function connect() {
     onChange(changed);
-    listen(openImages, openModel, showError);
+    listen(openImages, openModels, showError);
+    listenForHub((text) => openFromHub(text, byId("role").value === "student" ? "student" : "teacher"));
     byId("scene").onclick = () => run("Drawing a scene", () => showScene(((marked.scene ?? FIRST_SCENE) + 1) % SCENES));
     byId("models").onchange = ({ target }) =>
         target.value !== "own" && load("Loading the models", () => models.loadShipped(Number(target.value)));
@@ -308,10 +326,19 @@ function connect() {
     });
 }
 
-/** Loads the teacher that the address names, where this browser keeps it; else the shipped one. */
+/** Loads the teacher that the address names, where this browser keeps it or the hub has it; else the shipped one. */
 async function loadAddressed() {
     const name = marked.model;
     const kept = name !== null && (await storage.list()).some((file) => file.role === "teacher" && file.name === name);
+    if (isHub(name) && !kept) {
+        try {
+            await models.loadDownloaded("teacher", await fromHub(name));
+        } catch (error) {
+            await (models.teacher || models.loadShipped(0));
+            throw error;
+        }
+        return;
+    }
     await (kept ? models.loadStored("teacher", name) : models.loadShipped(0));
     if (name !== null && !kept) {
         throw new Error(`this link is to a view of ${name}, which is not in this browser: open that file; until then the shipped model is shown`);
@@ -319,7 +346,9 @@ async function loadAddressed() {
 }
 
 async function main() {
+    const linked = takeLinked();
     readAddress();
+    marked.model ??= linked;
     const scene = marked.scene ?? FIRST_SCENE;
     try {
         await start();

@@ -1,6 +1,7 @@
 /** Which models the engine holds: the shipped ones, and the user's files. */
 
 import { byId, element } from "./dom.js";
+import { isHub, pageOf } from "./hub.js";
 import { describe } from "./refinement.js";
 import * as storage from "./storage.js";
 
@@ -18,6 +19,7 @@ export class Models {
     /** Names of the user's own files that are in use, by role. */
     #own = new Map();
     #title = "";
+    #licence = "";
 
     /** Whether models that are loaded from now on are kept in half precision. */
     half = false;
@@ -60,17 +62,35 @@ export class Models {
         this.#describe();
     }
 
-    /** Loads a file of the user's and keeps it for next time. */
+    /** Loads a file of the user's and keeps it for next time; says whether there was room. */
     async loadFile(role, file, configs) {
         const get = async () => ({ role, name: file.name, bytes: await file.arrayBuffer(), configs });
         await this.#loadOwn(role, file.name, get);
-        const kept = await storage.store(await get());
-        await this.showStored();
+        return this.#keep(await get());
+    }
+
+    /**
+     * Loads what the hub gave and keeps it for next time; says whether there was room.
+     *
+     * @param {import("./hub.js").HubModel} model
+     */
+    async loadDownloaded(role, model) {
+        // Before it is loaded: where that fails, for lack of memory or another reason, nobody downloads it twice.
+        const kept = await this.#keep({ ...model, role });
+        // The engine takes the buffer that it is given.
+        const get = async () => (kept ? storage.load(role, model.name) : { ...model, role, bytes: model.bytes.slice(0) });
+        await this.#loadOwn(role, model.name, get);
         return kept;
     }
 
     async loadStored(role, name) {
         await this.#loadOwn(role, name, () => storage.load(role, name));
+    }
+
+    async #keep(model) {
+        const kept = await storage.store(model);
+        await this.showStored();
+        return kept;
     }
 
     async #loadOwn(role, name, get) {
@@ -104,12 +124,13 @@ export class Models {
 
     /** @param {() => Promise<storage.StoredModel>} get */
     async load(role, get) {
-        const { name, bytes, configs } = await get();
+        const { name, bytes, configs, licence } = await get();
         const storage = { half: this.half };
         if (role === "teacher") {
             const info = await this.#engine.loadTeacher(name, bytes, configs, storage);
             this.#sources.clear();
             this.#info.clear();
+            this.#licence = licence ?? "";
             this.adapters = null;
             this.#info.set(role, info);
         } else if (role === "student") {
@@ -184,8 +205,17 @@ export class Models {
             select.value = "own";
         }
         const others = [...this.#own].filter(([role]) => role !== "teacher").map(([role, name]) => `, ${role} ${name}`);
-        byId("model-name").textContent = `Teacher: ${this.name}${others.join("")}`;
+        byId("model-name").replaceChildren(`Teacher: ${this.name}${others.join("")}`, ...this.#terms());
         byId("shipped").hidden = this.#own.size === 0;
+    }
+
+    /** The licence of a model of the hub, and where it stands. */
+    #terms() {
+        if (!isHub(this.ownTeacher)) {
+            return [];
+        }
+        const page = { href: pageOf(this.ownTeacher), target: "_blank", rel: "noreferrer" };
+        return [" · ", element("a", page, this.#licence ? `licence: ${this.#licence}` : "its page states no licence")];
     }
 }
 
