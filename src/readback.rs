@@ -1,10 +1,9 @@
 //! Tensors' values on the host.
 
-#[cfg(not(target_family = "wasm"))]
+use std::pin::Pin;
+
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::Tensor;
-#[cfg(not(target_family = "wasm"))]
-use burn::tensor::TensorData;
+use burn::tensor::{Tensor, TensorData};
 
 use crate::error::{Error, Result};
 
@@ -35,18 +34,28 @@ pub async fn read_async<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// As [`read`].
 #[cfg(not(target_family = "wasm"))]
 pub fn named_parameters<M: Module>(module: &M) -> Result<Vec<(String, TensorData)>> {
-    let mut named = Named { path: Vec::new(), found: Ok(Vec::new()) };
-    module.visit(&mut named);
-    named.found
+    pollster::block_on(named_parameters_async(module))
 }
 
-#[cfg(not(target_family = "wasm"))]
+/// As [`named_parameters`], without blocking the thread, which a browser does not allow.
+///
+/// # Errors
+/// As [`read`].
+pub async fn named_parameters_async<M: Module>(module: &M) -> Result<Vec<(String, TensorData)>> {
+    let mut named = Named { path: Vec::new(), found: Vec::new() };
+    module.visit(&mut named);
+    let mut read = Vec::with_capacity(named.found.len());
+    for (name, data) in named.found {
+        read.push((name, data.await?));
+    }
+    Ok(read)
+}
+
 struct Named {
     path: Vec<String>,
-    found: Result<Vec<(String, TensorData)>>,
+    found: Vec<(String, Pin<Box<dyn Future<Output = Result<TensorData>>>>)>,
 }
 
-#[cfg(not(target_family = "wasm"))]
 impl ModuleVisitor for Named {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
@@ -57,11 +66,9 @@ impl ModuleVisitor for Named {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Ok(found) = &mut self.found else { return };
-        match param.val().try_into_data() {
-            Ok(data) => found.push((self.path.join("."), data)),
-            Err(error) => self.found = Err(failed(error)),
-        }
+        let tensor = param.val();
+        let data = async move { tensor.into_data_async().await.map_err(failed) };
+        self.found.push((self.path.join("."), Box::pin(data)));
     }
 }
 

@@ -27,8 +27,7 @@ use crate::error::{Error, Result};
 #[cfg(not(target_family = "wasm"))]
 use crate::export::{Card, ExportOptions, Exported, Exporter, Format, Provenance};
 use crate::vit::{Vit, VitConfig};
-#[cfg(not(target_family = "wasm"))]
-use crate::weights::{self, PREPROCESS_KEY};
+use crate::weights::{self, NamedTensors, PREPROCESS_KEY};
 
 /// Images that a model computes at once in [`Model::features`].
 const BATCH: usize = 32;
@@ -229,9 +228,21 @@ impl Model {
     /// [`Error::Io`] where the file cannot be written; nothing half-written stays.
     #[cfg(not(target_family = "wasm"))]
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let note = serde_json::to_string(&self.preprocess).unwrap_or_default();
-        let notes = [(PREPROCESS_KEY, note)];
-        weights::save_with_notes(&self.vit, &self.arch, &self.config, &notes, path.as_ref())
+        let (arch, notes) = (&self.arch, self.notes());
+        weights::save_with_notes(&self.vit, arch, &self.config, &notes, path.as_ref())
+    }
+
+    /// What [`save`](Self::save) writes. Does not block the thread, which a browser does not allow.
+    ///
+    /// # Errors
+    /// [`Error::Gpu`].
+    pub async fn to_tensors(&self) -> Result<NamedTensors> {
+        weights::to_tensors(&self.vit, &self.arch, &self.config, &self.notes()).await
+    }
+
+    /// What a file of the model says beside its shape.
+    fn notes(&self) -> [(&'static str, String); 1] {
+        [(PREPROCESS_KEY, serde_json::to_string(&self.preprocess).unwrap_or_default())]
     }
 
     /// Writes the model for another runtime: for timm and transformers a folder, for ONNX

@@ -16,7 +16,6 @@ mod naming;
 mod options;
 mod recognise;
 mod safetensors;
-#[cfg(not(target_family = "wasm"))]
 mod save;
 mod stated;
 mod tensors;
@@ -41,6 +40,7 @@ pub use recognise::Recognised;
 pub use recognise::recognise;
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use safetensors::header as safetensors_header;
+pub use save::to_tensors;
 #[cfg(not(target_family = "wasm"))]
 pub use save::{save, save_with_notes};
 pub use tensors::NamedTensors;

@@ -1,15 +1,17 @@
 //! Models in files under timm's names.
 
+#[cfg(not(target_family = "wasm"))]
 use std::path::Path;
 
 use burn::tensor::TensorData;
 
+#[cfg(not(target_family = "wasm"))]
 use super::atomic::write_atomically;
 use super::file::CONFIG_KEY;
 use super::load::{is_linear, timm_name, transposed};
 use super::tensors::NamedTensors;
-use crate::error::{Error, Result};
-use crate::readback::named_parameters;
+use crate::error::Result;
+use crate::readback::named_parameters_async;
 use crate::vit::{Vit, VitConfig};
 
 /// Writes a ViT as safetensors with timm's names and layout, so that
@@ -17,7 +19,8 @@ use crate::vit::{Vit, VitConfig};
 /// The shape goes into the file's metadata, see [`stored_config`](super::stored_config).
 ///
 /// # Errors
-/// [`Error::Io`] where the file cannot be written; nothing half-written stays.
+/// [`Error::Io`](crate::Error::Io) where the file cannot be written; nothing half-written stays.
+#[cfg(not(target_family = "wasm"))]
 pub fn save(model: &Vit, arch: &str, config: &VitConfig, path: &Path) -> Result<()> {
     save_with_notes(model, arch, config, &[], path)
 }
@@ -27,6 +30,7 @@ pub fn save(model: &Vit, arch: &str, config: &VitConfig, path: &Path) -> Result<
 ///
 /// # Errors
 /// As [`save`].
+#[cfg(not(target_family = "wasm"))]
 pub fn save_with_notes(
     model: &Vit,
     arch: &str,
@@ -34,18 +38,31 @@ pub fn save_with_notes(
     notes: &[(&str, String)],
     path: &Path,
 ) -> Result<()> {
+    let file = pollster::block_on(to_tensors(model, arch, config, notes))?;
+    write_atomically(path, &file.to_bytes()?)
+}
+
+/// What [`save_with_notes`] writes. Does not block the thread, which a browser does not allow.
+///
+/// # Errors
+/// [`Error::Gpu`](crate::Error::Gpu).
+pub async fn to_tensors(
+    model: &Vit,
+    arch: &str,
+    config: &VitConfig,
+    notes: &[(&str, String)],
+) -> Result<NamedTensors> {
     let mut file = NamedTensors::default();
-    for (name, data) in named_parameters(model)? {
+    for (name, data) in named_parameters_async(model).await? {
         let name = timm_name(&name);
         let data = if is_linear(&name, data.shape()) { turned(data) } else { data };
         file.tensors.insert(name, data);
     }
-    let stored = serde_json::to_string(&(arch, config));
-    let stored = stored.map_err(|error| Error::io(path, error.into()))?;
+    let stored = serde_json::to_string(&(arch, config)).unwrap_or_default();
     let stated = [("format", "pt".to_owned()), (CONFIG_KEY, stored)];
     file.metadata.extend(stated.into_iter().map(|(key, value)| (key.to_owned(), value)));
     file.metadata.extend(notes.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
-    write_atomically(path, &file.to_bytes()?)
+    Ok(file)
 }
 
 /// A linear layer's matrix as PyTorch stores it, `[out, in]`.

@@ -30,7 +30,7 @@ test("adapters are fitted on the CPU too", { timeout: PATIENCE }, async (t) => {
     await page.fill("#train-lr", "0.02");
     await page.fill("#train-rank", "4");
     assert.equal(await redrawn(page, () => page.click("#train")), null);
-    const [first, last] = await page.$eval("#loss", ({ dataset }) => [dataset.first, dataset.last].map(Number));
+    const [first, last] = await page.$eval("#train-loss", ({ dataset }) => [dataset.first, dataset.last].map(Number));
     assert.ok(last < first, `from ${first} to ${last}`);
     check();
 });

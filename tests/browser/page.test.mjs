@@ -267,7 +267,7 @@ test("training in the page lowers the loss, and its adapters are saved and loade
     await page.fill("#train-rank", "4");
     await page.fill("#train-outlier", "1");
     assert.equal(await redrawn(page, () => page.click("#train")), null);
-    const [first, last] = await page.$eval("#loss", ({ dataset }) => [dataset.first, dataset.last].map(Number));
+    const [first, last] = await page.$eval("#train-loss", ({ dataset }) => [dataset.first, dataset.last].map(Number));
     assert.ok(last < first, `from ${first} to ${last}`);
     assert.equal(await page.isVisible('figure[data-panel="refined"] .cover'), false);
     const trained = await number(page, "#ratio-refined");

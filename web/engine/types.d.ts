@@ -171,3 +171,25 @@ export interface FitStep {
     info: number;
     done: boolean;
 }
+
+export interface LessonSettings {
+    /** The teacher's blocks that the student learns from; the last one is always added. */
+    layers: number[];
+    /** Of the images in pixels; 0 for the teacher's own. */
+    side: number;
+    /** Of the student's tokens, a multiple of 32. */
+    width: number;
+    /** Highest learning rate of AdamW; a half cosine leads from it to zero. */
+    lr: number;
+    steps: number;
+    /** Whether it learns from what a closed form refines, where one does; else from the raw features. */
+    refined: boolean;
+}
+
+export interface LessonStep {
+    step: number;
+    steps: number;
+    /** Ten times the mean squared difference of the step's images, before the step. */
+    loss: number;
+    done: boolean;
+}

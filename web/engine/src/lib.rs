@@ -9,6 +9,7 @@ mod closed;
 mod error;
 mod faults;
 mod fit;
+mod lesson;
 mod model;
 mod numbers;
 mod picture;

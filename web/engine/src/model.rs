@@ -43,6 +43,28 @@ pub struct ModelInfo {
     assumed: Vec<String>,
 }
 
+impl ModelInfo {
+    /// Of a model in full precision that nothing was assumed for.
+    pub fn of(arch: &str, naming: &'static str, config: &VitConfig) -> Result<Self> {
+        Ok(Self {
+            arch: arch.to_owned(),
+            naming,
+            depth: config.depth,
+            width: config.embed_dim,
+            patch: config.patch_size,
+            size: config.img_size,
+            prefix: config.prefix_tokens(),
+            parameters: config.num_params()?,
+            half: false,
+            assumed: Vec::new(),
+        })
+    }
+
+    pub fn arch(&self) -> &str {
+        &self.arch
+    }
+}
+
 /// Bytes that a shader can bind at most.
 pub fn most_bound(device: &Device) -> u64 {
     match device.gpu() {
@@ -76,7 +98,6 @@ impl Model {
     ) -> Result<Self> {
         let found = ResolvedModel::from_bytes(name, bytes, configs)?;
         let config = found.config.clone();
-        let parameters = config.num_params()?;
         let bytes = if half { 2 } else { 4 };
         let largest =
             bytes * (config.embed_dim * config.hidden_dim().max(3 * config.embed_dim)) as u64;
@@ -94,16 +115,9 @@ impl Model {
         let preprocess = found.preprocess()?;
         let vit = found.frozen(half, device)?;
         let info = ModelInfo {
-            naming: found.naming().unwrap_or_default(),
-            depth: config.depth,
-            width: config.embed_dim,
-            patch: config.patch_size,
-            size: config.img_size,
-            prefix: config.prefix_tokens(),
-            parameters,
             half,
             assumed: found.assumed().to_vec(),
-            arch: found.arch,
+            ..ModelInfo::of(&found.arch, found.naming().unwrap_or_default(), &config)?
         };
         Ok(Self { vit, config, preprocess, info })
     }

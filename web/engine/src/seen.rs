@@ -126,6 +126,12 @@ impl Seen {
         self.in_line = None;
     }
 
+    /// Lets another student look at the picture.
+    pub async fn look_anew(&mut self, student: &Model, device: &Device) -> Result<()> {
+        self.student = Some(tokens(student, &self.picture, self.grid, device).await?);
+        Ok(())
+    }
+
     /// Norms, outliers and refinement of a layer.
     pub async fn view(
         &mut self,

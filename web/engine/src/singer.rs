@@ -1,3 +1,4 @@
+mod lesson;
 mod refinement;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::canvas::{Canvases, Map, draw_by_host};
 use crate::error::{Fault, Result};
 use crate::faults::Faults;
 use crate::fit::Fit;
+use crate::lesson::Lesson;
 use crate::model::{Model, bytes_of, most_bound};
 use crate::numbers::{Timer, plain, set};
 use crate::picture::{framed, from_js, to_js};
@@ -46,6 +48,7 @@ pub struct Singer {
     seen: Option<Seen>,
     view: Option<View>,
     fit: Option<Fit>,
+    lesson: Option<Lesson>,
 }
 
 /// `View` of types.d.ts.
@@ -125,6 +128,7 @@ impl Singer {
             seen: None,
             view: None,
             fit: None,
+            lesson: None,
         })
     }
 
@@ -185,6 +189,7 @@ impl Singer {
         self.seen = None;
         self.view = None;
         self.fit = None;
+        self.lesson = None;
         self.teacher = Some(teacher);
         Ok(info)
     }

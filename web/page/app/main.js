@@ -1,15 +1,18 @@
 /** Puts the page together: what is opened, shown, changed and saved. */
 
 import { Engine } from "../engine/client.js";
-import { byId, element } from "./dom.js";
+import { showDevice } from "./device.js";
+import { byId } from "./dom.js";
 import { fromHub, listenForHub, takeLinked } from "./downloads.js";
 import { listen } from "./drop.js";
 import { rolesOf } from "./files.js";
 import { isHub } from "./hub.js";
 import { Images } from "./images.js";
+import { learn } from "./lesson.js";
 import { Maps } from "./maps.js";
 import { Models } from "./models.js";
 import { Panels } from "./panels.js";
+import { isIdle, run, runQuietly, whenReady } from "./queue.js";
 import * as refinement from "./refinement.js";
 import { download, sheet } from "./save.js";
 import { clearError, setState, showError, state } from "./status.js";
@@ -42,41 +45,12 @@ const maps = new Maps(panels, models);
 let engine;
 /** Name of the teacher that the input sizes are for. */
 let sizedFor = null;
-let queue = Promise.resolve();
-let running = 0;
-
-/** Does one thing after another; an error is shown and the page goes on. */
-function run(words, action) {
-    running += 1;
-    queue = queue.then(async () => {
-        clearError();
-        setState("busy", words);
-        try {
-            await action();
-        } catch (error) {
-            showError(error);
-        } finally {
-            running -= 1;
-        }
-        if (state() !== "lost" && running === 0) {
-            setState("ready", complete() ? "" : `Open ${models.teacher ? "an image" : "a model"}`);
-        }
-    });
-    return queue;
-}
 
 /** Starts an engine; a browser without WebGPU gives the CPU's. */
 async function start() {
     const prefer = new URLSearchParams(location.search).get("device") ?? "auto";
     engine = await Engine.start(prefer, { onLost });
-    const { backend, name, slowGpu } = engine.device;
-    byId("device").textContent = backend === "cpu" ? "CPU" : `WebGPU${name && ` (${name})`}`;
-    if (slowGpu) {
-        const all = element("a", { href: "?device=webgpu" }, "use it all the same");
-        byId("device").append(`, measured faster than WebGPU here (${slowGpu}): `, all);
-    }
-    byId("half").disabled = backend === "cpu";
-    byId("notice").hidden = backend !== "cpu" || prefer === "cpu" || slowGpu !== "";
+    showDevice(engine.device, prefer);
     images.use(engine);
     models.use(engine);
     maps.use(engine);
@@ -127,7 +101,7 @@ function changed(input) {
     clearError();
     if (input) {
         run("Looking at the image", look);
-    } else if (running === 0 && complete()) {
+    } else if (isIdle() && complete()) {
         maps.draw().catch(showError);
     }
 }
@@ -259,6 +233,18 @@ function train() {
     });
 }
 
+function teach() {
+    const refined = byId("learn-refined").checked ? models.layers : [];
+    const layers = refined.length > 0 ? refined : [Number(byId("layer").value)];
+    run("Teaching a student", async () => {
+        const done = await learn(engine, images.keys, (marked.scene ?? FIRST_SCENE) + 1, layers, async (info) => {
+            models.setLearnt(info);
+            await maps.draw();
+        });
+        byId("learnt").textContent = done;
+    });
+}
+
 async function savePicture() {
     const { shown } = maps;
     if (!shown) {
@@ -272,12 +258,13 @@ async function savePicture() {
 async function share() {
     writeAddress();
     await navigator.clipboard.writeText(location.href).then(
-        () => setState("ready", `The link is copied; it holds the view, not your image${marked.model === null ? "" : " or your model"}`),
+        () => setState("ready", `The link is copied; it holds the view, not your image${marked.model === null || isHub(marked.model) ? "" : " or your model"}`),
         () => setState("ready", "The address bar holds the link"),
     );
 }
 
 function connect() {
+    whenReady(() => (complete() ? "" : `Open ${models.teacher ? "an image" : "a model"}`));
     onChange(changed);
     listen(openImages, openModels, showError);
     listenForHub((text) => openFromHub(text, byId("role").value === "student" ? "student" : "teacher"));
@@ -297,7 +284,9 @@ function connect() {
     );
     byId("find").onclick = find;
     byId("train").onclick = train;
-    byId("train-stop").onclick = refinement.stop;
+    byId("learn").onclick = teach;
+    byId("save-student").onclick = () =>
+        run("Saving the student", async () => download(new Blob([await engine.saveStudent()]), "student.safetensors"));
     byId("save-adapters").onclick = () =>
         run("Saving the adapters", async () => download(new Blob([await engine.adapters()]), "singer.safetensors"));
     byId("reset-adapters").onclick = () =>
@@ -312,7 +301,7 @@ function connect() {
     new ResizeObserver(([{ contentRect }]) => {
         if (contentRect.width !== size) {
             size = contentRect.width;
-            queue = queue.then(fit);
+            runQuietly(fit);
         }
     }).observe(byId("panels"));
     addEventListener("hashchange", () => {

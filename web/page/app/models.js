@@ -6,6 +6,8 @@ import { describe } from "./refinement.js";
 import * as storage from "./storage.js";
 
 const ROLES = ["teacher", "student", "adapters"];
+/** Stands for the name of a student that no file holds. */
+const LEARNT = Symbol("learnt here");
 
 /** What each part of the present set was loaded from, to load it again. */
 export class Models {
@@ -87,6 +89,24 @@ export class Models {
         await this.#loadOwn(role, name, () => storage.load(role, name));
     }
 
+    /** The student that is shown learns in the page. */
+    setLearnt(info) {
+        this.#info.set("student", info);
+        this.#sources.delete("student");
+        this.#own.set("student", LEARNT);
+        byId("save-student").disabled = false;
+        this.#describe();
+    }
+
+    /** The engine has dropped it with its teacher. */
+    #forgetLearnt() {
+        if (this.#own.get("student") === LEARNT) {
+            this.#own.delete("student");
+        }
+        byId("save-student").disabled = true;
+        byId("learnt").textContent = "";
+    }
+
     async #keep(model) {
         const kept = await storage.store(model);
         await this.showStored();
@@ -131,6 +151,7 @@ export class Models {
             this.#sources.clear();
             this.#info.clear();
             this.#licence = licence ?? "";
+            this.#forgetLearnt();
             this.adapters = null;
             this.#info.set(role, info);
         } else if (role === "student") {
@@ -204,7 +225,7 @@ export class Models {
             select.append(element("option", { value: "own" }, this.ownTeacher));
             select.value = "own";
         }
-        const others = [...this.#own].filter(([role]) => role !== "teacher").map(([role, name]) => `, ${role} ${name}`);
+        const others = [...this.#own].filter(([role]) => role !== "teacher").map(([role, name]) => (name === LEARNT ? "; the student that is shown learnt here" : `, ${role} ${name}`));
         byId("model-name").replaceChildren(`Teacher: ${this.name}${others.join("")}`, ...this.#terms());
         byId("shipped").hidden = this.#own.size === 0;
     }

@@ -1,13 +1,15 @@
 /** What refines the teacher: a closed form found on images, or adapters trained in the page. */
 
-import { curve } from "./charts.js";
 import { byId, element } from "./dom.js";
-import { setState } from "./status.js";
+import { number, Training } from "./training.js";
 
 /** Images that artifacts are looked for in: opened ones, and scenes where those are fewer. */
 const IMAGES = 64;
 
-let stopped = false;
+const training = new Training("train", "Fitting");
+
+/** Seeds of the scenes that fill opened images up, from the first. */
+export const scenes = (keys, first) => Array.from({ length: Math.max(0, IMAGES - keys.length) }, (_, at) => first + at);
 
 /**
  * Finds the blocks that write artifacts, and what takes them out.
@@ -18,9 +20,8 @@ let stopped = false;
  * @returns {Promise<object>} what `describe` shows
  */
 export async function find(engine, keys, seed, side, onBlock) {
-    const scenes = Array.from({ length: Math.max(0, IMAGES - keys.length) }, (_, at) => seed + at);
     const start = performance.now();
-    const found = await engine.estimate(keys, scenes, side, onBlock);
+    const found = await engine.estimate(keys, scenes(keys, seed), side, onBlock);
     const seconds = (performance.now() - start) / 1000;
     const ranks = found.blocks.map(({ rank }) => rank);
     const layers = found.blocks.map(({ block }) => block);
@@ -59,13 +60,6 @@ export function describe(adapters, isLoaded) {
 
 /** The settings that the form says, for these layers and this input. */
 export function settings(layers, side) {
-    const number = (id) => {
-        const input = byId(id);
-        if (!input.checkValidity()) {
-            throw new Error(`${input.labels[0].textContent}: ${input.validationMessage}`);
-        }
-        return input.valueAsNumber;
-    };
     return {
         layers,
         side,
@@ -78,56 +72,18 @@ export function settings(layers, side) {
     };
 }
 
-/** Ends the fit after the step that runs, and says so at once. */
-export function stop() {
-    stopped = true;
-    byId("train-stop").ariaDisabled = "true";
-    byId("train-stop").textContent = "Stopping…";
-    setState("training", "Stopping after this step");
-}
-
 /**
  * Fits adapters; `onStep` is awaited after each step.
  *
  * @param {() => Promise<void>} onStep
  * @returns {Promise<string>} how many steps were done
  */
-export async function fit(engine, keys, wanted, onStep) {
-    stopped = false;
-    setState("training", "Fitting: starting from the nullspace");
-    const [start, end] = [byId("train"), byId("train-stop")];
-    const had = document.activeElement === start;
-    end.hidden = false;
-    end.ariaDisabled = null;
-    end.textContent = "Stop";
-    // The button that had the focus cannot keep it while it does nothing.
-    if (had) {
-        end.focus();
-    }
-    start.disabled = true;
-    let words = "";
-    try {
-        await engine.startFit(keys, wanted);
-        const losses = [];
-        for (let done = false; !done && !stopped; ) {
-            const step = await engine.fitStep();
-            losses.push(step.outlier + step.info);
-            curve(byId("loss"), losses, step.steps);
-            words = `${step.step} of ${step.steps} steps`;
-            if (!stopped) {
-                setState("training", `Fitting: ${words}; the view follows after each step`);
-            }
-            await onStep();
-            done = step.done;
-        }
-    } finally {
-        start.disabled = false;
-        if (document.activeElement === end) {
-            start.focus();
-        }
-        end.hidden = true;
-    }
-    return `${stopped ? "Stopped after" : "Done:"} ${words}.`;
+export function fit(engine, keys, wanted, onStep) {
+    const step = async () => {
+        const { outlier, info, ...step } = await engine.fitStep();
+        return { ...step, loss: outlier + info };
+    };
+    return training.run(() => engine.startFit(keys, wanted), step, onStep);
 }
 
 /** Says what a fit came to on the image that is shown. */

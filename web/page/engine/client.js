@@ -151,6 +151,25 @@ export class Engine {
         return this.#ask("adapters", []);
     }
 
+    /** Begins to teach a new student on opened images and scenes. */
+    startLesson(keys, seeds, settings) {
+        return this.#ask("startLesson", [keys, seeds, settings]);
+    }
+
+    lessonStep() {
+        return this.#ask("lessonStep", []);
+    }
+
+    /** Makes the student that learns the one that is shown. */
+    showStudent() {
+        return this.#ask("showStudent", []);
+    }
+
+    /** The student that learns, as a file. */
+    saveStudent() {
+        return this.#ask("saveStudent", []);
+    }
+
     /** A palette's colours, least first, four bytes each. */
     palette(name) {
         return this.#ask("palette", [name]);

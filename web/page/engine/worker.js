@@ -98,8 +98,7 @@ const methods = {
     },
 
     estimate(keys, seeds, side) {
-        const chosen = [...keys.map(kept), ...seeds.map((seed) => singer.scene(seed, SCENE))];
-        return singer.estimate(chosen, { side }, (...value) => postMessage({ event: "block", value }));
+        return singer.estimate(withScenes(keys, seeds), { side }, (...value) => postMessage({ event: "block", value }));
     },
 
     startFit(keys, settings) {
@@ -112,6 +111,22 @@ const methods = {
 
     async adapters() {
         return (await singer.adapters()).buffer;
+    },
+
+    startLesson(keys, seeds, settings) {
+        return singer.startLesson(withScenes(keys, seeds), settings);
+    },
+
+    lessonStep() {
+        return singer.lessonStep();
+    },
+
+    showStudent() {
+        return singer.showStudent();
+    },
+
+    async saveStudent() {
+        return (await singer.saveStudent()).buffer;
     },
 
     palette(name) {
@@ -153,6 +168,9 @@ function kept(key) {
     }
     return image;
 }
+
+/** Opened images, filled up with scenes. */
+const withScenes = (keys, seeds) => [...keys.map(kept), ...seeds.map((seed) => singer.scene(seed, SCENE))];
 
 /** Norms of each panel's first and last colour: shared ones are equal multiples of its median. */
 function ofNorms(maps, panels, shared) {
