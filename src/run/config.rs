@@ -309,6 +309,7 @@ impl DataConfig {
 
     /// A few images to look at, spread over those to measure on, or else over those to train on;
     /// none where none are named.
+    #[cfg(feature = "figures")]
     pub(crate) fn few(&self, count: usize, side: usize) -> Result<Option<ImageSet>> {
         let (places, split) = match self.val.is_empty() {
             true => (&self.path, Split::Train),

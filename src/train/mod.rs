@@ -34,7 +34,7 @@ mod supervised;
 pub use checkpoint::Checkpoint;
 pub use loss::{Loss, Observation, Ratio, Term, Value};
 pub use loss_scale::{LossScale, LossScaleSettings};
-#[cfg(feature = "figures")]
+#[cfg(all(feature = "figures", not(target_family = "wasm")))]
 pub(crate) use metrics::{METRICS, PACE};
 #[cfg(not(target_family = "wasm"))]
 pub use metrics::{MetricsFile, Pace, Record};
