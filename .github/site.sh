@@ -17,7 +17,7 @@ trap 'rm -rf "$scratch"' EXIT
 mkdir -p "$scratch/src/assets"
 cp README.md CHANGELOG.md CONTRIBUTING.md LICENSE-APACHE LICENSE-MIT "$scratch/src"
 cp -r docs "$scratch/src"
-cp assets/*.png assets/*.toml "$scratch/src/assets"
+cp assets/*.png assets/*.gif assets/*.toml "$scratch/src/assets"
 cp assets/README.md "$scratch/src/assets/about.md"
 # What the site does not hold is linked in the repository.
 repository=https://github.com/singer-vit/singer-vit
