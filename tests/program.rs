@@ -21,6 +21,8 @@ mod hub;
 mod inspect;
 #[path = "program/kernel_cache.rs"]
 mod kernel_cache;
+#[path = "program/maps.rs"]
+mod maps;
 #[path = "program/methods.rs"]
 mod methods;
 #[path = "program/namings.rs"]

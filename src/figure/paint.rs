@@ -25,7 +25,8 @@ pub(crate) fn map_picture(
     maps.picture(map, size, &bar.colouring(), None)
 }
 
-/// Draws a map enlarged by a whole factor, for viewers that blur what they enlarge.
+/// Draws a map enlarged by a whole factor, for viewers that blur what they enlarge; one of many
+/// patches as it is, as a page has hundreds of them.
 pub(crate) fn small_map_picture(
     maps: &FeatureMaps,
     values: &[f32],
@@ -33,7 +34,9 @@ pub(crate) fn small_map_picture(
     bar: &ColourBar,
 ) -> Result<RgbaImage> {
     const SIDE: usize = 112;
-    let zoom = (SIDE / grid[0].max(grid[1]).max(1)).max(1);
+    const MANY: usize = 24;
+    let longest = grid[0].max(grid[1]).max(1);
+    let zoom = if longest < MANY { SIDE / longest } else { 1 };
     map_picture(maps, values, grid, grid.map(|count| count * zoom), bar)
 }
 

@@ -1,3 +1,4 @@
+use image::imageops::{FilterType, resize};
 use image::{RgbImage, RgbaImage};
 
 use super::canvas::Canvas;
@@ -157,6 +158,11 @@ impl TileDrawing<'_> {
                 canvas.picture(&hatch(pixels[0], pixels[1]), [x, y]);
                 let size = [pixels[1] as usize, pixels[0] as usize];
                 canvas.picture(&map_picture(maps, values, *grid, size, bar)?, [x, y]);
+            }
+            TileImage::Patches(patches) => {
+                canvas.picture(&hatch(pixels[0], pixels[1]), [x, y]);
+                let [width, height] = pixels;
+                canvas.picture(&resize(patches, width, height, FilterType::Nearest), [x, y]);
             }
         }
         if let Some(cross) = self.tile.cross {

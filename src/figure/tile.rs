@@ -32,6 +32,8 @@ pub enum TileImage<'a> {
         /// Their colours.
         bar: ColourBar,
     },
+    /// A colour for each patch, transparent where there is none.
+    Patches(RgbaImage),
 }
 
 /// A red × in a picture.

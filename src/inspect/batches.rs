@@ -58,7 +58,7 @@ pub(super) fn batches<'a>(
                 limit: MOST_PATCHES,
             });
         }
-        if let Some([row, col]) = settings.mark
+        if let Some([row, col]) = settings.mark_in(index)
             && (row >= grid[0] || col >= grid[1])
         {
             let reason = format!(

@@ -4,7 +4,7 @@ use burn::tensor::Device as BurnDevice;
 use super::batches::batches;
 use super::feature_source::FeatureSource;
 use super::inspection::Settings;
-use super::{Inspection, Picture};
+use super::{Inspection, Picture, VisualKind};
 use crate::device::Device;
 use crate::distill::{Mapping, map_layers};
 use crate::error::{Error, Result};
@@ -117,9 +117,16 @@ impl Comparison {
         pictures: &[Picture],
     ) -> Result<Settings> {
         self.check_run()?;
-        let settings = inspection.resolve(self)?;
+        let settings = inspection.resolve(self, pictures.len())?;
         let config = self.teacher.config();
-        batches(pictures, config.patch_size, &settings)?;
+        let batches = batches(pictures, config.patch_size, &settings)?;
+        let cells =
+            batches.iter().map(|batch| batch.pictures.len() * batch.grid[0] * batch.grid[1]);
+        let patches = cells.sum::<usize>() * settings.shifts.pow(2);
+        if settings.visuals.contains(&VisualKind::Segments) && settings.segments > patches {
+            let expected = format!("there are {patches} patches");
+            return Err(Error::setting("segments", settings.segments, expected));
+        }
         self.student_layers(&settings.layers)?;
         if let Some(student) = &self.student
             && student.config().patch_size != config.patch_size

@@ -1,6 +1,8 @@
 use image::RgbImage;
 use serde::Serialize;
 
+use super::Visual;
+
 /// Everything that an inspection measured, and the pictures it used.
 ///
 /// A subject names the features that a number describes: `teacher`, `refined teacher`
@@ -45,6 +47,8 @@ pub struct ImageFindings {
     pub marked: [usize; 2],
     /// The layers in ascending order.
     pub layers: Vec<LayerFindings>,
+    /// Further maps, those that were asked for.
+    pub visuals: Vec<Visual>,
     /// What the model saw, before normalisation.
     #[serde(skip)]
     pub picture: RgbImage,

@@ -1,5 +1,6 @@
-use super::Comparison;
+use super::{Comparison, VisualKind};
 use crate::error::{Error, Result};
+use crate::maps::FineFeatures;
 
 /// What an inspection measures; [`Inspection::run`] does it.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,22 @@ pub struct Inspection {
     /// Row and column of the patch that the others are compared with. `None`: the
     /// patch with the largest norm after the last inspected layer.
     pub mark: Option<[usize; 2]>,
+    /// The image, from 0, in which that patch is; the others then have their own. `None`: it is
+    /// marked in every image.
+    pub marked_image: Option<usize>,
+    /// Further maps.
+    pub visuals: Vec<VisualKind>,
+    /// For principal components: patches whose first component lies below this many of its
+    /// standard deviations are background, and have no colour. `None`: all patches have one.
+    pub foreground: Option<f64>,
+    /// Number of segments.
+    pub segments: usize,
+    /// Of the segments' first centres.
+    pub seed: u64,
+    /// Principal components, segments and nearest patches come from means over this many squared
+    /// shifted copies of each image, on a grid so many times finer; see
+    /// [`FineFeatures`](crate::maps::FineFeatures). 1: from the image alone.
+    pub shifts: usize,
     /// α of the training-free refinement, 0 to 1, see
     /// [`TrainingFree`](crate::refine::TrainingFree); `None` leaves it
     /// out.
@@ -32,6 +49,12 @@ impl Default for Inspection {
             layers: Vec::new(),
             quantile: 0.97,
             mark: None,
+            marked_image: None,
+            visuals: Vec::new(),
+            foreground: None,
+            segments: 6,
+            seed: 0,
+            shifts: 1,
             training_free: None,
             rank: None,
             inject: false,
@@ -49,16 +72,39 @@ pub(super) struct Settings {
     /// In ascending order.
     pub(super) layers: Vec<usize>,
     pub(super) quantile: f64,
-    pub(super) mark: Option<[usize; 2]>,
+    mark: Option<[usize; 2]>,
+    /// Where the mark is in one image alone.
+    only_in: Option<usize>,
+    /// The image whose marked patch the others are searched for.
+    pub(super) marked_image: usize,
+    pub(super) visuals: Vec<VisualKind>,
+    pub(super) foreground: Option<f64>,
+    pub(super) segments: usize,
+    pub(super) seed: u64,
+    pub(super) shifts: usize,
     pub(super) training_free: Option<f64>,
     pub(super) rank: usize,
     pub(super) inject: bool,
     pub(super) batch: usize,
 }
 
+impl Settings {
+    /// The patch that the settings mark in an image.
+    pub(super) fn mark_in(&self, image: usize) -> Option<[usize; 2]> {
+        self.mark.filter(|_| self.only_in.is_none_or(|only| only == image))
+    }
+}
+
 impl Inspection {
+    /// With some settings changed.
+    #[must_use]
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
     /// Fills in the defaults and rejects settings that do not fit the models.
-    pub(super) fn resolve(&self, compared: &Comparison) -> Result<Settings> {
+    pub(super) fn resolve(&self, compared: &Comparison, images: usize) -> Result<Settings> {
         let (depth, width) = (compared.teacher.vit().depth(), compared.teacher.vit().embed_dim());
         let unit = |name, value: f64| match (0.0..=1.0).contains(&value) {
             true => Ok(()),
@@ -87,7 +133,25 @@ impl Inspection {
         if self.batch == 0 {
             return Err(Error::setting("batch", 0, "a batch needs at least one image"));
         }
+        if let Some(image) = self.marked_image.filter(|&image| image >= images) {
+            let expected = format!("there are {images} images, counted from 0");
+            return Err(Error::setting("marked_image", image, expected));
+        }
+        FineFeatures::check(self.shifts, compared.teacher.config().patch_size)?;
+        if self.segments == 0 {
+            return Err(Error::setting("segments", 0, "there must be at least one"));
+        }
+        if let Some(value) = self.foreground.filter(|value| !value.is_finite()) {
+            return Err(Error::setting("foreground", value, "it must be a number"));
+        }
         Ok(Settings {
+            only_in: self.marked_image,
+            marked_image: self.marked_image.unwrap_or(0),
+            visuals: self.visuals.clone(),
+            foreground: self.foreground,
+            segments: self.segments,
+            seed: self.seed,
+            shifts: self.shifts,
             layers,
             quantile: self.quantile,
             mark: self.mark,

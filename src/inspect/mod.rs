@@ -37,6 +37,7 @@ mod pictures;
 mod replacements;
 mod statistics;
 mod treated;
+mod visuals;
 
 pub use batches::MOST_PATCHES;
 pub use comparison::{Comparison, LayerParts};
@@ -53,6 +54,7 @@ pub use inspection::Inspection;
 pub use models::ModelsToCompare;
 pub use pictures::{Framing, Picture, PictureSize, open_pictures};
 pub use replacements::{clipped, replaced_by_mean, zeroed};
+pub use visuals::{Visual, VisualKind, VisualValues};
 
 use crate::device::Device;
 use crate::error::Result;
@@ -65,7 +67,9 @@ use norms::NormTable;
 use pass::Pass;
 
 impl Inspection {
-    /// Inspects models, which are on `device`, on pictures. Memory holds one batch's tokens of the inspected layers.
+    /// Inspects models, which are on `device`, on pictures. Memory holds one batch's
+    /// tokens of the inspected layers; for maps over all images, their features are in temporary
+    /// files.
     ///
     /// # Errors
     /// Those of [`Comparison::check`]; [`Error::Svd`](crate::Error::Svd); those of the
@@ -98,8 +102,11 @@ impl Inspection {
         for batch in &batches {
             pass.look(batch)?;
         }
-        let Pass { student_layers, norms, drifts, mut images, .. } = pass;
-        images.sort_by_key(|(index, _)| *index);
+        pass.images.sort_by_key(|(index, _)| *index);
+        for (image, visual) in visuals::draw(&pass, &batches)? {
+            pass.images[image].1.visuals.push(visual);
+        }
+        let Pass { student_layers, norms, drifts, images, .. } = pass;
         let layers = || settings.layers.iter().copied().zip(student_layers.iter().copied());
         let models = std::iter::once((TEACHER, &compared.teacher))
             .chain(compared.student.as_ref().map(|student| (STUDENT, student)));

@@ -7,9 +7,9 @@ use super::inspection::Settings;
 use super::norms::NormTable;
 use super::replacements::{clipped, zeroed};
 use super::statistics::{largest, summary};
-use super::{CLIPPED, Comparison, ImageFindings, LayerFindings, Map, MapKind, ZEROED};
+use super::{CLIPPED, Comparison, ImageFindings, LayerFindings, Map, MapKind, Picture, ZEROED};
 use crate::error::Result;
-use crate::maps::FeatureMaps;
+use crate::maps::{FeatureMaps, Outliers};
 use crate::readback::read;
 use crate::refine::TrainingFree;
 use crate::statistics::{quantile, sorted};
@@ -98,6 +98,7 @@ impl Pass<'_> {
                 grid: batch.grid,
                 marked: [mark / columns, mark % columns],
                 layers,
+                visuals: Vec::new(),
                 picture: picture.image.clone(),
             };
             self.images.push((*index, findings));
@@ -146,16 +147,7 @@ impl Pass<'_> {
         let layer = self.settings.layers[at];
         let prefix = teacher.prefix_tokens();
         let outliers = self.maps.outliers(norms.clone(), self.settings.quantile)?;
-        let mut refined = Vec::new();
-        if let Some(adapter) = self.compared.adapter(layer) {
-            let tokens = self.maps.refine(tokens.clone(), adapter, prefix)?;
-            refined.push((FeatureSource::Refined, tokens));
-        }
-        refined.extend(treated);
-        if let Some(form) = &self.closed_forms[at] {
-            let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);
-            refined.push((FeatureSource::TrainingFree, tokens));
-        }
+        let refined = self.refined(at, &tokens, &outliers, treated, prefix)?;
         if self.settings.inject {
             let mut methods: Vec<String> =
                 refined.iter().map(|(subject, _)| subject.name()).collect();
@@ -178,6 +170,29 @@ impl Pass<'_> {
         }
         let thresholds = read(outliers.threshold)?;
         Ok(Tap { features, thresholds })
+    }
+
+    /// What refinements make of the teacher's tokens `[B, T, D]` after an inspected layer, in
+    /// display order.
+    pub(super) fn refined(
+        &self,
+        at: usize,
+        tokens: &Tensor<3>,
+        outliers: &Outliers,
+        treated: Vec<(FeatureSource, Tensor<3>)>,
+        prefix: usize,
+    ) -> Result<Vec<(FeatureSource, Tensor<3>)>> {
+        let mut refined = Vec::new();
+        if let Some(adapter) = self.compared.adapter(self.settings.layers[at]) {
+            let tokens = self.maps.refine(tokens.clone(), adapter, prefix)?;
+            refined.push((FeatureSource::Refined, tokens));
+        }
+        refined.extend(treated);
+        if let Some(form) = &self.closed_forms[at] {
+            let tokens = form.forward(tokens.clone(), outliers.mask.clone(), prefix);
+            refined.push((FeatureSource::TrainingFree, tokens));
+        }
+        Ok(refined)
     }
 
     fn add_drift(&mut self, layer: usize, method: String, drift: Drift) {
@@ -216,11 +231,15 @@ impl Pass<'_> {
     /// The marked patch of each image, by its index.
     fn marks(&self, batch: &Batch<'_>, taps: &[Tap]) -> Vec<usize> {
         let teacher = taps.last().and_then(|tap| tap.features.first());
-        match (self.settings.mark, teacher) {
-            (Some([row, col]), _) => vec![row * batch.grid[1] + col; batch.pictures.len()],
-            (None, Some(last)) => last.norms.iter().map(|norms| largest(norms)).collect(),
-            (None, None) => vec![0; batch.pictures.len()],
-        }
+        let of = |(place, (index, _)): (usize, &(usize, &Picture))| match (
+            self.settings.mark_in(*index),
+            teacher,
+        ) {
+            (Some([row, col]), _) => row * batch.grid[1] + col,
+            (None, Some(last)) => largest(&last.norms[place]),
+            (None, None) => 0,
+        };
+        batch.pictures.iter().enumerate().map(of).collect()
     }
 
     /// Similarity of each of the teacher's patches to the student's in the

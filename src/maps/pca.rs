@@ -230,9 +230,9 @@ impl PcaColours {
         let mut product = Mat::<f64>::zeros(3, 3);
         for (wanted, score) in wanted.iter().flatten().zip(scores.iter().flatten()) {
             if score.iter().chain(wanted).all(|value| value.is_finite()) {
-                for i in 0..3 {
-                    for j in 0..3 {
-                        product[(i, j)] += f64::from(score[i]) * f64::from(wanted[j]);
+                for (i, score) in score.iter().enumerate() {
+                    for (j, wanted) in wanted.iter().enumerate() {
+                        product[(i, j)] += f64::from(*score) * f64::from(*wanted);
                     }
                 }
             }

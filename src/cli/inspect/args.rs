@@ -44,10 +44,29 @@ pub(in crate::cli) struct InspectArgs {
     /// the run's, else 0.97
     #[arg(long, value_name = "Q")]
     pub(super) quantile: Option<f64>,
-    /// The patch to compare all others with, from 0; by default the one with the
-    /// teacher's largest norm
-    #[arg(long, value_name = "ROW,COL")]
+    /// The patch to compare all others with, from 0, in every image or in one (from 0); by
+    /// default the one with the teacher's largest norm
+    #[arg(long, value_name = "[IMAGE:]ROW,COL")]
     pub(super) mark: Option<Mark>,
+    /// Further maps: pca (principal components as colours), attention (of the class token and
+    /// the marked patch, by head), segments (k-means), nearest (patches like the marked one in
+    /// all images)
+    #[arg(long, value_name = "KIND,...", value_delimiter = ',')]
+    pub(super) map: Vec<String>,
+    /// Colour only the foreground in pca: patches whose first component lies above T of its
+    /// standard deviations
+    #[arg(long, value_name = "T", num_args = 0..=1, default_missing_value = "0", allow_negative_numbers = true)]
+    pub(super) foreground: Option<f64>,
+    /// Number of segments
+    #[arg(long, value_name = "K", default_value_t = 6)]
+    pub(super) segments: usize,
+    /// Finer pca, segments and nearest: average over N x N shifted copies of each image, which
+    /// takes N x N times as long; N divides the patch
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) shifts: usize,
+    /// Norms at these input sizes, too: lengths of the shorter side in pixels
+    #[arg(long, value_name = "N,...", value_delimiter = ',')]
+    pub(super) sizes: Vec<Size>,
     /// Length of the shorter side in pixels, or `original` to keep the size of each
     /// image; by default the teacher's
     #[arg(long, value_name = "N|original")]
@@ -86,18 +105,27 @@ pub(in crate::cli) struct InspectArgs {
     pub(super) out: PathBuf,
 }
 
-/// Row and column of a patch.
+/// Row and column of a patch, and the image that it is in.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mark(pub(super) [usize; 2]);
+pub(super) struct Mark {
+    pub(super) image: Option<usize>,
+    pub(super) patch: [usize; 2],
+}
 
 impl FromStr for Mark {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || "write the patch's row and column, from 0: 3,5".to_owned();
-        let (row, col) = text.split_once(',').ok_or_else(wrong)?;
+        let wrong = || {
+            "write the patch's row and column, from 0: 3,5; with an image, from 0: 2:3,5".to_owned()
+        };
         let number = |text: &str| text.trim().parse().map_err(|_| wrong());
-        Ok(Self([number(row)?, number(col)?]))
+        let (image, place) = match text.split_once(':') {
+            Some((image, place)) => (Some(number(image)?), place),
+            None => (None, text),
+        };
+        let (row, col) = place.split_once(',').ok_or_else(wrong)?;
+        Ok(Self { image, patch: [number(row)?, number(col)?] })
     }
 }
 

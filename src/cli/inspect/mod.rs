@@ -12,7 +12,7 @@ use crate::data::ImageSet;
 use crate::device::Device;
 use crate::error::{Error, Result};
 use crate::inspect::{
-    Findings, Framing, Inspection, ModelsToCompare, PictureSize, STUDENT, open_pictures,
+    Findings, Framing, Inspection, ModelsToCompare, PictureSize, STUDENT, VisualKind, open_pictures,
 };
 use crate::refine::Adapters;
 use crate::report::{self, make_folder};
@@ -23,7 +23,7 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
     let kinds = args.refine.iter().map(|name| kind(name)).collect::<Result<Vec<RefineKind>>>()?;
     let models = models::resolve(args)?;
     let (framing, scene_side) = framing(args, &models)?;
-    let inspection = inspection(args, &models);
+    let inspection = inspection(args, &models)?;
     let sets = args.images.iter().map(|place| session::pictures(place, scene_side, args.limit));
     let sets = sets.collect::<Result<Vec<ImageSet>>>()?;
     let (pictures, left_out) = open_pictures(&sets, framing, args.limit)?;
@@ -46,12 +46,29 @@ pub(super) fn run(args: &InspectArgs) -> Result<ExitCode> {
         compared = compared.treated(kind, &pictures)?;
     }
     let mut findings = inspection.run(&compared, &pictures, &opened)?;
+    for size in &args.sizes {
+        let framing = Framing { size: size.0, ..framing };
+        let (pictures, _) = open_pictures(&sets, framing, args.limit)?;
+        let plain = inspection.clone().with(|i| {
+            (i.visuals, i.inject) = (Vec::new(), false);
+            (i.mark, i.marked_image) = (None, None);
+        });
+        say!("norms at {}", shown(size.0));
+        findings.add_size(&plain.run(&compared, &pictures, &opened)?);
+    }
     findings.notes.extend(left_out.iter().map(note));
     print_summary(&findings);
     for path in report::inspect::write(&findings, &opened, &args.out)? {
         say!("wrote {}", path.display());
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn shown(size: PictureSize) -> String {
+    match size {
+        PictureSize::Shorter(side) => format!("{side} pixels"),
+        PictureSize::Original => "the images' own size".into(),
+    }
 }
 
 /// The shorter side is the teacher's unless asked otherwise; also the side at which
@@ -67,17 +84,34 @@ fn framing(args: &InspectArgs, models: &ModelsToCompare) -> Result<(Framing, usi
 }
 
 /// The arguments, with the run's settings where they say nothing.
-fn inspection(args: &InspectArgs, models: &ModelsToCompare) -> Inspection {
+fn inspection(args: &InspectArgs, models: &ModelsToCompare) -> Result<Inspection> {
     let own = models.inspection();
-    Inspection {
-        layers: args.layers.clone().unwrap_or_default(),
-        quantile: args.quantile.unwrap_or(own.quantile),
-        mark: args.mark.map(|mark| mark.0),
-        training_free: args.training_free,
-        rank: args.rank.or(own.rank),
-        inject: args.inject,
-        batch: args.batch,
+    let visuals = args.map.iter().map(|name| visual(name)).collect::<Result<Vec<_>>>()?;
+    if args.foreground.is_some() && !visuals.contains(&VisualKind::Pca) {
+        return Err(Error::config("--foreground is for colours: add --map pca"));
     }
+    Ok(own.with(|i| {
+        i.layers = args.layers.clone().unwrap_or_default();
+        i.quantile = args.quantile.unwrap_or(i.quantile);
+        i.mark = args.mark.map(|mark| mark.patch);
+        i.marked_image = args.mark.and_then(|mark| mark.image);
+        i.visuals = visuals;
+        i.foreground = args.foreground;
+        i.segments = args.segments;
+        i.shifts = args.shifts;
+        i.training_free = args.training_free;
+        i.rank = args.rank.or(i.rank);
+        i.inject = args.inject;
+        i.batch = args.batch;
+    }))
+}
+
+/// A further map by its name. Those of other input sizes have a flag of their own.
+fn visual(name: &str) -> Result<VisualKind> {
+    let kind = serde_json::from_value(name.into()).ok();
+    kind.filter(|kind| *kind != VisualKind::Sizes).ok_or_else(|| {
+        Error::config(format!("--map {name}: use pca, attention, segments or nearest"))
+    })
 }
 
 /// A treatment by its name.

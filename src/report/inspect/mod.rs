@@ -8,6 +8,7 @@ mod page;
 mod positions;
 mod ranges;
 mod tables;
+mod visuals;
 
 #[cfg(test)]
 mod sample;
@@ -27,7 +28,7 @@ use file_names::file_names;
 use ranges::Ranges;
 
 /// Writes `inspect.json`, `report.html`, a sheet for each image under `images`
-/// and the charts under `charts`; the maps are coloured on `device`. Returns what was
+/// (of further maps under `maps`) and the charts under `charts`; the maps are coloured on `device`. Returns what was
 /// written, the page first.
 ///
 /// Numbers that are not finite are `null` in the JSON file.
@@ -45,6 +46,9 @@ pub fn write(findings: &Findings, device: &Device, out: impl AsRef<Path>) -> Res
     for (image, name) in findings.images.iter().zip(names) {
         let sheet = images::sheet(findings, image, &ranges).draw(maps)?;
         folder.write(&format!("images/{name}"), &png(sheet)?)?;
+        if let Some(sheet) = visuals::sheet(findings, image)? {
+            folder.write(&format!("maps/{name}"), &png(sheet.draw(maps)?)?)?;
+        }
     }
     let parts = [Part::Norms, Part::Spectra, Part::Injection].map(|part| charts(findings, part));
     for chart in parts.iter().flatten() {

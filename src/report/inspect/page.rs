@@ -6,7 +6,7 @@ use maud::{Markup, PreEscaped, html};
 
 use super::charts::{Chart, Part, charts};
 use super::ranges::Ranges;
-use super::{images, positions, tables};
+use super::{images, positions, tables, visuals};
 use crate::error::Result;
 use crate::figure::{ColourBar, Hue, SheetRow, Tile, TileImage, jpeg, png, small_map_picture};
 use crate::inspect::{Findings, ImageFindings};
@@ -44,6 +44,7 @@ pub(super) fn page(findings: &Findings, ranges: &Ranges, maps: &FeatureMaps) -> 
                  artifacts show as holes or specks. Similarity to student: the cosine of \
                  each patch to the student's, mapped into the teacher's space."
             }
+            @for reading in visuals::reading(findings) { p { (reading) } }
             p.faint { (images::key(findings, ranges)) }
             @for image in &images { (image) }
         }
@@ -64,7 +65,8 @@ pub(super) fn page(findings: &Findings, ranges: &Ranges, maps: &FeatureMaps) -> 
                 @for chart in &injection { (chart) }
             }
         }
-        p.faint { "All numbers are in inspect.json beside this page; the figures are in images/ and charts/." }
+        p.faint { "All numbers are in inspect.json beside this page; the figures are in images/, maps/ and charts/." }
+        script { (PreEscaped(include_str!("page.js"))) }
     };
     Ok(document(TITLE, &style(), None, &body))
 }
@@ -112,12 +114,13 @@ fn one_image(
     ranges: &Ranges,
     maps: &FeatureMaps,
 ) -> Result<Markup> {
-    let rows: Vec<Markup> = images::rows(findings, image, ranges)
-        .iter()
-        .map(|row| tiles(row, image.size, &image.name, maps))
-        .collect::<Result<_>>()?;
+    let own = images::rows(findings, image, ranges).into_iter().chain(visuals::rows(image)?);
+    let rows: Vec<Markup> =
+        own.map(|row| tiles(&row, image.size, &image.name, maps)).collect::<Result<_>>()?;
+    // Once for all rows, so that the page stays small.
+    let photo = format!("--photo:url({})", photo(&image.picture)?);
     Ok(html! {
-        article {
+        article style=(photo) {
             h3 { (image.name) }
             p.faint { (images::facts(image)) "." }
             @for row in &rows { (row) }
@@ -140,69 +143,79 @@ fn where_outliers_are(findings: &Findings, maps: &FeatureMaps) -> Result<Markup>
     })
 }
 
-/// A row of tiles; `size` is height and width of what they show.
+/// A row of tiles; `size` is height and width of what they show. Tiles of one kind stay together,
+/// and norms beside the input.
 fn tiles(row: &SheetRow, size: [usize; 2], of: &str, maps: &FeatureMaps) -> Result<Markup> {
     let [height, width] = size.map(|side| side.max(1));
     let ratio = width as f64 / height as f64;
     // Wide pictures get wider cells, so that all cover about the same area; on a
     // phone two stand side by side unless they are very wide.
-    let cell = 8.5 * ratio.sqrt().clamp(0.9, 2.2);
+    let cell = 7.0 * ratio.sqrt().clamp(0.9, 2.2);
     let most = if ratio < 2.0 { "calc(50% - .5rem)" } else { "100%" };
-    let tiles: Vec<Markup> = row
+    let apart = |[a, b]: [&Tile; 2]| a.kind != b.kind && !matches!(a.image, TileImage::Photo(_));
+    let groups: Vec<Vec<Markup>> = row
         .tiles
-        .iter()
-        .enumerate()
-        .map(|(index, tile)| {
-            // Each kind of map starts a line; norms stand beside the input.
-            let new_row = index > 1 && row.tiles[index - 1].kind != tile.kind;
-            let face = face(tile, maps)?;
-            let alt = format!(
-                "{} {} of {of}, {}. {}",
-                tile.kind, tile.subject, row.heading, tile.numbers
-            );
-            Ok(html! {
-                figure.tile.new-row[new_row] {
-                    figcaption { span { (tile.kind) } strong { (tile.subject) } }
-                    div.face style=(format!("aspect-ratio:{width}/{height}")) {
-                        img.pixels[face.pixels] src=(face.source) alt=(alt);
-                        (cross(tile))
-                    }
-                    @if let TileImage::Map { bar, .. } = &tile.image { (colour_bar(bar)) }
-                    @if !tile.numbers.is_empty() { p { (tile.numbers) } }
-                }
-            })
+        .chunk_by(|a, b| !apart([a, b]))
+        .map(|group| {
+            let tile =
+                |tile| one_tile(tile, [height, width], &format!("{of}, {}", row.heading), maps);
+            group.iter().map(tile).collect()
         })
         .collect::<Result<_>>()?;
     Ok(html! {
         div.layer {
             h4 { (row.heading) }
-            div.tiles style=(format!("--cell:{cell:.2}rem;--most:{most}")) { @for tile in &tiles { (tile) } }
+            div.tiles style=(format!("--cell:{cell:.2}rem;--most:{most}")) {
+                @for group in &groups {
+                    div.group.single[group.len() == 1] style=(format!("--n:{}", group.len())) { @for tile in group { (tile) } }
+                }
+            }
         }
     })
 }
 
-struct Source {
-    source: String,
-    /// Whether its pixels stay sharp squares when enlarged.
-    pixels: bool,
-}
-
-fn face(tile: &Tile, maps: &FeatureMaps) -> Result<Source> {
-    let encode = |bytes: &[u8]| base64::engine::general_purpose::STANDARD.encode(bytes);
-    Ok(match &tile.image {
-        TileImage::Photo(photo) if is_small(photo) => Source {
-            source: format!("data:image/png;base64,{}", encode(&png((*photo).clone())?)),
-            pixels: true,
-        },
-        TileImage::Photo(photo) => Source {
-            source: format!("data:image/jpeg;base64,{}", encode(&jpeg(photo)?)),
-            pixels: false,
-        },
-        TileImage::Map { values, grid, bar } => {
-            let map = small_map_picture(maps, values, *grid, bar)?;
-            Source { source: format!("data:image/png;base64,{}", encode(&png(map)?)), pixels: true }
+fn one_tile(tile: &Tile, size: [usize; 2], of: &str, maps: &FeatureMaps) -> Result<Markup> {
+    let [height, width] = size;
+    let alt = format!("{} {} of {of}. {}", tile.kind, tile.subject, tile.numbers);
+    let shape = format!("aspect-ratio:{width}/{height}");
+    let map = match &tile.image {
+        TileImage::Photo(_) => None,
+        TileImage::Map { values, grid, bar } => Some(small_map_picture(maps, values, *grid, bar)?),
+        TileImage::Patches(patches) => Some(patches.clone()),
+    };
+    let source = map.map(png).transpose()?.map(|bytes| data_url("png", &bytes));
+    Ok(html! {
+        figure.tile {
+            figcaption { span { (tile.kind) } strong { (tile.subject) } }
+            @match (&tile.image, source) {
+                (TileImage::Photo(photo), _) => {
+                    div.face.photo.pixels[is_small(photo)] role="img" aria-label=(alt) style=(shape) {
+                        (cross(tile))
+                    }
+                }
+                (_, source) => {
+                    div.face style=(shape) {
+                        img.pixels src=(source.unwrap_or_default()) alt=(alt);
+                        (cross(tile))
+                    }
+                }
+            }
+            @if let TileImage::Map { bar, .. } = &tile.image { (colour_bar(bar)) }
+            @if !tile.numbers.is_empty() { p { (tile.numbers) } }
         }
     })
+}
+
+fn photo(photo: &RgbImage) -> Result<String> {
+    Ok(match is_small(photo) {
+        true => data_url("png", &png(photo.clone())?),
+        false => data_url("jpeg", &jpeg(photo)?),
+    })
+}
+
+fn data_url(kind: &str, bytes: &[u8]) -> String {
+    let bytes = base64::engine::general_purpose::STANDARD.encode(bytes);
+    format!("data:image/{kind};base64,{bytes}")
 }
 
 /// So few pixels that JPEG would blur them and PNG stays small.

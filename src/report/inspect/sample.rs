@@ -9,7 +9,7 @@ use crate::data::render;
 use crate::inspect::{
     BlockDrift, CLIPPED, DepthRow, DepthSeries, Findings, Histogram, ImageFindings, Injection,
     LayerFindings, LogitDrift, Map, MapKind, PositionShare, REFINED, STUDENT, Spectrum, TEACHER,
-    TRAINING_FREE, ZEROED,
+    TRAINING_FREE, Visual, VisualKind, VisualValues, ZEROED,
 };
 
 /// What the findings should hold.
@@ -20,12 +20,14 @@ pub(super) struct Wanted {
     pub(super) depth: usize,
     pub(super) refined: bool,
     pub(super) student: bool,
+    /// Whether there are further maps.
+    pub(super) visuals: bool,
 }
 
 impl Default for Wanted {
     fn default() -> Self {
         let (grid, layers) = ([9, 14], vec![5, 11]);
-        Self { images: 2, grid, layers, depth: 12, refined: true, student: true }
+        Self { images: 2, grid, layers, depth: 12, refined: true, student: true, visuals: false }
     }
 }
 
@@ -130,8 +132,44 @@ impl Wanted {
             grid: self.grid,
             marked: [rows / 2, cols / 3],
             layers: layers.collect(),
+            visuals: self.visuals(),
             picture,
         }
+    }
+
+    /// One of each kind for each subject, at the first layer.
+    fn visuals(&self) -> Vec<Visual> {
+        let Some(&layer) = self.layers.first().filter(|_| self.visuals) else { return Vec::new() };
+        let [rows, columns] = self.grid;
+        let cells = rows * columns;
+        let share = |cell: usize| cell as f32 / cells as f32;
+        let hidden = |cell: usize| if cell.is_multiple_of(7) { f32::NAN } else { share(cell) };
+        let colours = (0..cells).map(|cell| [hidden(cell), share(cell), 0.5]).collect();
+        let labels = (0..cells).map(|cell| cell % 5).collect();
+        let numbers: Vec<f32> = (0..cells).map(share).collect();
+        let numbers = || VisualValues::Numbers(numbers.clone());
+        let kinds = [
+            (VisualKind::Pca, "", VisualValues::Colours(colours)),
+            (VisualKind::Segments, "", VisualValues::Labels(labels)),
+            (VisualKind::Nearest, "", numbers()),
+            (VisualKind::Attention, "mean", numbers()),
+            (VisualKind::Attention, "head 1", numbers()),
+            (VisualKind::Sizes, "448 × 288 px", numbers()),
+        ];
+        let of_subject = |subject: &'static str| {
+            kinds.clone().map(|(kind, part, values)| Visual {
+                layer,
+                kind,
+                subject: subject.into(),
+                part: part.into(),
+                of: "the class token".into(),
+                grid: self.grid,
+                values,
+                marked: (kind == VisualKind::Nearest).then_some([rows / 2, columns / 2]),
+                note: String::new(),
+            })
+        };
+        self.subjects().into_iter().flat_map(of_subject).collect()
     }
 
     fn depth_series(&self, subject: &str) -> DepthSeries {

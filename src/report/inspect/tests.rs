@@ -9,8 +9,8 @@ use super::ranges::Ranges;
 use super::sample::{PLANTED, Wanted, summary};
 use super::write;
 use crate::device::Device;
-use crate::inspect::{Findings, MapKind, STUDENT, TEACHER};
-use crate::maps::Palette;
+use crate::inspect::{Findings, MapKind, STUDENT, TEACHER, VisualValues};
+use crate::maps::{FeatureMaps, Palette};
 
 /// A report in a folder that lives as long as the guard. With
 /// `SINGER_REPORT_SAMPLES` a copy stays there for looking at.
@@ -67,9 +67,10 @@ fn everything_is_written_and_the_page_stands_alone() {
     assert_eq!(count(&page, "<figure"), 2 * 2 * 12 + 2 * 4 + 7);
     assert_eq!(count(&page, "<figure"), count(&page, "</figure>"));
     assert_eq!(count(&page, "<img"), count(&page, " alt=\""));
-    // 8 histograms, 2 spectra; 2 panels for each other chart, but one for the class
+    assert_eq!(count(&page, "image/jpeg"), 2, "each photograph once");
+    // An input for each image and layer; 8 histograms, 2 spectra; 2 panels for each other chart, but one for the class
     // token, which only moves after layers other than the last.
-    assert_eq!(count(&page, "role=\"img\""), 8 + 2 + 2 * 2 + 1 + 2 * 2);
+    assert_eq!(count(&page, "role=\"img\""), 4 + 8 + 2 + 2 * 2 + 1 + 2 * 2);
     assert_eq!(count(&page, "<div"), count(&page, "</div>"));
 }
 
@@ -108,7 +109,8 @@ fn names_are_escaped_in_the_page_and_made_safe_for_files() {
     findings.notes.push("</style><script>".into());
     let (folder, written) = report("names", &findings);
     let page = page(&folder);
-    assert!(!page.contains("<script") && !page.contains("<b>model"));
+    assert_eq!(count(&page, "<script"), 1, "its own");
+    assert!(!page.contains("<script>alert") && !page.contains("<b>model"));
     assert!(page.contains("&lt;script&gt;alert") && page.contains("a&amp;b.jpg"));
     let images = written.iter().filter(|path| path.parent() == Some(&folder.path().join("images")));
     assert_eq!(images.count(), 3);
@@ -157,6 +159,65 @@ fn cosines_are_coloured_from_minus_one_only_where_many_are_negative() {
         }
     }
     assert!(Ranges::of(&findings).cosine_sentence().contains("−1 to 1"));
+}
+
+#[test]
+fn further_maps_have_rows_of_their_own_and_a_sheet() {
+    let findings = Wanted { visuals: true, ..Wanted::default() }.findings();
+    let (folder, written) = report("maps", &findings);
+    assert!(written.contains(&folder.path().join("maps/scene-0.png")));
+    let page = page(&folder);
+    for heading in [
+        "Layer 5: further maps",
+        "Layer 5: attention of the class token, teacher",
+        "principal components</span>",
+        "segments</span>",
+        "nearest patches</span>",
+        "448 × 288 px</strong>",
+    ] {
+        assert!(page.contains(heading), "{heading}");
+    }
+    assert_eq!(count(&page, "image/jpeg"), 2, "each photograph once");
+    // Background is hatched, and segments have their first colour.
+    let sheet = picture(&folder, "maps/scene-0.png");
+    for colour in [[225; 3], [0x00, 0x72, 0xb2]] {
+        assert!(sheet.pixels().any(|pixel| *pixel == Rgb(colour)), "{colour:?}");
+    }
+    let json = std::fs::read_to_string(folder.path().join("inspect.json")).unwrap();
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let pca = &json["images"][0]["visuals"][0];
+    assert_eq!((&pca["kind"], &pca["subject"]), (&"pca".into(), &TEACHER.into()));
+    assert!(pca["values"]["colours"][0][0].is_null() && pca["values"]["colours"][1][2] == 0.5);
+
+    let mut findings = findings;
+    findings.images[0].visuals[1].values = VisualValues::Labels(vec![0; 3]);
+    let error = write(&findings, &Device::cpu(), folder.path()).unwrap_err().to_string();
+    assert!(error.contains("3 values does not fill [9, 14] cells"), "{error}");
+}
+
+#[test]
+fn a_page_of_sixteen_large_images_with_all_maps_is_below_20_mb() {
+    let wanted = Wanted { images: 16, grid: [37, 37], visuals: true, ..Wanted::default() };
+    let mut findings = wanted.findings();
+    let mut state = 1u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 8) as f32
+    };
+    for image in &mut findings.images {
+        // As many heads as a ViT-B has, of class token and marked patch, and nothing compresses.
+        let heads: Vec<_> =
+            image.visuals.iter().filter(|visual| visual.part == "head 1").cloned().collect();
+        image.visuals.extend((0..23).flat_map(|_| heads.clone()));
+        for visual in &mut image.visuals {
+            if let VisualValues::Numbers(values) = &mut visual.values {
+                values.iter_mut().for_each(|value| *value = noise());
+            }
+        }
+    }
+    let maps = FeatureMaps::new(&Device::cpu());
+    let bytes = super::page::page(&findings, &Ranges::of(&findings), &maps).unwrap().len();
+    assert!((5_000_000..20_000_000).contains(&bytes), "{bytes} bytes");
 }
 
 #[test]
