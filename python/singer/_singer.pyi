@@ -77,6 +77,29 @@ def read_images(places: Sequence[str], limit: int, side: int) -> list[tuple[byte
 def coloured(
     values: Sequence[float], grid: Sequence[int], size: Sequence[int], palette: str, range: tuple[float, float]
 ) -> bytes: ...
+def painted(values: bytes, grid: Sequence[int], size: Sequence[int]) -> bytes: ...
+def pca(
+    model: Model,
+    images: Pictures | tuple[bytes, Sequence[int]],
+    layers: Sequence[int],
+    refine: Adapters | None,
+    foreground: float | None,
+) -> list[Array]: ...
+def segments(
+    model: Model,
+    images: Pictures | tuple[bytes, Sequence[int]],
+    layers: Sequence[int],
+    refine: Adapters | None,
+    count: int,
+    seed: int,
+) -> list[Array]: ...
+def attention(
+    model: Model,
+    images: Pictures | tuple[bytes, Sequence[int]],
+    layers: Sequence[int],
+    mark: int | None,
+    refine: Adapters | None,
+) -> list[Array]: ...
 def closed_form(
     teacher: Model, images: Pictures | Sequence[str], wanted: str, report: _Report
 ) -> tuple[Adapters, str]: ...
@@ -96,6 +119,7 @@ def inspect(
     layers: Sequence[int],
     adapters: Adapters | None,
     refine: Sequence[str],
+    maps: Sequence[str],
     inject: bool,
     limit: int,
     out: _Path,

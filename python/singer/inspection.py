@@ -66,6 +66,7 @@ def inspect(
     layers: Sequence[int] = (),
     adapters: Adapters | str | PathLike[str] | None = None,
     refine: Sequence[Literal["closed", "neighbours", "registers", "averaged"]] = (),
+    maps: Sequence[Literal["pca", "attention", "segments", "nearest"]] = (),
     inject: bool = False,
     limit: int = 16,
     device: str = "auto",
@@ -87,6 +88,8 @@ def inspect(
         A refinement to show beside the raw features.
     refine : sequence of str
         Other treatments to show, estimated on these images.
+    maps : sequence of str
+        Further maps: principal components as colours, attention by head, segments, nearest patches over all images.
     inject : bool
         Whether to put changed features back into the teacher, and measure what comes of it.
     limit : int
@@ -109,6 +112,8 @@ def inspect(
         of = Model.open(run, device)._inner
     if isinstance(refine, str):
         raise SettingError(f"refine is {refine!r}: give a list")
+    if isinstance(maps, str):
+        raise SettingError(f"maps is {maps!r}: give a list")
     keep = tempfile.TemporaryDirectory(prefix="singer-") if out is None else None
     folder = Path(keep.name if keep else out)
     with Reporter(False, "inspecting") as report:
@@ -119,6 +124,7 @@ def inspect(
             list(layers),
             _adapters(adapters),
             list(refine),
+            list(maps),
             inject,
             limit,
             folder,

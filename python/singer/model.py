@@ -17,17 +17,32 @@ if TYPE_CHECKING:
     from .runs import Adapters
 
 
+#: Colours of segments.
+_SEGMENTS = np.array(
+    [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [63, 164, 220], [240, 228, 66], [138, 141, 145]], np.uint8
+)
+
+_TITLES = {
+    "norm": "Patch norms",
+    "similarity": "Cosine similarity to the marked patch",
+    "pca": "Principal components",
+    "attention": "Attention, mean over heads,",
+    "segments": "Segments",
+}
+
+
 class Maps:
-    """One value for each patch of each image, after one block; shows itself in a notebook.
+    """A map of the patches of each image, after one block; shows itself in a notebook.
 
     Attributes
     ----------
     values : numpy.ndarray
-        ``[B, rows, columns]``.
+        Norms, similarities and segments ``[B, rows, columns]``; principal components as red, green and blue
+        ``[B, rows, columns, 3]``, 0 to 1, NaN for background; attention by head ``[B, H, rows, columns]``.
     layer : int
         The block, from 0.
-    kind : {"norm", "similarity"}
-        L2 norms, or cosine similarities to one patch.
+    kind : {"norm", "similarity", "pca", "attention", "segments"}
+        What it shows, see :meth:`Model.maps`.
     """
 
     def __init__(self, values: np.ndarray, layer: int, kind: str):
@@ -44,17 +59,34 @@ class Maps:
         return f"Maps({self.kind}, block {self.layer}, {list(self.values.shape)}, {self._extent()})"
 
     def _extent(self) -> str:
+        if self.kind in ("pca", "segments"):
+            return "one scale for all images" if self.kind == "pca" else f"{int(self.values.max()) + 1} in all images"
         low, high = self.values.min(), self.values.max()
         return f"{low:.3g} to {high:.3g}, median {np.median(self.values):.3g}"
 
     def png(self, index: int, side: int = 160, palette: Literal["inferno", "viridis"] | None = None) -> bytes:
-        """One image's map as a PNG file whose longer side has ``side`` pixels; all maps share one colour scale."""
-        rows, columns = self.values.shape[1:]
+        """One image's map as a PNG file whose longer side has ``side`` pixels; all maps share one colour scale.
+
+        Of an attention it shows the mean over heads; ``palette`` is for numbers.
+        """
+        values = self.values.mean(1) if self.kind == "attention" else self.values
+        rows, columns = values.shape[1:3]
         scale = side / max(rows, columns)
         size = [max(1, round(rows * scale)), max(1, round(columns * scale))]
-        palette = palette or ("inferno" if self.kind == "norm" else "viridis")
-        extent = float(self.values.min()), float(self.values.max())
-        return _singer.coloured(self.values[index].ravel().tolist(), [rows, columns], size, palette, extent)
+        if self.kind in ("pca", "segments"):
+            return _singer.painted(self._rgba(index).tobytes(), [rows, columns], size)
+        palette = palette or ("viridis" if self.kind == "similarity" else "inferno")
+        extent = float(values.min()), float(values.max())
+        return _singer.coloured(values[index].ravel().tolist(), [rows, columns], size, palette, extent)
+
+    def _rgba(self, index: int) -> np.ndarray:
+        """Colours ``[rows, columns, 4]`` of one image, transparent where there are none."""
+        values = self.values[index]
+        if self.kind == "segments":
+            colours = _SEGMENTS[values % len(_SEGMENTS)]
+            return np.concatenate([colours, np.full_like(colours[..., :1], 255)], -1)
+        seen = np.isfinite(values).all(-1, keepdims=True)
+        return np.concatenate([np.where(seen, values * 255 + 0.5, 0), seen * 255], -1).astype(np.uint8)
 
     def _repr_html_(self) -> str:
         shown = min(len(self), 16)
@@ -64,8 +96,7 @@ class Maps:
             for at in range(shown)
         )
         more = f" (the first {shown} of {len(self)} images)" if shown < len(self) else ""
-        what = "Patch norms" if self.kind == "norm" else "Cosine similarity to the marked patch"
-        return f"<p>{what} after block {self.layer}: {self._extent()}{more}</p><div>{pictures}</div>"
+        return f"<p>{_TITLES[self.kind]} after block {self.layer}: {self._extent()}{more}</p><div>{pictures}</div>"
 
 
 class Model:
@@ -220,32 +251,63 @@ class Model:
         images: Any,
         layers: Sequence[int] | None = None,
         *,
+        kind: Literal["norm", "similarity", "pca", "attention", "segments"] | None = None,
         mark: tuple[int, int] | None = None,
         refine: Adapters | str | PathLike[str] | None = None,
+        foreground: float | None = None,
+        segments: int = 6,
+        seed: int = 0,
     ) -> list[Maps]:
-        """Patch norms after blocks, or the cosine similarity of every patch to one.
+        """Maps of the patches after blocks.
 
         Parameters
         ----------
         images, layers, refine
-            As in :meth:`features`.
+            As in :meth:`features`. Attention takes a closed form only.
+        kind : {"norm", "similarity", "pca", "attention", "segments"}, optional
+            ``norm``: L2 norms, the default. ``similarity``: the cosine of every patch to ``mark``, the default with a mark.
+            ``pca``: the three leading principal components of the patches of all images as red, green and blue.
+            ``attention``: what the class token, or ``mark``, attends to in the block. ``segments``: k-means of the
+            directions of all images' patches, the largest segment first.
         mark : (int, int), optional
-            Row and column of the patch to compare the others with; norms without one.
+            Row and column of a patch.
+        foreground : float, optional
+            For ``pca``: patches whose first component lies below this many of its standard deviations are background
+            (NaN), and the components are those of the others; DINOv2's figure has 0.
+        segments, seed : int
+            Number of segments, and the seed of their first centres.
 
         Returns
         -------
         list of Maps
-            ``[B, rows, columns]`` for each layer.
+            For each layer ``[B, rows, columns]``; ``[B, rows, columns, 3]`` for ``pca``, ``[B, H, rows, columns]`` for
+            ``attention``.
         """
         layers, (rows, columns), place = self._layers(layers), self.grid, None
+        kind = kind or ("norm" if mark is None else "similarity")
+        if kind not in _TITLES:
+            raise SettingError(f"kind is {kind!r}: use {', '.join(_TITLES)}")
         if mark is not None:
             row, column = mark
             if not (0 <= row < rows and 0 <= column < columns):
                 raise SettingError(f"mark is {mark}: there are {rows} rows and {columns} columns of patches")
             place = row * columns + column
-        found = self._inner.maps(prepared(images), layers, place, _adapters(refine))
-        kind = "norm" if mark is None else "similarity"
-        return [Maps(np.asarray(one).reshape(-1, rows, columns), layer, kind) for one, layer in zip(found, layers)]
+        elif kind == "similarity":
+            raise SettingError("similarity needs a mark: the row and column of a patch")
+        given, adapters, inner = prepared(images), _adapters(refine), self._inner
+        if kind == "pca":
+            found = _singer.pca(inner, given, layers, adapters, foreground)
+        elif kind == "segments":
+            found = _singer.segments(inner, given, layers, adapters, segments, seed)
+        elif kind == "attention":
+            found = _singer.attention(inner, given, layers, place, adapters)
+        else:
+            found = inner.maps(given, layers, place if kind == "similarity" else None, adapters)
+        arrays = [np.asarray(one) for one in found]
+        if kind == "segments":
+            arrays = [array.astype(np.int64) for array in arrays]
+        shape = {"pca": (rows, columns, 3), "attention": (-1, rows, columns)}.get(kind, (rows, columns))
+        return [Maps(array.reshape(len(array), *shape), layer, kind) for array, layer in zip(arrays, layers)]
 
     def export(
         self,

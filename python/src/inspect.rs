@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use serde_json::json;
 use singer::Device;
-use singer::inspect::{Comparison, Framing, Inspection, ModelsToCompare, open_pictures};
+use singer::inspect::{
+    Comparison, Framing, Inspection, ModelsToCompare, VisualKind, open_pictures,
+};
 use singer::report::make_folder;
 use singer::run::{RefineKind, RunRecord};
 
@@ -34,6 +36,7 @@ pub(crate) fn inspect(
     layers: Vec<usize>,
     adapters: Option<Py<Adapters>>,
     refine: Vec<String>,
+    maps: Vec<String>,
     inject: bool,
     limit: usize,
     out: PathBuf,
@@ -44,10 +47,19 @@ pub(crate) fn inspect(
             .map_err(|error| setting(py, format!("refine: {error}")))
     };
     let kinds = refine.iter().map(kind).collect::<PyResult<Vec<_>>>()?;
+    // Norms at other input sizes need pictures of those.
+    let visual = |name: &String| {
+        let kind = serde_json::from_value::<VisualKind>(json!(name)).ok();
+        kind.filter(|kind| *kind != VisualKind::Sizes).ok_or_else(|| {
+            setting(py, format!("maps: {name}; use pca, attention, segments or nearest"))
+        })
+    };
+    let visuals = maps.iter().map(visual).collect::<PyResult<Vec<_>>>()?;
     let student = student.map(|student| student.get().inner.clone());
     let mut inspection = Inspection::default();
     inspection.layers = layers;
     inspection.inject = inject;
+    inspection.visuals = visuals;
     let (compared, device) = match subject {
         Subject::Teacher(teacher) => {
             let teacher = teacher.get();

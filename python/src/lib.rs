@@ -9,6 +9,7 @@ mod error;
 mod images;
 mod inspect;
 mod job;
+mod maps;
 mod model;
 mod runs;
 
@@ -37,6 +38,10 @@ fn _singer(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(images::read_images, module)?)?;
     module.add_function(wrap_pyfunction!(model::coloured, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::painted, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::pca, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::segments, module)?)?;
+    module.add_function(wrap_pyfunction!(maps::attention, module)?)?;
     module.add_function(wrap_pyfunction!(runs::closed_form, module)?)?;
     module.add_function(wrap_pyfunction!(runs::fit, module)?)?;
     module.add_function(wrap_pyfunction!(runs::distill, module)?)?;

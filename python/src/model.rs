@@ -31,7 +31,7 @@ pub(crate) struct Model {
 
 /// Images for a model.
 #[derive(FromPyObject)]
-enum Given {
+pub(crate) enum Given {
     /// To be prepared.
     Pictures(Py<Pictures>),
     /// Prepared: f32 in the machine's order, and `[B, 3, H, W]`.
@@ -40,7 +40,7 @@ enum Given {
 
 impl Model {
     /// Batches of at most [`BATCH`] prepared images, `[B, 3, H, W]`.
-    fn batches(&self, given: &Given) -> singer::Result<Vec<Tensor<4>>> {
+    pub(crate) fn batches(&self, given: &Given) -> singer::Result<Vec<Tensor<4>>> {
         let (size, device) = (self.inner.config().img_size, self.device.burn());
         let batches: Vec<Tensor<4>> = match given {
             Given::Pictures(pictures) => {
@@ -73,7 +73,7 @@ impl Model {
     }
 
     /// The tokens leaving each of `layers`, `[B, T, D]`, one batch after the other.
-    fn tokens(
+    pub(crate) fn tokens(
         &self,
         given: &Given,
         layers: &[usize],

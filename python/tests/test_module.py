@@ -127,6 +127,56 @@ def test_maps_are_norms_and_similarities_of_the_patches(teacher, photos, closed)
         teacher.maps(photos, mark=(8, 0))
 
 
+def test_components_segments_and_attention_are_those_of_numpy_and_timm(teacher, photos, closed, pictures):
+    tokens = teacher.features(photos, [3])[0][:, 1:].astype(np.float64)
+    flat = tokens.reshape(-1, tokens.shape[-1])
+    _, _, axes = np.linalg.svd(flat - flat.mean(0), full_matrices=False)
+    axes = axes[:3] * np.sign(np.take_along_axis(axes[:3], np.abs(axes[:3]).argmax(1)[:, None], 1))
+    scores = (flat - flat.mean(0)) @ axes.T
+    low, high = np.quantile(scores, [0.01, 0.99], axis=0)
+    wanted = np.clip((scores - low) / (high - low), 0, 1).reshape(-1, 8, 8, 3)
+    pca = teacher.maps(photos, [3], kind="pca")[0]
+    assert pca.values.shape == (5, 8, 8, 3) and np.abs(pca.values - wanted).max() < 1e-4
+    front = teacher.maps(photos, kind="pca", foreground=0.0)[0].values
+    assert 0 < np.isnan(front[..., 0]).mean() < 1
+
+    found = teacher.maps(photos, [3, 5], kind="segments", segments=4, seed=3)
+    assert [one.layer for one in found] == [3, 5] and found[0].values.dtype == np.int64
+    counts = np.bincount(found[0].values.ravel())
+    assert len(counts) == 4 and (np.diff(counts) <= 0).all()
+    unit = flat / np.linalg.norm(flat, axis=1, keepdims=True)
+    labels = found[0].values.ravel()
+    centres = np.stack([unit[labels == label].mean(0) for label in range(4)])
+    assert (((unit[:, None] - centres) ** 2).sum(-1).argmin(1) == labels).all(), "each patch is nearest to its own centre"
+
+    images = batch(pictures, teacher.mean, teacher.std)[:5]
+    model = open_in_timm(DEMO_TEACHER)
+    seen = {}
+    for index in (0, 4):
+        model.blocks[index].attn.fused_attn = False
+        model.blocks[index].attn.attn_drop.register_forward_hook(lambda _, __, out, index=index: seen.update({index: out}))
+    with torch.no_grad():
+        model(images)
+    for mark, query in [(None, 0), ((2, 5), 1 + 2 * 8 + 5)]:
+        for attention in teacher.maps(images, [0, 4], kind="attention", mark=mark):
+            wanted = seen[attention.layer][:, :, query, 1:].reshape(attention.values.shape)
+            assert np.abs(attention.values - wanted.numpy()).max() < 1e-5
+    refined = teacher.maps(images, [5], kind="attention", refine=closed)[0].values
+    assert np.abs(refined - teacher.maps(images, [5], kind="attention")[0].values).max() > 1e-6
+    for one in (pca, found[0], attention):
+        assert Image.open(io.BytesIO(one.png(0, side=64))).size == (64, 64)
+        assert one._repr_html_().count("<img") == 5 and one.kind in repr(one)
+    for arguments, wanted in [
+        (dict(kind="depth"), "use norm"),
+        (dict(kind="similarity"), "needs a mark"),
+        (dict(kind="segments", segments=321), "320 patches"),
+        (dict(kind="pca", foreground=99.0), "0 of 320"),
+        (dict(kind="attention", layers=[6]), "0 to 5"),
+    ]:
+        with pytest.raises(singer.SettingError, match=wanted):
+            teacher.maps(photos, **arguments)
+
+
 def test_a_model_is_exported_and_saved(teacher, tmp_path):
     written = teacher.export(tmp_path / "timm", "timm")
     names = {Path(path).name for path, _ in written}
@@ -232,9 +282,13 @@ def test_a_bar_is_drawn_where_it_is_asked_for(teacher, closed, tmp_path, capfd):
 
 
 def test_an_inspection_of_a_teacher_shows_its_refinement(teacher, closed, photos):
-    found = singer.inspect(teacher, photos, layers=[3], adapters=closed)
+    found = singer.inspect(teacher, photos, layers=[3], adapters=closed, maps=["pca", "segments"])
     assert found.findings["layers"] == [3] and len(found.findings["images"]) == 5
     assert "refined teacher" in found.norms() and "<html" in found.page
+    drawn = [(one["kind"], one["subject"]) for one in found.findings["images"][4]["visuals"]]
+    assert drawn == [(kind, whose) for kind in ("pca", "segments") for whose in ("teacher", "refined teacher")]
+    with pytest.raises(singer.SettingError, match="use pca, attention, segments or nearest"):
+        singer.inspect(teacher, photos, maps=["depth"])
 
 
 def test_errors_are_of_a_few_classes(teacher, tmp_path):
