@@ -51,9 +51,11 @@ pub async fn named_parameters_async<M: Module>(module: &M) -> Result<Vec<(String
     Ok(read)
 }
 
+type Reading = Pin<Box<dyn Future<Output = Result<TensorData>>>>;
+
 struct Named {
     path: Vec<String>,
-    found: Vec<(String, Pin<Box<dyn Future<Output = Result<TensorData>>>>)>,
+    found: Vec<(String, Reading)>,
 }
 
 impl ModuleVisitor for Named {

@@ -34,7 +34,7 @@ pub(super) fn run(args: &ReportArgs) -> Result<ExitCode> {
         };
         let runs = args.runs.iter().map(read).collect::<Result<Vec<_>>>()?;
         if args.json {
-            say!("{:#}", Value::from_iter(runs.iter().map(described)));
+            say!("{:#}", runs.iter().map(described).collect::<Value>());
             return Ok(ExitCode::SUCCESS);
         }
         let going = runs.iter().any(|run| !run.finished());
@@ -91,7 +91,7 @@ fn described(run: &TrainingRun) -> Value {
         "run": run.name,
         "command": run.description["command"],
         "finished": run.finished(),
-        "verdicts": Value::from_iter(said),
+        "verdicts": said.collect::<Value>(),
         "last": run.records.last(),
         "pace": run.pace.last(),
         "result": run.description["result"],

@@ -24,7 +24,7 @@ pub(super) fn run(args: &StudyArgs) -> Result<ExitCode> {
     if args.list && args.json {
         let jobs = study.jobs();
         let job = |job: &Job| json!({ "title": job.title(), "done": study.is_done(job) });
-        say!("{:#}", Value::from_iter(jobs.iter().map(job)));
+        say!("{:#}", jobs.iter().map(job).collect::<Value>());
         return Ok(ExitCode::SUCCESS);
     }
     if args.list {

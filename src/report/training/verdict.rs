@@ -143,7 +143,7 @@ fn moved(run: &TrainingRun, say: &mut impl FnMut(bool, String)) {
         );
         match far {
             true => {
-                say(true, format!("{text}: the student learns other features than the teacher's."))
+                say(true, format!("{text}: the student learns other features than the teacher's."));
             }
             false => say(false, format!("{text}.")),
         }
