@@ -357,7 +357,9 @@ fn train(
         return Ok(None);
     }
     let norms = fit.norms()?;
-    if !quiet {
+    if quiet {
+        session::report_beside_json(passed_over.as_ref());
+    } else {
         if let Some(Record { step, terms, .. }) = records.last() {
             let [outlier, info] = ["outlier", "info"].map(|name| terms[name]);
             say!("after {step} steps: outlier loss {outlier:.4}, information loss {info:.4}");

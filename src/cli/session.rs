@@ -184,6 +184,13 @@ pub(super) fn report<'a>(passed_over: impl IntoIterator<Item = &'a PassedOver>) 
     }
 }
 
+/// The same beside JSON, which has the output for itself.
+pub(super) fn report_beside_json<'a>(passed_over: impl IntoIterator<Item = &'a PassedOver>) {
+    for passed_over in passed_over {
+        note!("{passed_over}");
+    }
+}
+
 fn announced(images: ImageSet) -> ImageSet {
     announce_left_out(&images.left_out());
     images

@@ -73,6 +73,11 @@ fn recover_takes_a_planted_teacher_and_a_runs_adapters() {
     // Without the clean file: the planted one, silenced.
     let outcome = succeed(command(&planted, "b").args(["--silence", "1"]));
     assert!(outcome.stdout.contains("silenced hidden unit"));
+    let printed = succeed(command(&teacher, "c").arg("--json")).stdout;
+    let file = fs::read_to_string(folder.path().join("c/recovery.json")).unwrap();
+    let [printed, file] =
+        [&printed, &file].map(|text| serde_json::from_str::<Value>(text).unwrap());
+    assert_eq!(printed, file, "--json prints the file");
     for (a, b) in distances("a").into_iter().zip(distances("b")) {
         assert!((a - b).abs() <= 0.05 * a.max(b), "{a} with the clean file, {b} with the silenced");
     }

@@ -176,7 +176,15 @@ fn tasks_of_an_array_do_each_job_once_and_collecting_them_equals_one_study() {
     let said: Vec<String> = tasks.into_iter().map(|task| task.join().unwrap()).collect();
     assert_eq!(said.iter().filter(|text| text.contains(": begins on")).count(), 5, "{said:?}");
     assert!(!folder.path().join("study/results.json").exists());
-    succeed(singer().arg("study").arg(&file).arg("--collect"));
+    let printed = succeed(singer().arg("study").arg(&file).args(["--collect", "--json"])).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&printed).unwrap(), results(folder.path()));
+    let listed = succeed(singer().arg("study").arg(&file).args(["--list", "--json"])).stdout;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let jobs = listed.as_array().unwrap();
+    assert!(jobs.len() == 5 && jobs.iter().all(|job| job["done"] == true), "{listed}");
+    let page = fs::read_to_string(folder.path().join("study/results.html")).unwrap();
+    assert!(page.contains("runs/singer/seed-0/report.html"), "runs' reports are linked");
+    assert!(folder.path().join("study/runs/singer/seed-0/report.html").exists());
     let collected = measured(folder.path());
 
     fs::remove_dir_all(folder.path().join("study")).unwrap();

@@ -77,6 +77,7 @@ pub(super) fn run(args: &RecoverArgs) -> Result<ExitCode> {
     let written = write(&findings, &args.out)?;
     if args.json {
         say!("{}", json(&findings)?);
+        session::report_beside_json(&passed_over);
         return Ok(ExitCode::SUCCESS);
     }
     say_part!("{}", markdown(&findings));
