@@ -186,6 +186,11 @@ fn tasks_of_an_array_do_each_job_once_and_collecting_them_equals_one_study() {
     assert!(page.contains("runs/singer/seed-0/report.html"), "runs' reports are linked");
     assert!(folder.path().join("study/runs/singer/seed-0/report.html").exists());
     let collected = measured(folder.path());
+    let legend = || fs::read_to_string(folder.path().join("study/results.md")).unwrap();
+    assert!(legend().contains("over 2 seeds."), "{}", legend());
+    fs::remove_dir_all(folder.path().join("study/runs/singer/seed-1")).unwrap();
+    succeed(singer().arg("study").arg(&file).arg("--collect"));
+    assert!(legend().contains("over 1 to 2 of 2 seeds."), "{}", legend());
 
     fs::remove_dir_all(folder.path().join("study")).unwrap();
     let none = succeed(singer().arg("study").arg(&file).arg("--collect"));

@@ -87,10 +87,7 @@ fn digits(value: f64) -> usize {
 /// What the numbers are, in a sentence or two.
 pub(super) fn legend(results: &Results) -> String {
     let seeds = results.seeds.len();
-    let mut text = format!(
-        "Mean ± sample standard deviation over {seeds} {}.",
-        if seeds == 1 { "seed" } else { "seeds" }
-    );
+    let mut text = format!("Mean ± sample standard deviation over {}.", measured_seeds(results));
     if results.columns.iter().any(|column| column.best_baseline.is_some()) {
         let count = results.comparisons;
         let _ = write!(
@@ -105,6 +102,22 @@ pub(super) fn legend(results: &Results) -> String {
     }
     run_columns(results).iter().for_each(|column| text += column.about);
     text
+}
+
+/// How many seeds the table's means are of: fewer than the study's where jobs are not done yet.
+fn measured_seeds(results: &Results) -> String {
+    let seeds = results.seeds.len();
+    let cells = results.rows.iter().filter(|row| row.trained).flat_map(|row| &row.cells);
+    let known: Vec<usize> = cells.map(|cell| cell.values.iter().flatten().count()).collect();
+    let (least, most) = (known.iter().min(), known.iter().max());
+    match (least.copied().unwrap_or(seeds), most.copied().unwrap_or(seeds)) {
+        (least, _) if least == seeds => match seeds {
+            1 => "1 seed".into(),
+            _ => format!("{seeds} seeds"),
+        },
+        (least, most) if least == most => format!("{most} of {seeds} seeds"),
+        (least, most) => format!("{least} to {most} of {seeds} seeds"),
+    }
 }
 
 /// The whole table in Markdown.
