@@ -14,23 +14,29 @@ use crate::array::Array;
 use crate::error::raised;
 use crate::model::{Given, Model};
 
-/// The patch features of all images after each layer.
-fn patches(
-    model: &Model,
+/// What `map` makes of the patch features of all images after each layer.
+fn each_layer(
+    py: Python<'_>,
+    model: &Bound<'_, Model>,
     images: &Given,
     layers: &[usize],
-    refine: Option<&singer::Adapters>,
-) -> singer::Result<Vec<HeldFeatures>> {
-    let vit = model.inner.vit();
-    let (prefix, dim) = (vit.prefix_tokens(), vit.embed_dim());
-    let grid = model.inner.config().grid();
-    let mut found = vec![HeldFeatures::new(dim); layers.len()];
-    model.tokens(images, layers, refine, |at, tokens| {
-        let count = tokens.dims()[1] - prefix;
-        let values = readback::read(tokens.narrow(1, prefix, count))?;
-        values.chunks(count * dim).try_for_each(|image| found[at].push(grid, image.to_vec()))
-    })?;
-    Ok(found)
+    refine: Option<&Bound<'_, Adapters>>,
+    map: impl Fn(&HeldFeatures) -> singer::Result<Array> + Send,
+) -> PyResult<Vec<Array>> {
+    let (model, refine) = (model.get(), refine.map(|refine| &refine.get().inner));
+    let found = py.detach(|| {
+        let vit = model.inner.vit();
+        let (prefix, dim) = (vit.prefix_tokens(), vit.embed_dim());
+        let grid = model.inner.config().grid();
+        let mut found = vec![HeldFeatures::new(dim); layers.len()];
+        model.tokens(images, layers, refine, |at, tokens| {
+            let count = tokens.dims()[1] - prefix;
+            let values = readback::read(tokens.narrow(1, prefix, count))?;
+            values.chunks(count * dim).try_for_each(|image| found[at].push(grid, image.to_vec()))
+        })?;
+        found.iter().map(map).collect()
+    });
+    raised(py, found)
 }
 
 /// Three principal components as colours after each layer, `[B, P, 3]`; NaN for background.
@@ -43,16 +49,11 @@ pub(crate) fn pca(
     refine: Option<&Bound<'_, Adapters>>,
     foreground: Option<f64>,
 ) -> PyResult<Vec<Array>> {
-    let (model, refine) = (model.get(), refine.map(|refine| &refine.get().inner));
-    let found = py.detach(|| {
-        let colours = |features: &HeldFeatures| -> singer::Result<Array> {
-            let colours = PcaColours::fit(features, foreground)?.colours(features)?;
-            let shape = vec![colours.len(), colours[0].len(), 3];
-            Ok(Array::new(colours.into_iter().flatten().flatten().collect(), shape))
-        };
-        patches(model, &images, &layers, refine)?.iter().map(colours).collect()
-    });
-    raised(py, found)
+    each_layer(py, model, &images, &layers, refine, |features| {
+        let colours = PcaColours::fit(features, foreground)?.colours(features)?;
+        let shape = vec![colours.len(), colours[0].len(), 3];
+        Ok(Array::new(colours.into_iter().flatten().flatten().collect(), shape))
+    })
 }
 
 /// Segments after each layer, `[B, P]`.
@@ -66,18 +67,13 @@ pub(crate) fn segments(
     count: usize,
     seed: u64,
 ) -> PyResult<Vec<Array>> {
-    let (model, refine) = (model.get(), refine.map(|refine| &refine.get().inner));
     let settings = SegmentSettings::default().with(|s| (s.count, s.seed) = (count, seed));
-    let found = py.detach(|| {
-        let labels = |features: &HeldFeatures| -> singer::Result<Array> {
-            let labels = Segments::fit(features, &settings)?.labels;
-            let shape = vec![labels.len(), labels[0].len()];
-            let labels = labels.into_iter().flatten().map(|label| label as f32);
-            Ok(Array::new(labels.collect(), shape))
-        };
-        patches(model, &images, &layers, refine)?.iter().map(labels).collect()
-    });
-    raised(py, found)
+    each_layer(py, model, &images, &layers, refine, |features| {
+        let labels = Segments::fit(features, &settings)?.labels;
+        let shape = vec![labels.len(), labels[0].len()];
+        let labels = labels.into_iter().flatten().map(|label| label as f32);
+        Ok(Array::new(labels.collect(), shape))
+    })
 }
 
 /// What a patch, or where none is marked the class token, attends to in each layer's block:
@@ -108,33 +104,33 @@ pub(crate) fn attention(
                 return Err(Error::setting("mark", "none", expected));
             }
         };
-        let of_layer = |&layer: &usize| -> singer::Result<Array> {
-            let mut found = (Vec::new(), vec![0; 3]);
-            let mut take = |tokens: Tensor<3>| {
-                let Some(block) = vit.blocks.get(layer) else {
-                    let expected = format!("the blocks are 0 to {}", vit.depth() - 1);
-                    return Err(Error::setting("layers", layer, expected));
-                };
-                let rows = block.attention_rows(tokens, &[query])?;
-                let [batch, heads, _, all] = rows.dims();
-                let patches = rows.narrow(3, prefix, all - prefix);
-                found.0.extend(readback::read(patches)?);
-                found.1 = vec![found.1[0] + batch, heads, all - prefix];
-                Ok(())
-            };
-            match layer.checked_sub(1) {
-                Some(before) => {
-                    model.tokens(&images, &[before], refine, |_, tokens| take(tokens))?
-                }
-                None => {
-                    for images in model.batches(&images)? {
-                        take(vit.embed(images))?;
-                    }
-                }
-            }
-            Ok(Array::new(found.0, found.1))
+        if let Some(layer) = layers.iter().find(|&&layer| layer >= vit.depth()) {
+            let expected = format!("the blocks are 0 to {}", vit.depth() - 1);
+            return Err(Error::setting("layers", layer, expected));
+        }
+        let mut found = vec![(Vec::new(), vec![0; 3]); layers.len()];
+        let mut take = |at: usize, tokens: Tensor<3>| {
+            let rows = vit.blocks[layers[at]].attention_rows(tokens, &[query])?;
+            let [batch, heads, _, all] = rows.dims();
+            let (values, shape): &mut (Vec<f32>, Vec<usize>) = &mut found[at];
+            values.extend(readback::read(rows.narrow(3, prefix, all - prefix))?);
+            *shape = vec![shape[0] + batch, heads, all - prefix];
+            Ok(())
         };
-        layers.iter().map(of_layer).collect()
+        // What enters a block leaves the one before it, or the embedding.
+        let (first, later): (Vec<usize>, Vec<usize>) =
+            (0..layers.len()).partition(|&at| layers[at] == 0);
+        let before: Vec<usize> = later.iter().map(|&at| layers[at] - 1).collect();
+        if !before.is_empty() {
+            model.tokens(&images, &before, refine, |at, tokens| take(later[at], tokens))?;
+        }
+        if !first.is_empty() {
+            for images in model.batches(&images)? {
+                let tokens = vit.embed(images);
+                first.iter().try_for_each(|&at| take(at, tokens.clone()))?;
+            }
+        }
+        Ok(found.into_iter().map(|(values, shape)| Array::new(values, shape)).collect())
     });
     raised(py, found)
 }

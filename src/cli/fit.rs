@@ -336,8 +336,7 @@ fn train(
 ) -> Result<Option<Fitted>> {
     let (batches, passed_over) = batches(teacher, images, settings.images, data.max_unreadable)?;
     let shown = Shown::new(quiet);
-    let (lr, cosine) =
-        (settings.lr, Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 });
+    let (lr, cosine) = (settings.lr, Schedule::half_cosine(0.0));
     let mut fit = AdapterFit::new(teacher.vit(), batches, settings, shards)?;
     let mut records = Vec::new();
     fit.run_on(ranks, &mut |progress| {

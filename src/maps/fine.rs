@@ -1,6 +1,6 @@
 use image::RgbImage;
 
-use super::patches::check;
+use super::patches::check_patches;
 use crate::error::{Error, Result};
 
 /// Features on a grid finer than the patches: the mean over shifted copies of the image, each
@@ -51,7 +51,7 @@ impl FineFeatures {
     /// # Errors
     /// [`Error::Shape`] where they do not fill the grid, or are not finite.
     pub fn add(&mut self, [down, right]: [usize; 2], features: &[f32]) -> Result<()> {
-        check(features, self.grid, self.dim)?;
+        check_patches(features, self.grid, self.dim)?;
         let [rows, columns] = self.cells();
         for (patch, feature) in features.chunks_exact(self.dim).enumerate() {
             let top = patch / self.grid[1] * self.shifts + down;

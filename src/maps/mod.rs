@@ -28,6 +28,8 @@ use colouring::check_picture;
 pub use colouring::{ColourRange, Colouring, Palette, Upsampling, draw, extent};
 pub use fine::{FineFeatures, shifted};
 pub use kmeans::{SegmentSettings, Segments};
+#[cfg(not(target_family = "wasm"))]
+pub(crate) use patches::check_patches;
 pub use patches::{HeldFeatures, PatchFeatures};
 pub use pca::{Pca, PcaColours};
 

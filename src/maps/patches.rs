@@ -42,7 +42,7 @@ impl HeldFeatures {
     /// # Errors
     /// [`Error::Shape`] where they do not fill `grid`, or are not finite.
     pub fn push(&mut self, grid: [usize; 2], features: Vec<f32>) -> Result<()> {
-        check(&features, grid, self.dim)?;
+        check_patches(&features, grid, self.dim)?;
         self.grids.push(grid);
         self.images.push(features);
         Ok(())
@@ -64,7 +64,11 @@ impl PatchFeatures for HeldFeatures {
 }
 
 /// Whether features fill a grid of patches with finite numbers.
-pub(crate) fn check(features: &[f32], [rows, columns]: [usize; 2], dim: usize) -> Result<()> {
+pub(crate) fn check_patches(
+    features: &[f32],
+    [rows, columns]: [usize; 2],
+    dim: usize,
+) -> Result<()> {
     if dim == 0 || features.is_empty() || features.len() != rows * columns * dim {
         let found = features.len();
         let reason = format!("{found} values are not {rows}x{columns} patches of width {dim}");

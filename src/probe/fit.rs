@@ -47,7 +47,7 @@ impl HeadFitSettings {
 
     /// The learning rate of `step` (from 0) of `steps`.
     pub fn rate(&self, step: usize, steps: usize) -> f64 {
-        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: self.min_lr };
+        let cosine = Schedule::half_cosine(self.min_lr);
         cosine.rate(self.optimizer.lr(), step, steps, 1)
     }
 

@@ -41,6 +41,11 @@ impl Default for Schedule {
 }
 
 impl Schedule {
+    /// A half cosine from the highest rate to `min_lr`, without a warm-up.
+    pub fn half_cosine(min_lr: f64) -> Self {
+        Self::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr }
+    }
+
     /// The learning rate of `step` (from 0) of `total`, with `per_epoch` steps
     /// an epoch and `lr` as the highest rate.
     pub fn rate(&self, lr: f64, step: usize, total: usize, per_epoch: usize) -> f64 {

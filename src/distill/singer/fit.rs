@@ -217,7 +217,7 @@ impl AdapterFit {
 
     fn follow(&mut self, loss: BatchLoss, gradients: GradientsParams) -> FitLosses {
         let FitSettings { steps, lr, .. } = self.settings;
-        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 };
+        let cosine = Schedule::half_cosine(0.0);
         let rate = cosine.rate(lr, self.step, steps, steps);
         let adapters = std::mem::take(&mut self.adapters);
         self.adapters = self.optimizer.step(rate, adapters, gradients, None);

@@ -147,44 +147,52 @@ pub(super) fn attention(pass: &Pass<'_>, batch: &Batch<'_>) -> Result<Vec<(usize
     let (compared, layers) = (pass.compared, &pass.settings.layers);
     let images = batch.tensor(compared.teacher.preprocess().normalise, pass.device)?;
     let mut found = Vec::new();
-    let entering = |vit: &Vit, images: Tensor<4>, blocks: &[usize]| {
-        let mut tokens = vit.embed(images);
-        let mut entering = Vec::new();
-        for block in 0..=blocks.iter().copied().max().unwrap_or(0) {
-            if block > 0 {
-                tokens = vit.forward_blocks(tokens, block - 1..block);
-            }
-            entering.extend(blocks.iter().filter(|&&b| b == block).map(|_| tokens.clone()));
-        }
-        entering
-    };
     let mut look = |vit: &Vit, source: FeatureSource, at: usize, block: usize, tokens| {
         rows(pass, batch, vit, (source, at, block), tokens).map(|maps| found.extend(maps))
     };
-    for (at, tokens) in entering(&teacher, images.clone(), layers).into_iter().enumerate() {
+    let raw = |images, layers: &[usize]| teacher.intermediate(images, layers);
+    for (at, tokens) in entering(&teacher, &images, layers, raw).into_iter().enumerate() {
         look(&teacher, FeatureSource::Teacher, at, layers[at], tokens)?;
     }
     for (source, refiner) in compared.treatments() {
         // Of others the tokens that enter a block are not those that are shown.
         if let Refiner::ClosedForm(_) = refiner {
-            for (at, &block) in layers.iter().enumerate().filter(|(_, block)| **block > 0) {
-                let tokens = refiner.intermediate(&teacher, images.clone(), &[block - 1]);
-                for tokens in tokens {
-                    look(&teacher, *source, at, block, tokens)?;
-                }
+            let refined = |images, layers: &[usize]| refiner.intermediate(&teacher, images, layers);
+            let tokens = entering(&teacher, &images, layers, refined);
+            // What enters the first block is the teacher's own.
+            let all = layers.iter().zip(tokens).enumerate().filter(|(_, (block, _))| **block > 0);
+            for (at, (&block, tokens)) in all {
+                look(&teacher, *source, at, block, tokens)?;
             }
         }
     }
     if let (Some(vit), Some(model)) = (&student, &compared.student) {
         let images = batch.tensor(model.preprocess().normalise, pass.device)?;
-        let mut blocks = student_blocks(pass);
-        blocks.sort_by_key(|(_, block)| *block);
-        let order: Vec<usize> = blocks.iter().map(|(_, block)| *block).collect();
-        for ((at, block), tokens) in blocks.into_iter().zip(entering(vit, images, &order)) {
+        let wanted = student_blocks(pass);
+        let blocks: Vec<usize> = wanted.iter().map(|(_, block)| *block).collect();
+        let own = |images, layers: &[usize]| vit.intermediate(images, layers);
+        for ((at, block), tokens) in wanted.into_iter().zip(entering(vit, &images, &blocks, own)) {
             look(vit, FeatureSource::Student, at, block, tokens)?;
         }
     }
     Ok(found)
+}
+
+/// The tokens `[B, T, D]` that enter each of `blocks`, in one pass: `leaving` gives those that
+/// leave the blocks before.
+fn entering(
+    vit: &Vit,
+    images: &Tensor<4>,
+    blocks: &[usize],
+    leaving: impl Fn(Tensor<4>, &[usize]) -> Vec<Tensor<3>>,
+) -> Vec<Tensor<3>> {
+    let before: Vec<usize> = blocks.iter().filter_map(|block| block.checked_sub(1)).collect();
+    let mut left = leaving(images.clone(), &before).into_iter();
+    let enters = |&block: &usize| match block {
+        0 => Some(vit.embed(images.clone())),
+        _ => left.next(),
+    };
+    blocks.iter().filter_map(enters).collect()
 }
 
 /// The maps of the wanted rows of one block's attention, image by image.

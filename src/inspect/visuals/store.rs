@@ -7,7 +7,7 @@ use burn::nn::Linear;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::{Error, Result};
-use crate::maps::PatchFeatures;
+use crate::maps::{PatchFeatures, check_patches};
 use crate::readback::read;
 
 /// Patch features of a set of images in a temporary file, so that memory does not grow with the
@@ -31,9 +31,7 @@ impl FeatureFile {
 
     /// Keeps an image's features `[P, D]`.
     pub(super) fn write(&mut self, image: usize, grid: [usize; 2], values: &[f32]) -> Result<()> {
-        if values.iter().any(|value| !value.is_finite()) {
-            return Err(Error::shape("patch features", "they hold values that are not finite"));
-        }
+        check_patches(values, grid, self.dim)?;
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_ne_bytes()).collect();
         self.file.get_mut().write_all(&bytes).map_err(failed)?;
         (self.grids[image], self.starts[image]) = (grid, self.end);

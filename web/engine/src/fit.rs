@@ -86,13 +86,17 @@ fn check(settings: &FitSettings, images: usize) -> Result<()> {
     if images == 0 || images > MOST_IMAGES {
         return Err(Fault::new(format!("{images} images: fit to 1 to {MOST_IMAGES}")));
     }
-    if settings.steps == 0 || settings.steps > MOST_STEPS {
-        return Err(Fault::new(format!("{} steps: take 1 to {MOST_STEPS}", settings.steps)));
+    check_steps(settings.steps, settings.lr)
+}
+
+/// Refuses what no training in the page can have.
+pub fn check_steps(steps: usize, lr: f64) -> Result<()> {
+    if steps == 0 || steps > MOST_STEPS {
+        return Err(Fault::new(format!("{steps} steps: take 1 to {MOST_STEPS}")));
     }
-    if !(settings.lr > 0.0 && settings.lr <= 1.0) {
+    if !(lr > 0.0 && lr <= 1.0) {
         return Err(Fault::new(format!(
-            "the learning rate is {}; it must lie above 0 and not above 1",
-            settings.lr
+            "the learning rate is {lr}; it must lie above 0 and not above 1"
         )));
     }
     Ok(())

@@ -13,11 +13,11 @@ use singer::vit::{VitConfig, init_weights};
 use singer::{Device, Model as SavedModel};
 
 use crate::error::{Fault, Result};
+use crate::fit::check_steps;
 use crate::model::{Model, ModelInfo};
 
 /// Most images that a student learns from.
 const MOST_IMAGES: usize = 256;
-const MOST_STEPS: usize = 100_000;
 /// Width of a head, as in all ViTs from Tiny to Large.
 const HEAD: usize = 32;
 const MOST_WIDTH: usize = 768;
@@ -133,7 +133,7 @@ impl Lesson {
         let shards = Shards::one();
         let (loss, gradients) =
             shards.backward(&self.task, &self.model, &self.training, images, &labels, self.step);
-        let cosine = Schedule::Cosine { warmup_epochs: 0.0, warmup_lr: 0.0, min_lr: 0.0 };
+        let cosine = Schedule::half_cosine(0.0);
         let rate = cosine.rate(lr, self.step, steps, steps);
         self.model = self.optimizer.step(rate, self.model.clone(), gradients, None);
         self.step += 1;
@@ -173,18 +173,10 @@ fn check(settings: &LessonSettings, images: usize) -> Result<()> {
     if images == 0 || images > MOST_IMAGES {
         return Err(Fault::new(format!("{images} images: learn from 1 to {MOST_IMAGES}")));
     }
-    if steps == 0 || steps > MOST_STEPS {
-        return Err(Fault::new(format!("{steps} steps: take 1 to {MOST_STEPS}")));
-    }
     if width == 0 || width > MOST_WIDTH || width % HEAD != 0 {
         return Err(Fault::new(format!(
             "a width of {width}: take a multiple of {HEAD} up to {MOST_WIDTH}"
         )));
     }
-    if !(lr > 0.0 && lr <= 1.0) {
-        return Err(Fault::new(format!(
-            "the learning rate is {lr}; it must lie above 0 and not above 1"
-        )));
-    }
-    Ok(())
+    check_steps(steps, lr)
 }

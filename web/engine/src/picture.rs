@@ -1,5 +1,5 @@
 use image::RgbImage;
-use js_sys::{Object, Reflect, Uint8ClampedArray};
+use js_sys::{Array, Object, Reflect, Uint8ClampedArray};
 use singer::data::{Interpolation, LARGE_PIXELS, check_size, eval_crop, whole_patches};
 use wasm_bindgen::{JsCast, JsValue};
 
@@ -7,6 +7,11 @@ use crate::error::{Fault, Result};
 
 /// Most patches of an image: attention holds their square for each head.
 const MOST_PATCHES: usize = 1 << 13;
+
+/// A list of `Image`s of JavaScript.
+pub fn all_from_js(images: &Array) -> Result<Vec<RgbImage>> {
+    images.iter().map(|image| from_js(&image)).collect()
+}
 
 /// An `Image` of JavaScript, RGBA, without its alpha.
 pub fn from_js(image: &JsValue) -> Result<RgbImage> {

@@ -1,6 +1,5 @@
 //! A student that learns in the page.
 
-use image::RgbImage;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -8,7 +7,7 @@ use super::{Singer, from_value, no_teacher};
 use crate::error::{Fault, Result};
 use crate::lesson::{Lesson, LessonSettings};
 use crate::numbers::plain;
-use crate::picture::from_js;
+use crate::picture::all_from_js;
 
 #[wasm_bindgen]
 impl Singer {
@@ -23,8 +22,7 @@ impl Singer {
         self.faults.check()?;
         let settings: LessonSettings = from_value("settings", settings)?;
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
-        let images: Vec<RgbImage> =
-            images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
+        let images = all_from_js(&images)?;
         let lesson = Lesson::new(teacher, &self.adapters, &images, settings, &self.device).await?;
         self.lesson = Some(lesson);
         self.faults.check()

@@ -1,6 +1,5 @@
 //! How the teacher's features are refined: a closed form, trained adapters, and their files.
 
-use image::RgbImage;
 use js_sys::{Array, Function, Object, Uint8Array};
 use serde::Deserialize;
 use singer::refine::{Adapters, PartsFile};
@@ -13,7 +12,7 @@ use crate::error::{Fault, Result};
 use crate::fit::{Fit, FitSettings};
 use crate::model::bytes_of;
 use crate::numbers::{plain, set};
-use crate::picture::from_js;
+use crate::picture::all_from_js;
 
 /// `EstimateSettings` of types.d.ts.
 #[derive(Deserialize)]
@@ -62,8 +61,7 @@ impl Singer {
         self.faults.check()?;
         let settings: EstimateSettings = from_value("settings", settings)?;
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
-        let images: Vec<RgbImage> =
-            images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
+        let images = all_from_js(&images)?;
         let mut report = |done: usize, blocks: usize| {
             if let Some(listener) = &on_block {
                 // What a listener throws is not this call's failure.
@@ -89,8 +87,7 @@ impl Singer {
         self.faults.check()?;
         let settings: FitSettings = from_value("settings", settings)?;
         let teacher = self.teacher.as_ref().ok_or_else(no_teacher)?;
-        let images: Vec<RgbImage> =
-            images.iter().map(|image| from_js(&image)).collect::<Result<_>>()?;
+        let images = all_from_js(&images)?;
         let fit = Fit::new(teacher, &images, settings, &self.device).await?;
         self.refine_by(fit.adapters());
         self.fit = Some(fit);
